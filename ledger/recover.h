@@ -1,0 +1,44 @@
+/* Start-up, reload and crash recovery of a slot: one function. Reads the slot through the
+ * store's contract, verifies the right edge against the signed checkpoint, loads the newest
+ * snapshot if it is good, replays the rest, hands the slot to the sequencer.
+ * Driver code: calls the store, no clock, no sockets. */
+#ifndef LEDGER_RECOVER_H
+#define LEDGER_RECOVER_H
+
+#include "ledger/sequencer.h"
+
+struct recover_report {
+    uint32_t slot;
+    tree_size size;
+    tree_size snapshot_size; /* 0: none used */
+    uint64_t replayed;
+    bool snapshot_dropped;
+    char why[STORE_WHY_MAX];
+};
+
+/* `mark` is the hub's high-water mark for this slot kept outside the database (size 0: none):
+ * a store that holds less, or another tree at that size, is a restored backup: ERR_BEHIND.
+ * An empty slot gets its log_open written (`genesis` not NULL) by the first prepare. Also
+ * re-reads the last records from disk and checks that their leaves give the checkpoint's
+ * root. ERR_CORRUPT, ERR_BEHIND, ERR_RULES_AHEAD, ERR_IO, ERR_STORE, ERR_MEMORY. */
+struct recover_mark {
+    tree_size size;
+    struct hash root;
+};
+struct recover_genesis {
+    struct hash federation;
+    const char *hub;
+    struct pubkey issuer;
+    const struct key *relay;
+    struct pubkey log;
+};
+MUST_CHECK enum err recover_slot(struct sequencer *q, const struct sequencer_config *c,
+                                 struct store *st, uint32_t slot,
+                                 const struct recover_mark *mark,
+                                 struct recover_report *report);
+/* `stoad init`: write log_open as record 0 of every slot of a fresh store, through the same
+ * path as any other record. */
+MUST_CHECK enum err recover_genesis(struct store *st, const struct sequencer_config *c,
+                                    const struct recover_genesis *g, uint64_t now_ms);
+
+#endif

@@ -1,0 +1,131 @@
+/* The sequencer core: many slots, one joint commit at a time. Sans-IO: the driver hands in
+ * checked entries and store outcomes with the time, and takes out an append to perform and
+ * results to answer. Order of effects (docs/ARCHITECTURE.md): verify -> sequence -> one durable
+ * append -> answer -> bus. Nothing it signs may leave the process before SEQ_COMMITTED.
+ *
+ * The driver's cycle (relay/commit.c, tests/sim):
+ *     sequencer_submit() for what has arrived       (refusals come back at once)
+ *     sequencer_prepare() -> appends                (also writes due credits and bounces)
+ *     store append -> outcomes
+ *     sequencer_outcome()                           -> results, settlements, commits
+ * One append is in flight at most; submit between prepare and outcome is refused BUSY.
+ * Not thread-safe: one thread owns it. */
+#ifndef LEDGER_SEQUENCER_H
+#define LEDGER_SEQUENCER_H
+
+#include "crypto/key.h"
+#include "ledger/slotlog.h"
+#include "ledger/store.h"
+
+#define SEQ_BATCH_ENTRIES_MAX 4096 /* records in one append, hub-written ones included */
+#define SEQ_BATCH_BYTES_MAX (8u << 20)
+#define SEQ_CLOCK_JUMP_MS 60000
+
+struct sequencer;
+
+struct sequencer_config {
+    const struct alloc *mem;
+    const struct key *relay; /* borrowed for the sequencer's life */
+    const struct key *log;
+    uint64_t map_seed; /* random */
+    uint32_t slots;
+};
+
+MUST_CHECK enum err sequencer_open(struct sequencer **out, const struct sequencer_config *c);
+void sequencer_close(struct sequencer *q);
+
+enum seq_slot_state {
+    SEQ_SLOT_DOWN,    /* not loaded, or lost: needs recover_slot */
+    SEQ_SLOT_READY,
+    SEQ_SLOT_STOPPED  /* fork, restored backup, rules ahead: a person must look */
+};
+/* Hand over a recovered slot (ledger/recover.h); the sequencer owns `log` then. `items` are
+ * the outbox items the store still holds; settled ones are dropped here. */
+MUST_CHECK enum err sequencer_slot_ready(struct sequencer *q, struct slotlog *log,
+                                         uint64_t epoch, struct bytes checkpoint,
+                                         const struct channel_item items[], size_t count);
+void sequencer_slot_stop(struct sequencer *q, uint32_t slot);
+enum seq_slot_state sequencer_slot_state(const struct sequencer *q, uint32_t slot);
+/* The slot's state, for reads by the owning thread (account heads, balances, digests). As of
+ * the last submit, so between prepare and outcome it is ahead of the store. */
+struct slotlog *sequencer_slotlog(struct sequencer *q, uint32_t slot);
+
+/* What comes back from submit. */
+enum seq_disposition {
+    SEQ_QUEUED,  /* a result with this token follows after the commit */
+    SEQ_REFUSED, /* refusal is filled */
+    SEQ_LOOKUP   /* its seq is taken: look the id up in the store. Found: answer with that
+                    record (a duplicate). Not found: refuse with `refusal` as filled */
+};
+/* A refusal and the head that a writer needs to build the next entry. */
+struct refusal {
+    enum err code;
+    bool has_head;
+    uint64_t next_seq;
+    struct hash tip;
+    uint64_t tip_lamport;
+    int64_t balance; /* for ERR_BALANCE; else 0 */
+    uint64_t retry_after_ms;
+};
+/* `e` was decoded and its signature verified; its envelope is borrowed until the outcome.
+ * from_wire: refuses kinds only the hub itself may write. `wants_settled`: report each item's
+ * settlement for this transfer. */
+enum seq_disposition sequencer_submit(struct sequencer *q, const struct entry *e,
+                                      uint64_t token, bool from_wire, uint64_t now_ms,
+                                      struct refusal *refusal);
+/* Is anything to do? Entries queued, or channel items due. */
+bool sequencer_pending(const struct sequencer *q);
+
+/* Write due credits and bounces, sign checkpoints, fill the appends. Borrowed until outcome.
+ * *count 0: nothing to do. ERR_CLOCK: the wall clock jumped against the monotonic one: the
+ * sequencer refuses all further entries (stop, tell a person). */
+MUST_CHECK enum err sequencer_prepare(struct sequencer *q, uint64_t now_ms, uint64_t mono_ms,
+                                      const struct store_append **appends, size_t *count);
+
+struct seq_result {
+    uint64_t token;
+    bool accepted; /* else refused ERR_UNAVAILABLE: send the same bytes again */
+    bool duplicate;
+    struct record record;
+    size_t path_count;
+    struct hash path[MERKLE_PATH_MAX];
+};
+/* One settled item, reported when its credit or bounce is durable. */
+struct seq_settled {
+    struct hash cause;
+    uint32_t payee_index;
+    bool bounced;
+    uint32_t slot;   /* where the credit or bounce stands */
+    uint64_t index;
+    uint32_t remaining; /* items of this cause still under way */
+};
+/* A slot that advanced, with its records: what subscribers get. */
+struct seq_commit {
+    uint32_t slot;
+    tree_size old_size, new_size;
+    const struct store_record *records;
+    struct bytes checkpoint;
+};
+struct seq_output {
+    void *context;
+    void (*result)(void *context, const struct seq_result *r);
+    void (*settled)(void *context, const struct seq_settled *s);
+    void (*commit)(void *context, const struct seq_commit *c);
+};
+/* What the store said, outcome[i] for appends[i] of the last prepare. Calls back in log order.
+ * FULL: queued entries are answered ERR_UNAVAILABLE, the batch is kept and comes out of the
+ * next prepare unchanged; new entries are refused ERR_UNAVAILABLE until it commits. LOST or
+ * UNKNOWN: that slot goes SEQ_SLOT_DOWN. BROKEN: everything stops, ERR_IO is returned. */
+MUST_CHECK enum err sequencer_outcome(struct sequencer *q, const enum store_outcome outcome[],
+                                      const struct seq_output *out);
+/* Drop everything tentative: all slots with uncommitted records go DOWN (drain, tests). */
+bool sequencer_full(const struct sequencer *q); /* waiting for disk room */
+
+struct seq_stats {
+    uint64_t records, batches, credits, bounces, duplicates;
+    uint64_t items_waiting;        /* channel items not settled yet */
+    uint64_t item_oldest_since_ms; /* hub time the oldest waiting item was committed; 0 none */
+};
+void sequencer_stats(const struct sequencer *q, struct seq_stats *out);
+
+#endif

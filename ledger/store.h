@@ -1,0 +1,206 @@
+/* What a ledger needs of a disk. One contract, several edges (store_memory, store_sqlite,
+ * later store_postgres), one conformance suite (tests/conformance).
+ *
+ * Promises every store keeps:
+ *  - Only store_create makes a ledger. store_open on something missing, empty, truncated or
+ *    damaged fails with a sentence that names it; it never creates, repairs or forgets.
+ *  - append is atomic and durable: when a slot's outcome is STORE_COMMITTED, everything handed
+ *    over for it survives power loss, and nothing else of that slot has changed since.
+ *  - append is conditional: a slot commits only when its stored size and epoch are the ones
+ *    given (compare-and-swap). Otherwise STORE_LOST for that slot alone.
+ *  - Readers see only what is under the last committed checkpoint of each slot.
+ *
+ * Threads: one writer (append, claim, snapshot_save, sealed_put/erase: one thread at a time).
+ * Readers are separate handles from store_reader_open, one per thread, concurrent with the
+ * writer. `struct store_fault` lets tests fail an effect (see below). */
+#ifndef LEDGER_STORE_H
+#define LEDGER_STORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/hash.h"
+#include "crypto/merkle.h"
+#include "ledger/account.h"
+#include "ledger/bytes.h"
+#include "ledger/entry.h"
+#include "ledger/err.h"
+
+#define STORE_WHY_MAX 512
+#define STORE_APPEND_RECORDS_MAX 8192 /* over all slots of one append */
+
+struct store;
+struct store_reader;
+
+/* Who this ledger is; written once by store_create, checked by the caller after open. */
+struct store_identity {
+    struct hash federation;
+    char hub[HUB_NAME_MAX + 1];
+    uint32_t slots;
+};
+
+/* A sentence for a person: what failed, which file, what to do. */
+struct store_why {
+    char text[STORE_WHY_MAX];
+};
+
+/* Where a slot stands, as last committed. */
+struct store_slot {
+    uint64_t epoch;
+    tree_size size;
+    size_t edge_count;
+    struct hash edges[MERKLE_LEVELS_MAX]; /* frontier, lowest level first */
+    size_t checkpoint_size;               /* signed note; 0 only when size is 0 */
+    char checkpoint[CHECKPOINT_BYTES_MAX];
+};
+
+/* One record to append. `account` is what it is about; spans are borrowed for the call. */
+struct store_record {
+    struct record r;
+    struct hash account;
+    struct hash id;
+    struct hash leaf_hash;
+};
+
+/* A hash tile that became full with this append: 256 hashes. */
+struct store_tile {
+    uint8_t level;
+    uint64_t n;
+    const struct hash *hashes;
+};
+
+struct store_append {
+    uint32_t slot;
+    uint64_t epoch;     /* must be the stored one */
+    tree_size old_size; /* must be the stored one */
+    size_t record_count; /* indices old_size, old_size + 1, .. */
+    const struct store_record *records;
+    size_t tile_count;
+    const struct store_tile *tiles;
+    size_t item_count; /* outbox: items these records put on channels */
+    const struct channel_item *items;
+    uint64_t outbox_low; /* items of this slot with source_index below this are settled and
+                            may be forgotten */
+    size_t edge_count;
+    const struct hash *edges;
+    struct bytes checkpoint; /* over old_size + record_count */
+};
+
+enum store_outcome {
+    STORE_COMMITTED,
+    STORE_LOST,    /* someone else moved this slot (size or epoch); it rolled back */
+    STORE_UNKNOWN, /* may or may not be durable: reload before anything else */
+    STORE_FULL,    /* disk full, cleanly rolled back: the same append may be tried again */
+    STORE_BROKEN   /* I/O or fsync error: the whole database is suspect; stop */
+};
+
+/* Read records [from, from + max) of a slot in order. `visit` returns false to stop. Spans
+ * live until it returns. */
+typedef bool store_visit(void *context, const struct record *r, const struct hash *account);
+
+/* Every operation of a store. ERR_STORE: try again later; ERR_IO: suspect, stop;
+ * ERR_CORRUPT: what was read cannot be right; ERR_NOT_FOUND. `why` may be NULL. */
+struct store_ops {
+    void (*close)(struct store *s);
+    const struct store_identity *(*identity)(struct store *s);
+
+    /* Take over a slot: its epoch becomes one higher, durably. */
+    enum err (*claim)(struct store *s, uint32_t slot, uint64_t *epoch);
+    /* As last committed. */
+    enum err (*slot)(struct store *s, uint32_t slot, struct store_slot *out);
+    /* All slots in one durable transaction; outcome[i] for appends[i]. An outcome of FULL,
+     * UNKNOWN or BROKEN concerns every append of the call that is not LOST. */
+    void (*append)(struct store *s, const struct store_append appends[], size_t count,
+                   enum store_outcome outcome[]);
+    /* Outbox items of a slot that were not forgotten yet, in log order then payee order. */
+    enum err (*outbox)(struct store *s, uint32_t slot,
+                       bool (*visit)(void *context, const struct channel_item *item),
+                       void *context);
+
+    /* Snapshots: caches, replaced whole. `parts` are chunks of at most 1 MiB. Not durable
+     * before the next append is; load gives the newest, ERR_NOT_FOUND when there is none. */
+    enum err (*snapshot_save)(struct store *s, uint32_t slot, tree_size size,
+                              const struct bytes parts[], size_t count);
+    enum err (*snapshot_load)(struct store *s, uint32_t slot, tree_size *size,
+                              bool (*visit)(void *context, struct bytes part),
+                              void *context);
+    enum err (*snapshot_drop)(struct store *s, uint32_t slot);
+
+    /* Private attachments, by entry id: salt and ciphertext. put replaces nothing
+     * (ERR_EXISTS). erase overwrites; ERR_NOT_FOUND. */
+    enum err (*sealed_put)(struct store *s, const struct hash *entry, struct bytes data);
+    enum err (*sealed_erase)(struct store *s, const struct hash *entry);
+
+    /* Free bytes where the ledger lives; UINT64_MAX when that means nothing. */
+    uint64_t (*free_bytes)(struct store *s);
+    /* Housekeeping that must not delay commits (e.g. a WAL checkpoint, index upkeep); called
+     * from a thread of its own, concurrently with the writer. */
+    enum err (*maintain)(struct store *s);
+
+    enum err (*reader_open)(struct store *s, struct store_reader **out);
+};
+
+struct store_reader_ops {
+    void (*close)(struct store_reader *r);
+    enum err (*slot)(struct store_reader *r, uint32_t slot, struct store_slot *out);
+    enum err (*records)(struct store_reader *r, uint32_t slot, uint64_t from, uint64_t max,
+                        store_visit *visit, void *context);
+    /* Records of one account by position, in order. */
+    enum err (*account)(struct store_reader *r, const struct hash *account, uint64_t from,
+                        uint64_t max, store_visit *visit, void *context);
+    /* Where the entry with this id stands; ERR_NOT_FOUND. Never wrong about absence: an index
+     * that lags is completed from the log before it says so. */
+    enum err (*find)(struct store_reader *r, const struct hash *id, uint32_t *slot,
+                     uint64_t *index);
+    /* Complete subtree root over leaves [n << level, (n+1) << level) of a slot, under its
+     * committed size: from tiles and leaves. ERR_RANGE past it. */
+    enum err (*node)(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
+                     struct hash *out);
+    /* First `width` hashes of tile (level, n), within the committed size. */
+    enum err (*tile)(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
+                     unsigned width, struct hash out[TILE_HASHES]);
+    enum err (*sealed)(struct store_reader *r, const struct hash *entry, struct buf *out);
+};
+
+struct store {
+    const struct store_ops *ops;
+};
+struct store_reader {
+    const struct store_reader_ops *ops;
+};
+
+/* URI: "memory:" or "sqlite:PATH" (PATH relative or absolute). store_create refuses when a
+ * ledger is already there (ERR_EXISTS); memory: is created by store_create and lives until
+ * close. ERR_MISSING, ERR_CORRUPT, ERR_SCHEMA, ERR_LOCKED (another process has it),
+ * ERR_FILE, ERR_USAGE (unknown scheme). */
+MUST_CHECK enum err store_create(const char *uri, const struct store_identity *id,
+                                 struct store **out, struct store_why *why);
+MUST_CHECK enum err store_open(const char *uri, struct store **out, struct store_why *why);
+
+/* Tests: make the next effects of a store fail. Called with the name of each effect
+ * ("append.begin", "append.write", "append.commit", "append.sync", "claim", ..); returns
+ * what shall happen. Set before use, NULL for none. */
+enum store_fault_verdict {
+    FAULT_NONE,
+    FAULT_FAIL,          /* it fails and did not happen */
+    FAULT_FAIL_HAPPENED, /* it happens, and the answer is lost */
+    FAULT_FULL,          /* disk full */
+    FAULT_IO             /* I/O error */
+};
+struct store_fault {
+    enum store_fault_verdict (*at)(void *context, const char *effect);
+    void *context;
+};
+void store_set_fault(struct store *s, const struct store_fault *f);
+
+/* The edges' entry points (store.c picks by scheme). */
+struct store_edge {
+    const char *scheme;
+    enum err (*create)(const char *rest, const struct store_identity *id, struct store **out,
+                       struct store_why *why);
+    enum err (*open)(const char *rest, struct store **out, struct store_why *why);
+};
+extern const struct store_edge store_edge_memory;
+extern const struct store_edge store_edge_sqlite;
+
+#endif
