@@ -1,7 +1,10 @@
 /* Subprotocol "stoa.v1": the frames between hub and client, as binary WebSocket messages, each
  * one canonical MessagePack array [type, ..]. Format: docs/PROTOCOL.md section "Wire".
  * Codec only: pure, no heap; decoded spans point into the frame. Lists are decoded lazily:
- * a `struct mp_reader` stands at the first element and wire_next_* reads one. */
+ * a `struct mp_reader` stands at the first element and wire_next_* reads one.
+ *
+ * Strict: every number is at most 2^63-1; slots, enums and flags must be ones this version
+ * knows; a note is never empty (size 0 means nil); a path is whole hashes. */
 #ifndef LEDGER_WIRE_H
 #define LEDGER_WIRE_H
 
@@ -117,8 +120,8 @@ struct wire_frame {
     uint64_t slots;
     struct hash nonce;
     struct wire_limits limits;
-    bool has_device; /* HELLO, HEAD: key given */
-    struct pubkey device;
+    bool has_device; /* HELLO (with has_sig, or neither), HEAD: key given; WELCOME: true */
+    struct pubkey device; /* WELCOME: the relay key */
     bool has_sig;
     struct signature sig;
     uint64_t hub_time_ms;
@@ -154,7 +157,10 @@ struct wire_frame {
 };
 
 /* Decode one message. The whole frame is scanned for canonical form and shape, so that the
- * wire_next_* calls cannot fail on it. ERR_FRAME, ERR_TOO_LARGE. */
+ * wire_next_* calls cannot fail on it (asserted; calling them more often than the count says
+ * is a bug). Members that the type does not use are zero. An envelope in SUBMIT may be of any
+ * length and content: what is wrong with it is the answer to that entry, not to the frame.
+ * ERR_FRAME: `f` is not to be used. ERR_TOO_LARGE: over WIRE_FRAME_MAX, `f` untouched. */
 MUST_CHECK enum err wire_decode(struct wire_frame *f, const void *data, size_t size);
 void wire_next_envelope(struct mp_reader *list, struct bytes *envelope);
 void wire_next_note(struct mp_reader *notes, struct bytes *note);
@@ -163,9 +169,13 @@ void wire_next_result(struct mp_reader *list, struct wire_result *r);
 void wire_next_record(struct mp_reader *list, struct record *r);
 void wire_next_settled(struct mp_reader *list, struct wire_settled *s);
 
-/* Encode a frame whose lists, if any, are empty or follow by the element writers: a frame with
- * lists is written head first with the counts in f->note_count / f->count, then its elements
- * in order (notes before list; for RECORDS the note follows the records: wire_put_note). */
+/* Encode a frame. One with lists is written head first, with the counts in f->note_count and
+ * f->count, and then by the element writers, in this order:
+ *   HELLO, WELCOME: wire_put_note each      SUBMIT: wire_put_envelope each
+ *   SETTLED: wire_put_settled each          RECORDS: wire_put_record each, one wire_put_note
+ *   PAGE: wire_put_record each, wire_put_page_end
+ *   RESULTS: wire_put_slot_note each, wire_put_list, wire_put_result each
+ * What does not fit sets w->full; what decode would refuse is the caller's bug. */
 void wire_put(struct mp_writer *w, const struct wire_frame *f);
 void wire_put_envelope(struct mp_writer *w, struct bytes envelope);
 void wire_put_note(struct mp_writer *w, struct bytes note); /* size 0: nil */
