@@ -45,20 +45,20 @@ struct apply {
     uint32_t device; /* index of the writer's device, AS_DEVICE */
     uint32_t invite; /* index of the invite used, AS_NEWCOMER */
     /* What check found and commit needs. */
-    uint32_t member;     /* index of the member it is about */
-    uint32_t target;     /* index of the device, node or split it is about */
-    uint32_t slot;       /* source slot of a channel item */
-    bool target_found;   /* nodes: `target` exists, else it is where to insert */
-    int64_t amount;      /* sum or delta */
+    uint32_t member;   /* index of the member it is about */
+    uint32_t target;   /* index of the device, node or split it is about */
+    uint32_t slot;     /* source slot of a channel item */
+    bool target_found; /* nodes: `target` exists, else it is where to insert */
+    int64_t amount;    /* sum or delta */
     /* Free places check wants in each array before commit. */
     struct {
-        uint32_t members, devices, revoked, invites, nodes, splits, channels;
+        uint32_t members, devices, revoked, invites, nodes, splits;
     } need;
 };
 
 /* check_x returns the refusal; commit_x may rely on check_x having returned ERR_OK. */
-#define RULE(kind)                                                                         \
-    enum err check_##kind(struct apply *x);                                                \
+#define RULE(kind)                                                                       \
+    enum err check_##kind(struct apply *x);                                              \
     void commit_##kind(struct apply *x);
 RULE(open)
 RULE(device_add)
@@ -90,9 +90,16 @@ static inline bool same32(const void *a, const void *b)
     return memcmp(a, b, 32) == 0;
 }
 
+static inline bool is_this_hub(const struct hub_account *h, struct bytes name)
+{
+    return name.size == strlen(h->hub) && memcmp(name.data, h->hub, name.size) == 0;
+}
+
 /* Chains. */
-enum err chain_check(const struct account *a, const struct entry *e, const struct chain *c);
-enum err lamport_check(const struct account *a, const struct entry *e, uint64_t prev_lamport);
+enum err chain_check(const struct account *a, const struct entry *e,
+                     const struct chain *c);
+enum err lamport_check(const struct account *a, const struct entry *e,
+                       uint64_t prev_lamport);
 struct chain chain_from(const struct entry *e, uint64_t next_seq);
 void chain_advance(struct chain *c, const struct entry *e);
 
@@ -113,7 +120,8 @@ bool is_hub_key(const struct hub_account *h, const struct pubkey *key);
 enum err check_new_device(const struct apply *x, const struct pubkey *key);
 /* Root's signature over grant_device_message. */
 bool grant_verify(const struct apply *x, const struct pubkey *root,
-                  const struct pubkey *device, uint64_t grant, const struct signature *sig);
+                  const struct pubkey *device, uint64_t grant,
+                  const struct signature *sig);
 
 /* Arrays of the account; room is reserved. */
 void add_device(struct account *a, const struct pubkey *key, uint32_t member_number,
@@ -125,7 +133,8 @@ void drop_recovery(struct account *a);
 /* Channels of this hub's own slots. */
 #define CHANNEL_ORIGIN_ROOM (NOTE_NAME_MAX + 1)
 void slot_origin(char out[CHANNEL_ORIGIN_ROOM], struct bytes hub, uint32_t slot);
-/* Slot named by "<this hub>/<two hex>"; false when it is anything else or not below slots. */
+/* Slot named by "<this hub>/<two hex>"; false when it is anything else or not below
+ * slots. */
 bool slot_from_origin(const struct hub_account *h, struct bytes origin, uint32_t *slot);
 /* NULL only where a VIEW_ACCOUNT keeps no channels. */
 struct channel *channel_of(struct hub_account *h, uint32_t slot);
@@ -141,12 +150,12 @@ enum err channels_open(struct hub_account *h, struct bytes hub, uint32_t slots);
  * out. */
 bool array_reserve(const struct alloc *mem, void **array, uint32_t *cap, uint32_t count,
                    uint32_t more, size_t size);
-#define ARRAY_RESERVE(owner, array, name, more, ok)                                        \
-    do {                                                                                   \
-        void *array_ = (owner)->array;                                                     \
-        (ok) = array_reserve((owner)->mem, &array_, &(owner)->name##_cap,                  \
-                             (owner)->name##_count, (more), sizeof(*(owner)->array));      \
-        (owner)->array = array_;                                                           \
+#define ARRAY_RESERVE(owner, array, name, more, ok)                                      \
+    do {                                                                                 \
+        void *array_ = (owner)->array;                                                   \
+        (ok) = array_reserve((owner)->mem, &array_, &(owner)->name##_cap,                \
+                             (owner)->name##_count, (more), sizeof(*(owner)->array));    \
+        (owner)->array = array_;                                                         \
     } while (0)
 
 #endif
