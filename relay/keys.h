@@ -1,0 +1,51 @@
+/* A hub's keys on disk: <keys_dir>/log.key signs checkpoints, relay.key signs what the
+ * hub writes and promises, issuer.key creates points. stoad run loads the first two only:
+ * the issuer's public key comes from the log, and its file belongs on another machine. An
+ * edge: files, and whatever a passphrase source needs. */
+#ifndef RELAY_KEYS_H
+#define RELAY_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "crypto/key.h"
+#include "crypto/keyfile.h"
+#include "ledger/err.h"
+
+#define KEYS_WHY_MAX 700
+
+/* Owned; released by hub_keys_close, which wipes. All zero is closed. */
+struct hub_keys {
+    struct key *log;
+    struct key *relay;
+};
+
+struct hub_pubkeys {
+    struct pubkey log;
+    struct pubkey relay;
+    struct pubkey issuer;
+};
+
+/* Make the three key files, and `dir` (0700) when it is not there. `source` is a
+ * passphrase source of crypto/keyfile.h, asked twice, or "none" for plain files. None of
+ * the files may exist (ERR_EXISTS: nothing was written); when one cannot be written,
+ * those already written by this call are removed. `why` (KEYS_WHY_MAX room) is a sentence
+ * for people. ERR_EXISTS, ERR_FILE, ERR_MEMORY, ERR_CONFIG: no passphrase. */
+MUST_CHECK enum err hub_keys_generate(const char *dir, const char *source,
+                                      enum keyfile_cost cost, struct hub_pubkeys *out,
+                                      char *why);
+/* Load log.key and relay.key. ERR_MISSING: not there; ERR_FILE: not readable, not a key
+ * file, wrong role, or open to others; ERR_CONFIG: passphrase missing or wrong;
+ * ERR_MEMORY. */
+MUST_CHECK enum err hub_keys_load(struct hub_keys *out, const char *dir,
+                                  const char *source, char *why);
+void hub_keys_close(struct hub_keys *k);
+/* Public keys without a passphrase. Errors as above. */
+MUST_CHECK enum err hub_keys_public(struct hub_pubkeys *out, const char *dir, char *why);
+
+/* One key file of a given role (NULL: any); the passphrase is only asked for when the
+ * file is encrypted. *out is released by key_free. Errors as hub_keys_load. */
+MUST_CHECK enum err key_file_open(struct key **out, const char *path, const char *role,
+                                  const char *source, char *why);
+
+#endif

@@ -1,0 +1,162 @@
+/* What a relay counts and shows at /metrics, from one table. Prometheus text format
+ * 0.0.4; names begin with stoa_, units are seconds and bytes, labels have few fixed
+ * values: never an account, a key or an address. Every cell is there from metrics_open
+ * on: no heap after it, relaxed atomics only, any thread. */
+#ifndef RELAY_METRICS_H
+#define RELAY_METRICS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ledger/bytes.h"
+#include "ledger/err.h"
+
+/* Label sets: the index of a value is what the calls below take. */
+enum metric_state {
+    M_STATE_STARTING,
+    M_STATE_SERVING,
+    M_STATE_DRAINING,
+    M_STATE_STOPPED
+};
+enum metric_ready { M_READY_READ, M_READY_WRITE };
+enum metric_verdict { M_VERDICT_OK, M_VERDICT_BAD };
+enum metric_op { M_OP_OPEN, M_OP_APPEND, M_OP_READ, M_OP_SNAPSHOT, M_OP_SEALED };
+enum metric_queue { M_QUEUE_VERIFY, M_QUEUE_SEQUENCE, M_QUEUE_COMMIT, M_QUEUE_OUTBOX };
+enum metric_settle { M_SETTLE_CREDIT, M_SETTLE_BOUNCE };
+enum metric_limit {
+    M_LIMIT_TOTAL,
+    M_LIMIT_ADDRESS,
+    M_LIMIT_ORIGIN,
+    M_LIMIT_HANDSHAKE,
+    M_LIMIT_RATE,
+    M_LIMIT_INFLIGHT,
+    M_LIMIT_SUBSCRIPTIONS,
+    M_LIMIT_QUEUE
+};
+enum metric_direction { M_DIRECTION_IN, M_DIRECTION_OUT };
+enum metric_scope { M_SCOPE_LOCAL };
+enum metric_transport { M_TRANSPORT_WEBSOCKET, M_TRANSPORT_HTTP };
+/* Of requests: frames by their name, HTTP by what is asked for. */
+enum metric_route {
+    M_ROUTE_HELLO,
+    M_ROUTE_SUBMIT,
+    M_ROUTE_SUBSCRIBE,
+    M_ROUTE_FETCH,
+    M_ROUTE_PROOF,
+    M_ROUTE_CHECKPOINT,
+    M_ROUTE_HEAD,
+    M_ROUTE_SETTLEMENT,
+    M_ROUTE_SEALED,
+    M_ROUTE_OTHER,
+    M_ROUTE_HTTP_LOG,
+    M_ROUTE_HTTP_STATUS,
+    M_ROUTE_HTTP_METRICS,
+    M_ROUTE_HTTP_OTHER
+};
+enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
+
+/* name, kind, text name without prefix, label a, label b, unit, help.
+ * Units: ONE; MS and US are kept as integers and shown as seconds. Histogram buckets
+ * follow the unit. Labels: words of metrics.c. */
+#define METRIC_LIST(X)                                                                   \
+    X(METRIC_READY, GAUGE, "ready", KIND, NONE, ONE,                                     \
+      "1 when requests of this kind are served")                                         \
+    X(METRIC_HUB_STATE, GAUGE, "hub_state", STATE, NONE, ONE, "1 for the present state") \
+    X(METRIC_COMMITTED, COUNTER, "entries_committed_total", NONE, NONE, ONE,             \
+      "entries and hub records made durable")                                            \
+    X(METRIC_REJECTED, COUNTER, "entries_rejected_total", REASON, NONE, ONE,             \
+      "entries refused, by error word")                                                  \
+    X(METRIC_DUPLICATE, COUNTER, "entries_duplicate_total", NONE, NONE, ONE,             \
+      "entries sent again and answered with their old place")                            \
+    X(METRIC_LEDGER_SIZE, GAUGE, "ledger_size_entries", NONE, NONE, ONE,                 \
+      "records in all slots' logs")                                                      \
+    X(METRIC_ACCOUNTS, GAUGE, "accounts", NONE, NONE, ONE, "accounts at home here")      \
+    X(METRIC_REQUEST, HISTOGRAM, "request_duration_seconds", ROUTE, CODE, US,            \
+      "from a request's last byte to its answer's first")                                \
+    X(METRIC_SETTLE, HISTOGRAM, "settle_duration_seconds", SCOPE, NONE, US,              \
+      "from a transfer's commit to its last payee's credit or bounce")                   \
+    X(METRIC_SETTLED, COUNTER, "payments_settled_total", SETTLE, NONE, ONE,              \
+      "channel items settled")                                                           \
+    X(METRIC_CHANNEL_ITEMS, GAUGE, "channel_pending_items", NONE, NONE, ONE,             \
+      "payments debited and not settled yet")                                            \
+    X(METRIC_INFLIGHT, GAUGE, "inflight_requests", NONE, NONE, ONE,                      \
+      "entries and questions taken and not answered yet")                                \
+    X(METRIC_CONNECTIONS, GAUGE, "client_connections", TRANSPORT, NONE, ONE, "open now") \
+    X(METRIC_SUBSCRIPTIONS, GAUGE, "subscriptions", NONE, NONE, ONE, "open now")         \
+    X(METRIC_QUEUE, GAUGE, "queue_entries", QUEUE, NONE, ONE, "entries waiting")         \
+    X(METRIC_UNSENT, GAUGE, "unsent_bytes", NONE, NONE, ONE,                             \
+      "bytes waiting for clients to read them")                                          \
+    X(METRIC_SLOW_MOVED, COUNTER, "slow_readers_moved_total", NONE, NONE, ONE,           \
+      "subscriptions moved from live back to catch-up")                                  \
+    X(METRIC_SLOW_CUT, COUNTER, "slow_readers_cut_total", NONE, NONE, ONE,               \
+      "connections closed because nothing was read")                                     \
+    X(METRIC_LIMITED, COUNTER, "ratelimit_rejections_total", LIMIT, NONE, ONE,           \
+      "connections, frames or entries turned away by a limit")                           \
+    X(METRIC_FRAMES, COUNTER, "frames_total", DIRECTION, NONE, ONE,                      \
+      "WebSocket messages")                                                              \
+    X(METRIC_BYTES, COUNTER, "wire_bytes_total", DIRECTION, NONE, ONE,                   \
+      "bytes of WebSocket messages")                                                     \
+    X(METRIC_VERIFY, COUNTER, "signature_verify_total", VERDICT, NONE, ONE,              \
+      "entry signatures checked")                                                        \
+    X(METRIC_COMMIT, HISTOGRAM, "commit_duration_seconds", NONE, NONE, US,               \
+      "one durable transaction")                                                         \
+    X(METRIC_BATCH, HISTOGRAM, "commit_batch_entries", NONE, NONE, ONE,                  \
+      "records in one transaction")                                                      \
+    X(METRIC_CHECKPOINT_SIZE, GAUGE, "checkpoint_size_entries", NONE, NONE, ONE,         \
+      "records under the newest published checkpoints, all slots")                       \
+    X(METRIC_CHECKPOINT_TIME, GAUGE, "checkpoint_timestamp_seconds", NONE, NONE, MS,     \
+      "when the newest checkpoint was published")                                        \
+    X(METRIC_STORE_ERRORS, COUNTER, "store_errors_total", OP, NONE, ONE,                 \
+      "store calls that failed")                                                         \
+    X(METRIC_STORE_FREE, GAUGE, "store_free_bytes", NONE, NONE, ONE,                     \
+      "room on the store's disk")                                                        \
+    X(METRIC_STORE_BYTES, GAUGE, "store_size_bytes", NONE, NONE, ONE,                    \
+      "size of the store")                                                               \
+    X(METRIC_RELOAD_OK, GAUGE, "config_last_reload_successful", NONE, NONE, ONE,         \
+      "1 when the last reload was applied")                                              \
+    X(METRIC_RELOAD_TIME, GAUGE, "config_last_reload_success_timestamp_seconds", NONE,   \
+      NONE, MS, "when a reload was last applied")                                        \
+    X(METRIC_GENERATION, GAUGE, "config_generation", NONE, NONE, ONE,                    \
+      "reloads applied since the start, plus 1")                                         \
+    X(METRIC_RESTART, GAUGE, "config_restart_required", NONE, NONE, ONE,                 \
+      "changed settings that wait for a restart")                                        \
+    X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
+      "trace lines, written or suppressed; filled in by metrics_write")
+
+#define METRIC_ENUM_(id, kind, name, a, b, unit, help) id,
+enum metric { METRIC_LIST(METRIC_ENUM_) METRIC_COUNT };
+#undef METRIC_ENUM_
+
+struct metrics; /* opaque: holds the cells, sized by the table */
+
+/* The only allocation; NULL when memory is out. `schema` is the store's. */
+struct metrics *metrics_open(unsigned schema, unsigned wire);
+void metrics_close(struct metrics *m);
+
+/* Below, `label` is an index of the metric's label a (0 when it has none) and, when it
+ * has a label b too, METRIC_PAIR(a, b). A kind or label that does not fit is a bug
+ * (asserted). `m` NULL does nothing, so that cores under test need none. */
+#define METRIC_PAIR(a, b) ((unsigned)(a) | (unsigned)(b) << 16)
+/* Counters. */
+void metrics_count(struct metrics *m, enum metric id, unsigned label, uint64_t n);
+/* entries_rejected_total by the refusal itself. */
+void metrics_reject(struct metrics *m, enum err why);
+/* Gauges, in the metric's unit. */
+void metrics_set(struct metrics *m, enum metric id, unsigned label, int64_t v);
+void metrics_change(struct metrics *m, enum metric id, unsigned label, int64_t by);
+/* hub_state: this one 1, the others 0. */
+void metrics_state(struct metrics *m, enum metric_state state);
+/* Histograms, in the metric's unit: microseconds, or things. */
+void metrics_observe(struct metrics *m, enum metric id, unsigned label, uint64_t v);
+
+/* One cell as it is: a counter, a gauge, or a histogram's number of observations. */
+int64_t metrics_value(const struct metrics *m, enum metric id, unsigned label);
+
+/* All of it as text, with build_info and process_*; false when memory is out. */
+bool metrics_write(const struct metrics *m, struct buf *out);
+/* For --list-metrics: name, kind, labels, help, one a line. */
+void metrics_list(FILE *out);
+
+#endif
