@@ -20,8 +20,7 @@
 #define CTX_NODE "stoa/node/v1"                   /* node name to node id */
 #define CTX_TERMS "stoa/split-terms/v1" /* terms of a split, kept in the state */
 #define CTX_SNAPSHOT "stoa/snapshot/v1" /* checksum of a state snapshot */
-#define CTX_CHECKPOINT "stoa/client-checkpoint/v1" /* digest of a client's local state   \
-                                                    */
+#define CTX_CHECKPOINT "stoa/client-checkpoint/v1" /* digest of a client's own state */
 #define CTX_TOPOLOGY "stoa/topology/v1"            /* reserved: signed list of hubs */
 #define CTX_EVIDENCE "stoa/evidence/v1"            /* reserved: bundled evidence */
 
