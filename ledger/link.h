@@ -1,7 +1,8 @@
-/* One outgoing WebSocket connection (subprotocol stoa.v1) with a loop of its own: what client
- * and operator tools talk to a hub through. An edge: the only file with libwebsockets on this
- * side. Knows frames, not their meaning. No globals, no threads, no output.
- * Threads: one thread at a time per link; all work happens inside link_* calls. */
+/* One outgoing WebSocket connection (subprotocol stoa.v1) with a loop of its own: what
+ * client and operator tools talk to a hub through. An edge: the only file with
+ * libwebsockets on this side. Knows frames, not their meaning. No globals, no threads, no
+ * output. Threads: one thread at a time per link; all work happens inside link_* calls.
+ */
 #ifndef LEDGER_LINK_H
 #define LEDGER_LINK_H
 
@@ -20,12 +21,13 @@
 struct link;
 
 struct link_options {
-    const char *url;       /* ws:// or wss://host[:port][/path] */
-    const char *ca_file;   /* wss: PEM roots to trust beside the system's; NULL: none */
-    uint32_t ping_ms;      /* silence after which a ping goes out; twice that closes; 0:
-                              default */
-    size_t queue_bytes_max; /* unsent frames; 0: default. The same bound for frames received
-                               and not yet polled: the socket is throttled there */
+    const char *url;     /* ws:// or wss://host[:port][/path] */
+    const char *ca_file; /* wss: PEM roots to trust beside the system's; NULL: none */
+    uint32_t ping_ms;    /* silence after which a ping goes out; twice that closes; 0:
+                            default */
+    size_t
+        queue_bytes_max; /* unsent frames; 0: default. The same bound for frames received
+                            and not yet polled: the socket is throttled there */
 };
 
 enum link_event_type {
@@ -41,23 +43,24 @@ struct link_event {
     char why[LINK_WHY_MAX]; /* a sentence */
 };
 
-/* Start connecting; LINK_OPEN or LINK_CLOSED follows from link_poll. ERR_USAGE: not such a
- * URL; ERR_MEMORY. */
+/* Start connecting; LINK_OPEN or LINK_CLOSED follows from link_poll. ERR_USAGE: not such
+ * a URL; ERR_MEMORY. */
 MUST_CHECK enum err link_open(struct link **out, const struct link_options *o);
 
-/* Queue a frame (copied). ERR_BUSY: the queue is full, nothing was queued: poll, then send
- * again; ERR_NET: closed; ERR_TOO_LARGE; ERR_MEMORY. Frames go out inside link_poll. */
+/* Queue a frame (copied). ERR_BUSY: the queue is full, nothing was queued: poll, then
+ * send again; ERR_NET: closed; ERR_TOO_LARGE; ERR_MEMORY. Frames go out inside link_poll.
+ */
 MUST_CHECK enum err link_send(struct link *l, const void *frame, size_t size);
 
-/* Run the connection until something is to be told or `timeout_ms` is over. 0: whatever is
- * there already, without waiting. Always gives an event. */
+/* Run the connection until something is to be told or `timeout_ms` is over. 0: whatever
+ * is there already, without waiting. Always gives an event. */
 void link_poll(struct link *l, uint32_t timeout_ms, struct link_event *out);
 
 /* Bytes queued and not yet given to the kernel. */
 size_t link_unsent(const struct link *l);
 
-/* Close cleanly: what is queued is flushed for at most `linger_ms`, a close frame is sent,
- * everything is released. NULL is allowed. */
+/* Close cleanly: what is queued is flushed for at most `linger_ms`, a close frame is
+ * sent, everything is released. NULL is allowed. */
 void link_close(struct link *l, uint32_t linger_ms);
 
 #endif
