@@ -1,0 +1,82 @@
+/* Stands in for libFuzzer: runs the target over every file of the folders (or files) named,
+ * then over every cut of it and one flipped bit of every byte, so that a replay with any
+ * compiler is worth something. Inputs are copied to blocks of their own size, so that a
+ * sanitizer sees a read past the end. */
+#include <dirent.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "fuzz.h"
+
+#define INPUT_BYTES_MAX (2u << 20)
+#define CUTS_MAX 4096
+
+static unsigned inputs;
+
+static void run(const uint8_t *data, size_t size)
+{
+    uint8_t *exact = malloc(size ? size : 1);
+    if (!exact)
+        abort();
+    memcpy(exact, data, size);
+    LLVMFuzzerTestOneInput(exact, size);
+    free(exact);
+    inputs++;
+}
+
+static void run_around(uint8_t *data, size_t size)
+{
+    run(data, size);
+    size_t stride = size / CUTS_MAX + 1;
+    for (size_t at = 0; at < size; at += stride) {
+        run(data, at);
+        uint8_t bit = (uint8_t)(1u << (at / stride) % 8);
+        data[at] ^= bit;
+        run(data, size);
+        data[at] ^= bit;
+    }
+}
+
+static void run_file(const char *path)
+{
+    static uint8_t data[INPUT_BYTES_MAX];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        perror(path);
+        exit(1);
+    }
+    size_t size = fread(data, 1, sizeof data, file);
+    fclose(file);
+    run_around(data, size);
+}
+
+static void run_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder) {
+        perror(path);
+        exit(1);
+    }
+    for (struct dirent *row; (row = readdir(folder));) {
+        char name[4096];
+        if (row->d_name[0] == '.')
+            continue;
+        if ((size_t)snprintf(name, sizeof name, "%s/%s", path, row->d_name) < sizeof name)
+            run_file(name);
+    }
+    closedir(folder);
+}
+
+int main(int argc, char **argv)
+{
+    run((const uint8_t *)"", 0);
+    for (int i = 1; i < argc; i++) {
+        struct stat s;
+        if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
+            run_folder(argv[i]);
+        else
+            run_file(argv[i]);
+    }
+    printf("%u inputs\n", inputs);
+    return inputs > 1 ? 0 : 1;
+}
