@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/keyfile.h"
@@ -61,9 +60,6 @@ static bool sync_directory_of(const char *path)
 
 static enum keyfile_result save_text(const char *path, const char *text, size_t size)
 {
-    struct stat there;
-    if (lstat(path, &there) == 0)
-        return KEYFILE_EXISTS;
     char temporary[PATH_MAX];
     int length = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (length < 0 || (size_t)length >= sizeof temporary) {
