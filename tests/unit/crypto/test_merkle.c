@@ -248,6 +248,8 @@ static void check_inclusion(uint64_t index, uint64_t size)
     assert_false(merkle_verify_inclusion(index + 1, size, leaf, path, count, &root));
     assert_false(merkle_verify_inclusion(size, size, leaf, path, count, &root));
     assert_false(merkle_verify_inclusion(index, size, leaf, path, count + 1, &root));
+    /* In a tree of four times the size any leaf of this one lies deeper. */
+    assert_false(merkle_verify_inclusion(index, 4 * size, leaf, path, count, &root));
     if (count > 0) {
         assert_false(merkle_verify_inclusion(index, size, leaf, path, count - 1, &root));
         path[count - 1].b[31] ^= 1;
@@ -283,6 +285,9 @@ static void check_consistency(uint64_t old_size, uint64_t size)
         return;
     assert_false(merkle_verify_consistency(old_size, size, path, count, &other, &to));
     assert_false(merkle_verify_consistency(old_size, size, path, count, &from, &other));
+    if (old_size < size)
+        assert_false(
+            merkle_verify_consistency(old_size, 4 * size, path, count, &from, &to));
     if (count > 0) {
         assert_false(
             merkle_verify_consistency(old_size, size, path, count - 1, &from, &to));
@@ -297,6 +302,29 @@ static void consistency_proofs_of_all_small_trees_are_right(void **state)
     for (uint64_t size = 0; size <= SIZES; size++)
         for (uint64_t old_size = 0; old_size <= size; old_size++)
             check_consistency(old_size, size);
+}
+
+static void a_path_that_goes_on_past_the_root_is_refused(void **state)
+{
+    (void)state;
+    struct hash path[MERKLE_PATH_MAX];
+    struct hash more = hash_sha256("more", 4);
+    uint64_t size = 7;
+    struct merkle_source source = tree_source(&size);
+    size_t count;
+    assert_true(merkle_prove_inclusion(2, size, &source, path, &count));
+    path[count] = more;
+    struct hash root = tree_root(0, size);
+    struct hash higher = hash_node(&more, &root);
+    assert_false(
+        merkle_verify_inclusion(2, size, &tree_leaves[2], path, count + 1, &higher));
+
+    assert_true(merkle_prove_consistency(3, size, &source, path, &count));
+    path[count] = more;
+    struct hash from = tree_root(0, 3);
+    struct hash higher_from = hash_node(&more, &from);
+    assert_false(
+        merkle_verify_consistency(3, size, path, count + 1, &higher_from, &higher));
 }
 
 static void the_empty_tree_is_consistent_by_its_own_root_only(void **state)
@@ -390,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_full_frontier_refuses_and_is_unchanged),
         cmocka_unit_test(inclusion_proofs_of_all_small_trees_are_right),
         cmocka_unit_test(consistency_proofs_of_all_small_trees_are_right),
+        cmocka_unit_test(a_path_that_goes_on_past_the_root_is_refused),
         cmocka_unit_test(the_empty_tree_is_consistent_by_its_own_root_only),
         cmocka_unit_test(a_source_that_fails_fails_the_proof),
         cmocka_unit_test(proofs_outside_the_tree_are_refused),

@@ -193,6 +193,21 @@ static void messages_of_any_length_up_to_the_limit_verify(void **state)
     key_free(k);
 }
 
+static void a_good_signature_of_too_long_a_message_is_refused(void **state)
+{
+    (void)state;
+    static char whole[sizeof CTX_HEAD + SIG_MESSAGE_BYTES_MAX + 1] = CTX_HEAD;
+    struct key *k = key_generate();
+    struct pubkey pub = key_public(k);
+    struct signature sig = key_sign_bare(k, whole, sizeof whole);
+    const char *message = whole + sizeof CTX_HEAD;
+    assert_true(sig_verify_bare(&sig, &pub, whole, sizeof whole));
+    assert_false(sig_verify(&sig, &pub, CTX_HEAD, message, SIG_MESSAGE_BYTES_MAX + 1));
+    sig = key_sign_bare(k, whole, sizeof whole - 1);
+    assert_true(sig_verify(&sig, &pub, CTX_HEAD, message, SIG_MESSAGE_BYTES_MAX));
+    key_free(k);
+}
+
 static void small_order_points_cannot_be_enrolled(void **state)
 {
     (void)state;
@@ -297,6 +312,7 @@ int main(void)
         cmocka_unit_test(published_sign_vectors_are_reproduced),
         cmocka_unit_test(a_signature_holds_for_its_context_key_and_message_only),
         cmocka_unit_test(messages_of_any_length_up_to_the_limit_verify),
+        cmocka_unit_test(a_good_signature_of_too_long_a_message_is_refused),
         cmocka_unit_test(small_order_points_cannot_be_enrolled),
         cmocka_unit_test(encodings_that_are_not_canonical_cannot_be_enrolled),
         cmocka_unit_test(mixed_order_points_cannot_be_enrolled),
