@@ -1,6 +1,8 @@
-/* Secret Ed25519 keys. The secret lives in sodium_malloc pages (locked, guarded, not in
- * core dumps) from birth to key_free, which wipes it. Nothing here prints or stores it.
- * A key may be used by several threads at once; freeing is the owner's. */
+/* Secret Ed25519 keys. The secret lives in sodium_malloc pages (guarded, not in core
+ * dumps, locked as far as the system's limit on locked memory allows) from birth to
+ * key_free, which wipes it. Each key takes four memory maps, so a process with the usual
+ * 65,530 holds some 16,000. Nothing here prints or stores it. A key may be used by
+ * several threads at once; freeing is the owner's. */
 #ifndef CRYPTO_KEY_H
 #define CRYPTO_KEY_H
 

@@ -3,7 +3,7 @@
  * Text format, one "name: value" a line, so that a person can see what a file is:
  *
  *     stoa-key-1
- *     role: device                 (device, root, recovery, log, relay, issuer, invite)
+ *     role: device                 (one word of a-z and -: device, root, log, ..)
  *     public: <64 hex digits>
  *     kdf: argon2id <opslimit> <memlimit bytes> <salt base64>     | kdf: none
  *     sealed: <base64 nonce || ciphertext>                        | seed: <64 hex digits>
@@ -16,6 +16,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "crypto/key.h"
 
@@ -32,7 +33,7 @@ enum keyfile_result {
     KEYFILE_MALFORMED,  /* not a key file, or damaged */
     KEYFILE_PASSPHRASE, /* the passphrase is wrong, or the file was changed */
     KEYFILE_NEEDED,     /* encrypted, and no passphrase was given */
-    KEYFILE_LIMIT,      /* asks for more memory or time than KEYFILE_KDF_* allow */
+    KEYFILE_LIMIT,      /* file over KEYFILE_KDF_*, or passphrase too long */
     KEYFILE_EXISTS,     /* save: a file is there already */
     KEYFILE_IO,         /* errno says why */
     KEYFILE_MEMORY
@@ -44,11 +45,13 @@ enum keyfile_cost {
     KEYFILE_COST_TEST /* quick, for tests and demo */
 };
 
-/* passphrase NULL = plain text file (the caller must have been told to, in words).
- * Writes text with a final zero into out[KEYFILE_BYTES_MAX]. */
+/* passphrase NULL = plain text file (the caller must have been told to, in words); an
+ * empty one is KEYFILE_NEEDED, a role that is no such word KEYFILE_MALFORMED. Writes text
+ * with a final zero into out[KEYFILE_BYTES_MAX]; the caller wipes it. */
 enum keyfile_result keyfile_encode(char *out, const struct key *k, const char *role,
                                    const char *passphrase, enum keyfile_cost cost);
-/* role_out may be NULL, else has KEYFILE_ROLE_MAX room. *out is released by key_free. */
+/* role_out may be NULL, else has KEYFILE_ROLE_MAX room. *out is released by key_free, and
+ * NULL unless KEYFILE_OK. */
 enum keyfile_result keyfile_decode(struct key **out, char *role_out, const char *text,
                                    size_t size, const char *passphrase);
 /* Role and public key without the passphrase. */

@@ -49,18 +49,21 @@ struct note {
     size_t text_size;
     size_t signature_count;
     uint64_t verified;        /* bit i: keys[i] verified (first 64 keys) */
-    uint64_t cosign_time[16]; /* time of cosignature by keys[i], i < 16 */
+    uint64_t cosign_time[16]; /* latest cosignature of keys[i], i < 16 */
 };
 
 /* Open a note with `key_count` (<= 64) known keys. Only NOTE_OK lets the text be used; on
- * anything else `out` is all zero. */
+ * anything else `out` is all zero. Lines of unknown keys are skipped, whatever their
+ * algorithm. Malformed outweighs bad. */
 enum note_verdict note_open(struct note *out, const char *data, size_t size,
                             const struct vkey keys[], size_t key_count);
 /* Text (ending in LF) to a whole note with one alg-01 signature. Returns its length, 0
- * when cap is too small or the text is not allowed. */
+ * when cap is too small, the text is not allowed, or `v` is not k's alg-01 key. A final
+ * zero is written and counted in cap. */
 size_t note_sign(char *out, size_t cap, const char *text, size_t text_size,
                  const struct vkey *v, const struct key *k);
-/* One cosignature/v1 line (with LF) over a checkpoint's text. 0 when cap is too small. */
+/* One cosignature/v1 line (with LF) over a checkpoint's text. 0 when cap is too small,
+ * the time is 0 or over 2^63-1, or `v` is not k's alg-04 key. */
 size_t note_cosign_line(char *out, size_t cap, const char *text, size_t text_size,
                         uint64_t unix_seconds, const struct vkey *v, const struct key *k);
 
@@ -90,6 +93,7 @@ bool base64_decode(uint8_t *out, size_t cap, size_t *out_size, const char *text,
                    size_t size);
 /* Lower-case hex; out has 2 * size + 1 room. */
 void hex_encode(char *out, const void *data, size_t size);
+/* False on any other length, and on upper case. */
 bool hex_decode(uint8_t *out, size_t out_size, const char *text, size_t size);
 
 #endif

@@ -6,6 +6,7 @@
  * { 8-byte key hint = first bytes of SHA-256(ed25519 key), 80-byte crypto_box_seal of the
  * 32-byte content key to the X25519 form } || 24-byte nonce || XChaCha20-Poly1305 of
  * { u32be plain size || plain || zero padding to a bucket }.
+ * Everything before the nonce is authenticated as associated data.
  * commitment = SHA-256("stoa/sealed/v1" 00 salt32 || ciphertext). */
 #ifndef CRYPTO_SEAL_H
 #define CRYPTO_SEAL_H
@@ -31,7 +32,7 @@ bool seal_make(uint8_t *out, size_t cap, size_t *out_size, uint8_t salt[SEAL_SAL
                const void *plain, size_t plain_size, const struct pubkey recipients[],
                size_t recipient_count);
 /* Decrypt with one device's key. False, and nothing written, when it is not for that key
- * or was changed. `out` has SEAL_PLAIN_MAX room. */
+ * or was changed, or when secret memory cannot be had. `out` has SEAL_PLAIN_MAX room. */
 bool seal_open(uint8_t *out, size_t *out_size, const uint8_t *data, size_t size,
                const struct key *k);
 struct hash seal_commitment(const uint8_t salt[SEAL_SALT_BYTES], const uint8_t *data,
