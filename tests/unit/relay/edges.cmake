@@ -1,0 +1,6 @@
+foreach(name test_metrics test_keys)
+  string(REPLACE "test_" "relay_" target ${name})
+  if(TARGET ${target})
+    stoa_unit_test(${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}.c LIBS ${target} Threads::Threads)
+  endif()
+endforeach()
