@@ -18,9 +18,11 @@ struct recover_report {
 
 /* `mark` is the hub's high-water mark for this slot kept outside the database (size 0: none):
  * a store that holds less, or another tree at that size, is a restored backup: ERR_BEHIND.
- * An empty slot gets its log_open written (`genesis` not NULL) by the first prepare. Also
- * re-reads the last records from disk and checks that their leaves give the checkpoint's
- * root. ERR_CORRUPT, ERR_BEHIND, ERR_RULES_AHEAD, ERR_IO, ERR_STORE, ERR_MEMORY. */
+ * Claims the slot, so its epoch rises. A slot without records becomes ready empty and takes
+ * nothing but its log_open (recover_genesis). Also re-reads the last records from disk and
+ * checks that their leaves give the checkpoint's root. `c` is what the sequencer was opened
+ * with. After ERR_CORRUPT, ERR_BEHIND, ERR_RULES_AHEAD the slot is SEQ_SLOT_STOPPED, after
+ * other errors still down: try again. ERR_CORRUPT, ERR_BEHIND, ERR_RULES_AHEAD, ERR_IO, ERR_STORE, ERR_MEMORY. */
 struct recover_mark {
     tree_size size;
     struct hash root;
@@ -37,7 +39,8 @@ MUST_CHECK enum err recover_slot(struct sequencer *q, const struct sequencer_con
                                  const struct recover_mark *mark,
                                  struct recover_report *report);
 /* `stoad init`: write log_open as record 0 of every slot of a fresh store, through the same
- * path as any other record. */
+ * path as any other record. Slots that have one are left alone. ERR_CONFIG: the hub's name
+ * does not do; ERR_STORE_FULL; ERR_LOST: run it again; and the errors of recover_slot. */
 MUST_CHECK enum err recover_genesis(struct store *st, const struct sequencer_config *c,
                                     const struct recover_genesis *g, uint64_t now_ms);
 

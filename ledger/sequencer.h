@@ -19,6 +19,11 @@
 
 #define SEQ_BATCH_ENTRIES_MAX 4096 /* records in one append, hub-written ones included */
 #define SEQ_BATCH_BYTES_MAX (8u << 20)
+#define SEQ_BATCH_ITEMS_MAX 65536 /* channel items in one append */
+#define SEQ_BATCH_WAITERS_MAX (2 * SEQ_BATCH_ENTRIES_MAX) /* entries and their duplicates */
+#define SEQ_SETTLE_MIN (SEQ_BATCH_ENTRIES_MAX / 2) /* kept free for due items, if there are */
+#define SEQ_RETRY_BUSY_MS 50
+#define SEQ_RETRY_UNAVAILABLE_MS 1000
 #define SEQ_CLOCK_JUMP_MS 60000
 
 struct sequencer;
@@ -39,16 +44,26 @@ enum seq_slot_state {
     SEQ_SLOT_READY,
     SEQ_SLOT_STOPPED  /* fork, restored backup, rules ahead: a person must look */
 };
-/* Hand over a recovered slot (ledger/recover.h); the sequencer owns `log` then. `items` are
- * the outbox items the store still holds; settled ones are dropped here. */
+/* Hand over a recovered slot (ledger/recover.h), its slot down until now. `log` is a struct
+ * slotlog allocated from the sequencer's struct alloc; the sequencer owns it then. `items` are
+ * the outbox items the store still holds; settled ones are dropped here. `tiles`: the hashes of
+ * the partial tiles of every level, lowest first, tile_width of them each. All but `log` is
+ * copied. On error `log` stays the caller's and the slot down.
+ * ERR_CORRUPT, ERR_BEHIND: the channels of this and other slots contradict each other (or the
+ * slot was stopped); ERR_MEMORY. */
 MUST_CHECK enum err sequencer_slot_ready(struct sequencer *q, struct slotlog *log,
                                          uint64_t epoch, struct bytes checkpoint,
+                                         const struct hash tiles[],
                                          const struct channel_item items[], size_t count);
+/* A person must look: nothing of this slot is committed or answered any more, and only a
+ * restart loads it again. Allowed at any time. */
 void sequencer_slot_stop(struct sequencer *q, uint32_t slot);
 enum seq_slot_state sequencer_slot_state(const struct sequencer *q, uint32_t slot);
 /* The slot's state, for reads by the owning thread (account heads, balances, digests). As of
- * the last submit, so between prepare and outcome it is ahead of the store. */
+ * the last submit, so with entries queued it is ahead of the store. NULL unless READY. */
 struct slotlog *sequencer_slotlog(struct sequencer *q, uint32_t slot);
+/* Newest committed checkpoint; borrowed until the next outcome. Empty: none, or down. */
+struct bytes sequencer_checkpoint(const struct sequencer *q, uint32_t slot);
 
 /* What comes back from submit. */
 enum seq_disposition {
@@ -67,18 +82,22 @@ struct refusal {
     int64_t balance; /* for ERR_BALANCE; else 0 */
     uint64_t retry_after_ms;
 };
-/* `e` was decoded and its signature verified; its envelope is borrowed until the outcome.
- * from_wire: refuses kinds only the hub itself may write. `wants_settled`: report each item's
- * settlement for this transfer. */
+/* `e` was decoded and its signature verified; its envelope is copied, so the caller's memory
+ * is free afterwards. from_wire: refuses kinds only the hub itself may write. Credits and
+ * bounces are refused from anyone: the sequencer writes them itself. What is refused may be
+ * refused because of an entry that is queued and not committed yet. */
 enum seq_disposition sequencer_submit(struct sequencer *q, const struct entry *e,
                                       uint64_t token, bool from_wire, uint64_t now_ms,
                                       struct refusal *refusal);
-/* Is anything to do? Entries queued, or channel items due. */
+/* Is anything to do? Entries queued, channel items due, answers owed, or a batch that waits
+ * for disk room (then: with sequencer_full, try again after a while). */
 bool sequencer_pending(const struct sequencer *q);
 
 /* Write due credits and bounces, sign checkpoints, fill the appends. Borrowed until outcome.
- * *count 0: nothing to do. ERR_CLOCK: the wall clock jumped against the monotonic one: the
- * sequencer refuses all further entries (stop, tell a person). */
+ * sequencer_outcome must follow, also when *count is 0: there may be answers owed.
+ * ERR_MEMORY: nothing happened, try again. ERR_CLOCK: the wall clock jumped against the
+ * monotonic one by more than SEQ_CLOCK_JUMP_MS since the last call: the sequencer refuses all
+ * further entries and answers nothing that is queued (stop, tell a person). ERR_IO: broken. */
 MUST_CHECK enum err sequencer_prepare(struct sequencer *q, uint64_t now_ms, uint64_t mono_ms,
                                       const struct store_append **appends, size_t *count);
 
@@ -115,16 +134,22 @@ struct seq_output {
 /* What the store said, outcome[i] for appends[i] of the last prepare. Calls back in log order.
  * FULL: queued entries are answered ERR_UNAVAILABLE, the batch is kept and comes out of the
  * next prepare unchanged; new entries are refused ERR_UNAVAILABLE until it commits. LOST or
- * UNKNOWN: that slot goes SEQ_SLOT_DOWN. BROKEN: everything stops, ERR_IO is returned. */
+ * UNKNOWN: that slot goes SEQ_SLOT_DOWN and its entries are answered ERR_UNAVAILABLE, as are
+ * those of stopped slots. BROKEN: everything stops, all is answered ERR_UNAVAILABLE, ERR_IO is
+ * returned. Settlements that became durable under an UNKNOWN outcome are not reported.
+ * A slot may be down afterwards though it committed (ERR_MEMORY inside): reload it. */
 MUST_CHECK enum err sequencer_outcome(struct sequencer *q, const enum store_outcome outcome[],
                                       const struct seq_output *out);
-/* Drop everything tentative: all slots with uncommitted records go DOWN (drain, tests). */
+/* Drop everything tentative: all slots with uncommitted records go DOWN, their entries are
+ * answered ERR_UNAVAILABLE (drain, tests). Not between prepare and outcome. */
+void sequencer_drop(struct sequencer *q, const struct seq_output *out);
 bool sequencer_full(const struct sequencer *q); /* waiting for disk room */
 
 struct seq_stats {
     uint64_t records, batches, credits, bounces, duplicates;
     uint64_t items_waiting;        /* channel items not settled yet */
-    uint64_t item_oldest_since_ms; /* hub time the oldest waiting item was committed; 0 none */
+    uint64_t item_oldest_since_ms; /* hub time the oldest waiting item was committed, or its
+                                      slot's hub time when it was loaded; 0 none */
 };
 void sequencer_stats(const struct sequencer *q, struct seq_stats *out);
 
