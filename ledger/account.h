@@ -135,7 +135,8 @@ struct hub_account {
     uint64_t sent;     /* put on channels by transfers and by bounces */
     uint64_t settled;  /* taken from channels by credits and by bounces */
     uint32_t channel_count, channel_cap;
-    struct channel *channels; /* ascending origin, bytewise */
+    struct channel *channels; /* ascending origin, bytewise; one for every slot of this hub from
+                                 log_open on (none under VIEW_ACCOUNT) */
 };
 
 /* One item a transfer or bounce puts on a channel. */
@@ -152,9 +153,10 @@ struct channel_item {
     bool is_return; /* never bounces */
 };
 
-/* What a record did beside changing the two states. */
+/* What a record did beside changing the two states. All zero after a refusal, but for `items`,
+ * of which only the first item_count are ever written. */
 struct effects {
-    size_t item_count;
+    size_t item_count; /* none under VIEW_ACCOUNT */
     struct channel_item items[PAYEES_MAX];
     bool settles;            /* credit or bounce: one item of `settle_source` is settled */
     uint32_t settle_source;  /* slot */
@@ -172,9 +174,11 @@ void hub_account_close(struct hub_account *h);
 enum view { VIEW_SLOT, VIEW_ACCOUNT };
 
 /* Apply one decoded entry, standing at (index, hub_lamport, hub_time_ms) of its log, to the
- * account it is about. `a` is all-init'ed for an `open`. The device's signature has been
- * checked by the caller (or is vouched for by a later one of the same key); signatures inside
- * the payload are checked here. `fx` may be NULL with VIEW_ACCOUNT.
+ * account it is about; of `r` only these three are read, so a sequencer may fill in position
+ * and head afterwards, and a replay has to compare them itself. `a` is all-init'ed for an
+ * `open`. The device's signature has been checked by the caller (or is vouched for by a later
+ * one of the same key); signatures inside the payload are checked here. `fx` may be NULL with
+ * VIEW_ACCOUNT. An account of another slot is ERR_ACCOUNT_UNKNOWN.
  * On any error but ERR_OK both states are as they were.
  * Refused codes as documented; ERR_MEMORY; ERR_RULES_AHEAD (stop reading this log). */
 MUST_CHECK enum err account_apply(struct account *a, struct hub_account *h,
