@@ -54,7 +54,10 @@ struct store_slot {
     char checkpoint[CHECKPOINT_BYTES_MAX];
 };
 
-/* One record to append. `account` is what it is about; spans are borrowed for the call. */
+/* One record to append. `account` is what it is about; spans are borrowed for the call. `id`
+ * is hash_context(CTX_ENTRY) of the envelope without its last SIG_BYTES: a store may keep no
+ * id and compute it again. An account's positions rise by one with its records, all of which
+ * stand in one slot. */
 struct store_record {
     struct record r;
     struct hash account;
@@ -162,24 +165,13 @@ struct store_reader_ops {
     enum err (*sealed)(struct store_reader *r, const struct hash *entry, struct buf *out);
 };
 
-struct store {
-    const struct store_ops *ops;
-};
-struct store_reader {
-    const struct store_reader_ops *ops;
-};
-
-/* URI: "memory:" or "sqlite:PATH" (PATH relative or absolute). store_create refuses when a
- * ledger is already there (ERR_EXISTS); memory: is created by store_create and lives until
- * close. ERR_MISSING, ERR_CORRUPT, ERR_SCHEMA, ERR_LOCKED (another process has it),
- * ERR_FILE, ERR_USAGE (unknown scheme). */
-MUST_CHECK enum err store_create(const char *uri, const struct store_identity *id,
-                                 struct store **out, struct store_why *why);
-MUST_CHECK enum err store_open(const char *uri, struct store **out, struct store_why *why);
-
-/* Tests: make the next effects of a store fail. Called with the name of each effect
- * ("append.begin", "append.write", "append.commit", "append.sync", "claim", ..); returns
- * what shall happen. Set before use, NULL for none. */
+/* Tests: make the next effects of a store fail. Called with the name of each effect; returns
+ * what shall happen. Set before use, NULL for none. Effects, in the order they occur:
+ * "append.begin", then for each slot "append.check" and "append.write", "append.commit",
+ * "append.answer"; "claim", "snapshot", "sealed" (their commits). In an append FAIL and
+ * FAIL_HAPPENED give STORE_UNKNOWN (rolled back; at commit and answer FAIL_HAPPENED is
+ * durable), FULL gives STORE_FULL, IO gives STORE_BROKEN. Elsewhere ERR_STORE, ERR_UNKNOWN,
+ * ERR_STORE_FULL, ERR_IO. Once broken, a store refuses everything. */
 enum store_fault_verdict {
     FAULT_NONE,
     FAULT_FAIL,          /* it fails and did not happen */
@@ -191,9 +183,27 @@ struct store_fault {
     enum store_fault_verdict (*at)(void *context, const char *effect);
     void *context;
 };
+
+struct store {
+    const struct store_ops *ops;
+    struct store_fault fault; /* by store_set_fault */
+};
+struct store_reader {
+    const struct store_reader_ops *ops;
+};
+
 void store_set_fault(struct store *s, const struct store_fault *f);
 
-/* The edges' entry points (store.c picks by scheme). */
+/* URI: "memory:" or "sqlite:PATH" (PATH relative or absolute). store_create refuses when a
+ * ledger is already there (ERR_EXISTS); memory: is created by store_create and lives until
+ * close. ERR_MISSING, ERR_CORRUPT, ERR_SCHEMA, ERR_LOCKED (another process has it),
+ * ERR_FILE, ERR_USAGE (unknown scheme). */
+MUST_CHECK enum err store_create(const char *uri, const struct store_identity *id,
+                                 struct store **out, struct store_why *why);
+MUST_CHECK enum err store_open(const char *uri, struct store **out, struct store_why *why);
+
+/* The edges' entry points. store.c picks by scheme among those that are linked: a program
+ * that does not link ledger_store_sqlite has no "sqlite:" (ERR_USAGE). */
 struct store_edge {
     const char *scheme;
     enum err (*create)(const char *rest, const struct store_identity *id, struct store **out,
