@@ -58,7 +58,8 @@ void amount_format(char *out, int64_t micro)
         *out++ = reversed[--count];
     *out++ = '.';
     unsigned digits = 0;
-    for (uint64_t unit = MICRO / 10; unit > 0 && (digits < 2 || fraction > 0); unit /= 10) {
+    for (uint64_t unit = MICRO / 10; unit > 0 && (digits < 2 || fraction > 0);
+         unit /= 10) {
         *out++ = (char)('0' + fraction / unit);
         fraction %= unit;
         digits++;

@@ -80,7 +80,8 @@ static bool lower(char out[TEXT_MAX], const char *text, size_t size)
     return !(has_lower && has_upper);
 }
 
-/* Values of the characters behind the separator; false for a character outside the set. */
+/* Values of the characters behind the separator; false for a character outside the set.
+ */
 static bool values_of(uint8_t *values, const char *text, size_t size)
 {
     for (size_t i = 0; i < size; i++) {

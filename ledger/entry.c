@@ -7,18 +7,43 @@
 #include "ledger/mp.h"
 
 #define BODY_FIELDS 11
+#define PAYLOAD_FIELD 9
 
-/* The first value of a body decides how the rest is to be read. */
-static enum err check_version(struct bytes body)
+/* Nesting, counts and lengths of the whole body, before any of it is read: nothing after
+ * this can be led past its bytes or into a loop longer than them. Finds the payload on
+ * the way. */
+static bool scan_body(struct bytes body, struct bytes *payload)
 {
     struct mp_reader r = mp_reader_of(body.data, body.size);
     size_t count;
+    mp_read_array(&r, &count, SIZE_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *start = r.at;
+        if (!mp_skip_nested(&r, MP_DEPTH_MAX - 1))
+            return false;
+        if (i == PAYLOAD_FIELD)
+            *payload = bytes_of(start, (size_t)(r.at - start));
+    }
+    return mp_done(&r);
+}
+
+/* The first value decides how the rest is to be read. */
+static enum err read_version(struct mp_reader *r)
+{
+    size_t count;
     uint64_t version;
-    if (!mp_read_array(&r, &count, SIZE_MAX) || count == 0 || !mp_read_uint(&r, &version))
+    if (!mp_read_array(r, &count, SIZE_MAX) || count == 0 || !mp_read_uint(r, &version))
         return ERR_MALFORMED;
     if (version != ENTRY_VERSION)
         return ERR_VERSION;
     return count == BODY_FIELDS ? ERR_OK : ERR_MALFORMED;
+}
+
+static bool is_array(struct bytes value)
+{
+    struct mp_reader r = mp_reader_of(value.data, value.size);
+    size_t count;
+    return mp_read_array(&r, &count, SIZE_MAX);
 }
 
 static bool read_optional_hash(struct mp_reader *r, struct hash *out)
@@ -55,14 +80,10 @@ static void read_sealed(struct mp_reader *r, struct entry *e)
     read_number(r, &e->sealed_size);
 }
 
-/* Every field in its order; form only. */
-static enum err read_fields(struct entry *e)
+/* Every field behind the version; form only. The payload has been scanned. */
+static enum err read_fields(struct entry *e, struct mp_reader r)
 {
-    struct mp_reader r = mp_reader_of(e->body.data, e->body.size);
     size_t count;
-    uint64_t version;
-    mp_read_array(&r, &count, BODY_FIELDS);
-    mp_read_uint(&r, &version);
     e->has_account = read_optional_hash(&r, &e->account);
     mp_read_bin_exact(&r, e->device.b, sizeof e->device.b);
     read_number(&r, &e->seq);
@@ -74,11 +95,11 @@ static enum err read_fields(struct entry *e)
     read_number(&r, &e->lamport);
     read_number(&r, &e->time_ms);
     mp_read_uint(&r, &e->kind);
-    struct mp_reader ahead = r;
-    mp_read_array(&ahead, &count, SIZE_MAX);
-    mp_read_raw(&r, &e->payload);
+    if (r.bad || !is_array(e->payload))
+        return ERR_MALFORMED;
+    r.at = e->payload.data + e->payload.size;
     read_sealed(&r, e);
-    return mp_done(&r) && !ahead.bad ? ERR_OK : ERR_MALFORMED;
+    return mp_done(&r) ? ERR_OK : ERR_MALFORMED;
 }
 
 /* What a kind says about the fields around it. */
@@ -119,15 +140,11 @@ enum err entry_decode(struct entry *e, const void *envelope, size_t size)
     e->envelope = bytes_of(envelope, size);
     e->body = bytes_of(envelope, size - SIG_BYTES);
 
-    /* Nesting, counts and lengths of the whole body first: nothing after this can be led
-     * past its bytes or into a loop longer than them. */
-    struct mp_reader whole = mp_reader_of(e->body.data, e->body.size);
-    mp_skip(&whole);
-    if (!mp_done(&whole))
+    struct mp_reader r = mp_reader_of(e->body.data, e->body.size);
+    if (!scan_body(e->body, &e->payload))
         return ERR_MALFORMED;
-
-    TRY(check_version(e->body));
-    TRY(read_fields(e));
+    TRY(read_version(&r));
+    TRY(read_fields(e, r));
     TRY(check_kind(e));
     TRY(check_refs(e));
     TRY(payload_check(e->kind, e->payload));

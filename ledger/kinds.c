@@ -69,7 +69,8 @@ bool hub_name_ok(const char *name, size_t size)
     if (size == 0 || size > HUB_NAME_MAX)
         return false;
     for (size_t i = 0; i < size; i++)
-        if (!is_letter_or_digit(name[i]) && name[i] != '.' && name[i] != '-' && name[i] != '_')
+        if (!is_letter_or_digit(name[i]) && name[i] != '.' && name[i] != '-' &&
+            name[i] != '_')
             return false;
     return is_letter_or_digit(name[0]) && is_letter_or_digit(name[size - 1]);
 }

@@ -18,7 +18,8 @@ static size_t finish(const struct mp_writer *w)
     return w->size;
 }
 
-size_t grant_open_message(uint8_t *out, const struct p_open *p, const struct pubkey *device)
+size_t grant_open_message(uint8_t *out, const struct p_open *p,
+                          const struct pubkey *device)
 {
     struct mp_writer w = mp_writer_of(out, MESSAGE_BYTES_MAX);
     mp_array(&w, 5);
@@ -55,9 +56,9 @@ size_t invite_message(uint8_t *out, const struct hash *account, const struct has
     return finish(&w);
 }
 
-size_t rotate_message(uint8_t *out, const struct hash *account, const struct pubkey *old_root,
-                      const struct pubkey *new_root, const struct pubkey *device,
-                      uint64_t rotations)
+size_t rotate_message(uint8_t *out, const struct hash *account,
+                      const struct pubkey *old_root, const struct pubkey *new_root,
+                      const struct pubkey *device, uint64_t rotations)
 {
     struct mp_writer w = mp_writer_of(out, MESSAGE_BYTES_MAX);
     mp_array(&w, 5);
@@ -72,8 +73,8 @@ size_t rotate_message(uint8_t *out, const struct hash *account, const struct pub
     return finish(&w);
 }
 
-size_t recovery_message(uint8_t *out, const struct hash *account, const struct hash *begin,
-                        const struct pubkey *root)
+size_t recovery_message(uint8_t *out, const struct hash *account,
+                        const struct hash *begin, const struct pubkey *root)
 {
     struct mp_writer w = mp_writer_of(out, MESSAGE_BYTES_MAX);
     mp_array(&w, 3);

@@ -1,5 +1,5 @@
-/* Payload arrays, read and written side by side. A reader for a kind whose struct is large
- * takes NULL for "check only", so that checking clears and fills nothing. */
+/* Payload arrays, read and written side by side. A reader for a kind whose struct is
+ * large takes NULL for "check only", so that checking clears and fills nothing. */
 #include "ledger/kinds.h"
 
 #include <assert.h>
@@ -418,7 +418,8 @@ static void read_split_change(struct fault *f, struct p_split_change *p, bool ha
         read_terms(f, p ? &p->new_terms : NULL);
 }
 
-static void put_split_change(struct mp_writer *w, const struct p_split_change *p, bool has_new)
+static void put_split_change(struct mp_writer *w, const struct p_split_change *p,
+                             bool has_new)
 {
     mp_array(w, has_new ? 3 : 2);
     put_hash(w, &p->split);

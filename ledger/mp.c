@@ -1,5 +1,6 @@
 #include "ledger/mp.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Tags of the format that are used here; everything else does not decode. */
@@ -34,15 +35,6 @@ static const size_t array_least[2] = {16, 0x10000};
 
 static const uint8_t no_bytes[1];
 
-/* A failed reader stands at its end, so that every later read runs out of bytes: being
- * sticky costs no test. */
-static bool fail(struct mp_reader *r)
-{
-    r->bad = true;
-    r->at = r->end;
-    return false;
-}
-
 static inline size_t left_of(const struct mp_reader *r)
 {
     return (size_t)(r->end - r->at);
@@ -56,45 +48,28 @@ static inline uint64_t load_be(const uint8_t *p, unsigned width)
     return v;
 }
 
-struct mp_reader mp_reader_of(const void *data, size_t size)
+static inline uint64_t load_be64(const uint8_t *p)
 {
-    const uint8_t *at = data ? (const uint8_t *)data : no_bytes;
-    return (struct mp_reader){at, at + (data ? size : 0), false};
-}
-
-bool mp_done(const struct mp_reader *r)
-{
-    return !r->bad && r->at == r->end;
-}
-
-bool mp_peek_nil(const struct mp_reader *r)
-{
-    return r->at < r->end && *r->at == TAG_NIL;
-}
-
-bool mp_read_nil(struct mp_reader *r)
-{
-    if (!mp_peek_nil(r))
-        return fail(r);
-    r->at++;
-    return true;
+    return (uint64_t)p[0] << 56 | (uint64_t)p[1] << 48 | (uint64_t)p[2] << 40 |
+           (uint64_t)p[3] << 32 | (uint64_t)p[4] << 24 | (uint64_t)p[5] << 16 |
+           (uint64_t)p[6] << 8 | p[7];
 }
 
 bool mp_read_bool(struct mp_reader *r, bool *out)
 {
     *out = false;
     if (r->at == r->end || (*r->at != TAG_FALSE && *r->at != TAG_TRUE))
-        return fail(r);
+        return mp_fail(r);
     *out = *r->at++ == TAG_TRUE;
     return true;
 }
 
-bool mp_read_uint(struct mp_reader *r, uint64_t *out)
+bool mp_read_uint_(struct mp_reader *r, uint64_t *out)
 {
     *out = 0;
     size_t left = left_of(r);
     if (left == 0)
-        return fail(r);
+        return mp_fail(r);
 
     uint8_t tag = *r->at;
     if (tag <= TAG_UINT_MAX) {
@@ -103,14 +78,16 @@ bool mp_read_uint(struct mp_reader *r, uint64_t *out)
         return true;
     }
     if (tag < TAG_UINT8 || tag > TAG_UINT64)
-        return fail(r);
+        return mp_fail(r);
     unsigned size_class = (unsigned)(tag - TAG_UINT8);
     unsigned width = 1u << size_class;
     if (left - 1 < width)
-        return fail(r);
-    uint64_t v = load_be(r->at + 1, width);
+        return mp_fail(r);
+    /* Eight bytes at once where there are eight, which is nearly always. */
+    uint64_t v =
+        left > 8 ? load_be64(r->at + 1) >> (64 - 8 * width) : load_be(r->at + 1, width);
     if (v < uint_least[size_class])
-        return fail(r);
+        return mp_fail(r);
     *out = v;
     r->at += 1 + width;
     return true;
@@ -128,14 +105,15 @@ static bool read_negative(struct mp_reader *r, int64_t *out)
     unsigned size_class = (unsigned)(tag - TAG_INT8);
     unsigned width = 1u << size_class;
     if (left_of(r) - 1 < width)
-        return fail(r);
+        return mp_fail(r);
     uint64_t bits = load_be(r->at + 1, width);
     if (width < 8)
-        bits |= UINT64_MAX << (8 * width); /* right only for a negative one: tested next */
+        bits |=
+            UINT64_MAX << (8 * width); /* right only for a negative one: tested next */
     bool negative = (r->at[1] & 0x80) != 0;
     int64_t v = negative ? -(int64_t)~bits - 1 : 0;
     if (!negative || v > int_most[size_class])
-        return fail(r);
+        return mp_fail(r);
     *out = v;
     r->at += 1 + width;
     return true;
@@ -155,20 +133,22 @@ bool mp_read_int(struct mp_reader *r, int64_t *out)
     if (!mp_read_uint(r, &v))
         return false;
     if (v > INT64_MAX)
-        return fail(r);
+        return mp_fail(r);
     *out = (int64_t)v;
     return true;
 }
 
-/* Length behind a tag whose header is 1 << size_class bytes; the reader is moved past it. */
-static bool read_length(struct mp_reader *r, unsigned size_class, size_t least, size_t *out)
+/* Length behind a tag whose header is 1 << size_class bytes; the reader is moved past it.
+ */
+static bool read_length(struct mp_reader *r, unsigned size_class, size_t least,
+                        size_t *out)
 {
     unsigned width = 1u << size_class;
     if (left_of(r) - 1 < width)
-        return fail(r);
+        return mp_fail(r);
     size_t length = (size_t)load_be(r->at + 1, width);
     if (length < least)
-        return fail(r);
+        return mp_fail(r);
     r->at += 1 + width;
     *out = length;
     return true;
@@ -178,7 +158,7 @@ static bool read_length(struct mp_reader *r, unsigned size_class, size_t least, 
 static bool take(struct mp_reader *r, struct bytes *out, size_t size, size_t max)
 {
     if (size > max || size > left_of(r))
-        return fail(r);
+        return mp_fail(r);
     *out = (struct bytes){r->at, size};
     r->at += size;
     return true;
@@ -188,25 +168,26 @@ bool mp_read_bin(struct mp_reader *r, struct bytes *out, size_t max)
 {
     *out = (struct bytes){no_bytes, 0};
     if (r->at == r->end || *r->at < TAG_BIN8 || *r->at > TAG_BIN32)
-        return fail(r);
+        return mp_fail(r);
     unsigned size_class = (unsigned)(*r->at - TAG_BIN8);
     size_t size;
-    return read_length(r, size_class, bin_least[size_class], &size) && take(r, out, size, max);
+    return read_length(r, size_class, bin_least[size_class], &size) &&
+           take(r, out, size, max);
 }
 
-bool mp_read_bin_exact(struct mp_reader *r, void *out, size_t size)
+bool mp_read_bin_exact_(struct mp_reader *r, void *out, size_t size)
 {
     struct bytes b;
     if (!mp_read_bin(r, &b, size) || b.size != size) {
         memset(out, 0, size);
-        return fail(r);
+        return mp_fail(r);
     }
     memcpy(out, b.data, size);
     return true;
 }
 
-/* One multi-byte UTF-8 sequence at p, whose first byte is >= 80; its length, or 0 when it is
- * overlong, a surrogate, past U+10FFFF or cut short (Unicode 15, table 3-7). */
+/* One multi-byte UTF-8 sequence at p, whose first byte is >= 80; its length, or 0 when it
+ * is overlong, a surrogate, past U+10FFFF or cut short (Unicode 15, table 3-7). */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
 {
     uint8_t first = p[0];
@@ -246,7 +227,7 @@ bool mp_read_str(struct mp_reader *r, struct bytes *out, size_t max)
 {
     *out = (struct bytes){no_bytes, 0};
     if (r->at == r->end)
-        return fail(r);
+        return mp_fail(r);
     uint8_t tag = *r->at;
     size_t size;
     if (tag >= TAG_STR && tag <= TAG_STR_MAX) {
@@ -257,22 +238,22 @@ bool mp_read_str(struct mp_reader *r, struct bytes *out, size_t max)
         if (!read_length(r, size_class, str_least[size_class], &size))
             return false;
     } else {
-        return fail(r);
+        return mp_fail(r);
     }
     if (!take(r, out, size, max))
         return false;
     if (!utf8_ok(*out)) {
         *out = (struct bytes){no_bytes, 0};
-        return fail(r);
+        return mp_fail(r);
     }
     return true;
 }
 
-bool mp_read_array(struct mp_reader *r, size_t *count, size_t max)
+bool mp_read_array_(struct mp_reader *r, size_t *count, size_t max)
 {
     *count = 0;
     if (r->at == r->end)
-        return fail(r);
+        return mp_fail(r);
     uint8_t tag = *r->at;
     size_t n;
     if (tag >= TAG_ARRAY && tag <= TAG_ARRAY_MAX) {
@@ -283,10 +264,10 @@ bool mp_read_array(struct mp_reader *r, size_t *count, size_t max)
         if (!read_length(r, size_class + 1, array_least[size_class], &n))
             return false;
     } else {
-        return fail(r);
+        return mp_fail(r);
     }
     if (n > max || n > left_of(r))
-        return fail(r);
+        return mp_fail(r);
     *count = n;
     return true;
 }
@@ -310,7 +291,7 @@ static bool skip_scalar(struct mp_reader *r)
         return mp_read_uint(r, &number);
     if (is_negative_tag(tag))
         return read_negative(r, &negative);
-    return fail(r);
+    return mp_fail(r);
 }
 
 static inline bool is_array_tag(uint8_t tag)
@@ -319,34 +300,54 @@ static inline bool is_array_tag(uint8_t tag)
            tag == TAG_ARRAY32;
 }
 
-bool mp_skip(struct mp_reader *r)
+/* As skip_scalar, for the forms that most values have. */
+static inline bool skip_common(struct mp_reader *r)
 {
-    size_t open[MP_DEPTH_MAX]; /* elements still to come, per open array */
+    uint8_t tag = *r->at;
+    if (tag <= TAG_UINT_MAX || tag == TAG_NIL) {
+        r->at++;
+        return true;
+    }
+    if (tag == TAG_BIN8 && left_of(r) >= 2 && left_of(r) - 2 >= r->at[1]) {
+        r->at += 2 + r->at[1];
+        return true;
+    }
+    if (tag >= TAG_UINT8 && tag <= TAG_UINT64) {
+        uint64_t number;
+        return mp_read_uint_(r, &number);
+    }
+    return skip_scalar(r);
+}
+
+bool mp_skip_nested(struct mp_reader *r, unsigned depth_max)
+{
+    assert(depth_max <= MP_DEPTH_MAX);
+    size_t after[MP_DEPTH_MAX]; /* what `pending` is when an open array ends */
     unsigned depth = 0;
-    size_t announced = 1; /* elements still to come in all: each takes a byte at least */
+    size_t pending = 1; /* values still to come, in all: each takes a byte at least */
 
     do {
-        if (r->at == r->end)
-            return fail(r);
-        announced--;
-        if (depth > 0)
-            open[depth - 1]--;
+        if (pending > left_of(r))
+            return mp_fail(r);
+        pending--;
         if (is_array_tag(*r->at)) {
             size_t count;
-            if (depth == MP_DEPTH_MAX || !mp_read_array(r, &count, SIZE_MAX) ||
-                count > left_of(r) - announced)
-                return fail(r);
-            announced += count;
-            open[depth++] = count;
-        } else if (!skip_scalar(r)) {
+            if (depth == depth_max || !mp_read_array(r, &count, SIZE_MAX))
+                return mp_fail(r);
+            after[depth++] = pending;
+            pending += count; /* both are at most the bytes there are: no overflow */
+        } else if (!skip_common(r)) {
             return false;
         }
-        if (announced > left_of(r))
-            return fail(r);
-        while (depth > 0 && open[depth - 1] == 0)
+        while (depth > 0 && pending == after[depth - 1])
             depth--;
     } while (depth > 0);
     return true;
+}
+
+bool mp_skip(struct mp_reader *r)
+{
+    return mp_skip_nested(r, MP_DEPTH_MAX);
 }
 
 bool mp_read_raw(struct mp_reader *r, struct bytes *out)

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "ledger/bytes.h"
 
@@ -22,25 +23,86 @@ struct mp_reader {
     bool bad;
 };
 
-struct mp_reader mp_reader_of(const void *data, size_t size);
+static inline struct mp_reader mp_reader_of(const void *data, size_t size)
+{
+    static const uint8_t none[1];
+    const uint8_t *at = data ? (const uint8_t *)data : none;
+    return (struct mp_reader){at, at + (data ? size : 0), false};
+}
+
+/* Set `bad`; false. A failed reader stands at its end, so that every later read runs out of
+ * bytes: being sticky costs no test. */
+static inline bool mp_fail(struct mp_reader *r)
+{
+    r->bad = true;
+    r->at = r->end;
+    return false;
+}
+
 /* True when no failure happened and every byte was read. */
-bool mp_done(const struct mp_reader *r);
-bool mp_peek_nil(const struct mp_reader *r);
-bool mp_read_nil(struct mp_reader *r);
+static inline bool mp_done(const struct mp_reader *r)
+{
+    return !r->bad && r->at == r->end;
+}
+
+static inline bool mp_peek_nil(const struct mp_reader *r)
+{
+    return r->at < r->end && *r->at == 0xc0;
+}
+
+static inline bool mp_read_nil(struct mp_reader *r)
+{
+    if (!mp_peek_nil(r))
+        return mp_fail(r);
+    r->at++;
+    return true;
+}
+
 bool mp_read_bool(struct mp_reader *r, bool *out);
-bool mp_read_uint(struct mp_reader *r, uint64_t *out);
+bool mp_read_uint_(struct mp_reader *r, uint64_t *out); /* any width */
+static inline bool mp_read_uint(struct mp_reader *r, uint64_t *out)
+{
+    if (r->at == r->end || *r->at > 0x7f)
+        return mp_read_uint_(r, out);
+    *out = *r->at++;
+    return true;
+}
 /* Any integer that fits; a non-negative one must be written as uint (canonical). */
 bool mp_read_int(struct mp_reader *r, int64_t *out);
 /* Borrowed from the input; size <= max. */
 bool mp_read_bin(struct mp_reader *r, struct bytes *out, size_t max);
 bool mp_read_str(struct mp_reader *r, struct bytes *out, size_t max); /* valid UTF-8 only */
-/* A bin of exactly `size` bytes, copied out. */
-bool mp_read_bin_exact(struct mp_reader *r, void *out, size_t size);
+/* A bin of exactly `size` bytes, copied out. Inline, because nearly every field is one of 32
+ * or 64: with the size known this is a few moves. */
+bool mp_read_bin_exact_(struct mp_reader *r, void *out, size_t size); /* any size */
+static inline bool mp_read_bin_exact(struct mp_reader *r, void *out, size_t size)
+{
+    if (size <= UINT8_MAX && (size_t)(r->end - r->at) >= 2 + size && r->at[0] == 0xc4 &&
+        r->at[1] == size) {
+        memcpy(out, r->at + 2, size);
+        r->at += 2 + size;
+        return true;
+    }
+    return mp_read_bin_exact_(r, out, size);
+}
 /* Array header; count <= max and <= bytes left. */
-bool mp_read_array(struct mp_reader *r, size_t *count, size_t max);
+bool mp_read_array_(struct mp_reader *r, size_t *count, size_t max); /* any count */
+static inline bool mp_read_array(struct mp_reader *r, size_t *count, size_t max)
+{
+    if (r->at == r->end || (*r->at & 0xf0) != 0x90)
+        return mp_read_array_(r, count, max);
+    size_t n = *r->at++ & 0x0f;
+    *count = 0;
+    if (n > max || n > (size_t)(r->end - r->at))
+        return mp_fail(r);
+    *count = n;
+    return true;
+}
 /* Skip one whole value (arrays in arrays, MP_DEPTH_MAX at most), checking its form. The sum of
  * all announced elements must fit the bytes left, so a bomb ends at its first header. */
 bool mp_skip(struct mp_reader *r);
+/* The same with another limit of nesting, for a value inside arrays already counted. */
+bool mp_skip_nested(struct mp_reader *r, unsigned depth_max);
 /* As mp_skip, and give its bytes. */
 bool mp_read_raw(struct mp_reader *r, struct bytes *out);
 

@@ -30,7 +30,8 @@ static void put_tag(struct mp_writer *w, unsigned tag, uint64_t v, unsigned widt
         at[1 + i] = (uint8_t)(v >> (8 * (width - 1 - i)));
 }
 
-/* Header and bytes go together or not at all, so that a full writer holds whole values. */
+/* Header and bytes go together or not at all, so that a full writer holds whole values.
+ */
 static void put_span(struct mp_writer *w, unsigned tag, unsigned width, const void *data,
                      size_t size)
 {

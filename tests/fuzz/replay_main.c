@@ -1,7 +1,7 @@
-/* Stands in for libFuzzer: runs the target over every file of the folders (or files) named,
- * then over every cut of it and one flipped bit of every byte, so that a replay with any
- * compiler is worth something. Inputs are copied to blocks of their own size, so that a
- * sanitizer sees a read past the end. */
+/* Stands in for libFuzzer: runs the target over every file of the folders (or files)
+ * named, then over every cut of it and one flipped bit of every byte, so that a replay
+ * with any compiler is worth something. Inputs are copied to blocks of their own size, so
+ * that a sanitizer sees a read past the end. */
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>

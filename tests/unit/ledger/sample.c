@@ -144,7 +144,8 @@ static void any_rotate(struct p_root_rotate *p, struct rng *g)
     }
 }
 
-static void any_item(struct p_credit *p, struct sample *s, struct rng *g, uint64_t reasons)
+static void any_item(struct p_credit *p, struct sample *s, struct rng *g,
+                     uint64_t reasons)
 {
     p->cause = any_hash(g);
     p->payee_index = rng_below(g, PAYEES_MAX);
@@ -191,7 +192,8 @@ static void sample_member(struct sample *s, enum kind kind, struct rng *g)
         any_rotate(&p->root_rotate, g);
         break;
     case KIND_RECOVERY_CANCEL:
-        p->recovery_cancel = (struct p_recovery_cancel){any_hash(g), any_key(g), any_sig(g)};
+        p->recovery_cancel =
+            (struct p_recovery_cancel){any_hash(g), any_key(g), any_sig(g)};
         break;
     case KIND_TRANSFER:
         any_transfer(&p->transfer, s, g);
@@ -214,7 +216,8 @@ static void sample_member(struct sample *s, enum kind kind, struct rng *g)
         break;
     case KIND_NOTE:
         rng_fill(g, s->data, sizeof s->data);
-        p->note.data = bytes_of(s->data, rng_below(g, rng_below(g, 2) ? 40 : sizeof s->data));
+        p->note.data =
+            bytes_of(s->data, rng_below(g, rng_below(g, 2) ? 40 : sizeof s->data));
         break;
     default:
         break; /* recovery_begin has nothing to say */
@@ -234,15 +237,16 @@ static void sample_hub(struct sample *s, enum kind kind, struct rng *g)
         break;
     case KIND_LOG_OPEN: {
         uint64_t slots = UINT64_C(1) << rng_below(g, 9);
-        p->log_open = (struct p_log_open){any_hash(g), any_hub(s->text[0], g),
-                                          rng_below(g, slots), slots,
-                                          any_uint(g), any_key(g),
-                                          any_key(g), any_text(s->text[1], g, VKEY_TEXT_MAX)};
+        p->log_open = (struct p_log_open){
+            any_hash(g),         any_hub(s->text[0], g),
+            rng_below(g, slots), slots,
+            any_uint(g),         any_key(g),
+            any_key(g),          any_text(s->text[1], g, VKEY_TEXT_MAX)};
         break;
     }
     case KIND_HUB_KEY:
-        p->hub_key = (struct p_hub_key){rng_below(g, 3), any_key(g), any_key(g), any_sig(g),
-                                        any_sig(g)};
+        p->hub_key = (struct p_hub_key){rng_below(g, 3), any_key(g), any_key(g),
+                                        any_sig(g), any_sig(g)};
         break;
     case KIND_RULES:
         p->rules.version = any_uint(g);

@@ -1,5 +1,5 @@
-/* Random but valid payloads and entries, from a seed; and an encoder of decoded entries that
- * knows nothing of the received bytes, for round trips. */
+/* Random but valid payloads and entries, from a seed; and an encoder of decoded entries
+ * that knows nothing of the received bytes, for round trips. */
 #ifndef TEST_LEDGER_SAMPLE_H
 #define TEST_LEDGER_SAMPLE_H
 
@@ -28,8 +28,8 @@ void sample_payload(struct sample *s, uint64_t kind, struct rng *g);
 size_t sample_entry(uint8_t out[ENVELOPE_BYTES_MAX], uint64_t kind, struct rng *g,
                     const struct key *device);
 
-/* Encode what entry_decode and payload_decode found, body and signature, into out; its size.
- * Aborts when the payload does not decode. */
+/* Encode what entry_decode and payload_decode found, body and signature, into out; its
+ * size. Aborts when the payload does not decode. */
 size_t reencode(uint8_t out[ENVELOPE_BYTES_MAX], const struct entry *e);
 
 #endif

@@ -5,7 +5,8 @@
 #include "ledger/bech32m.h"
 #include "test.h"
 
-/* By the reference program of BIP 350: 32 zero bytes, 7 i + 1, and zeros with padding 1. */
+/* By the reference program of BIP 350: 32 zero bytes, 7 i + 1, and zeros with padding 1.
+ */
 #define GOLDEN_ZERO "stoa1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqx0ssgy"
 #define GOLDEN_COUNT "stoa1qyyq79says4nyw2qga892hrrdfchslux3k2fhg4fkzmma3wv60dqm2q7q7"
 #define GOLDEN_PADDED "stoa1qqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqqpmey94k"
@@ -26,9 +27,11 @@ static void bip350_valid_strings_have_a_right_checksum(void **state)
     static const char *const valid[] = {
         "A1LQFN3A",
         "a1lqfn3a",
-        "an83characterlonghumanreadablepartthatcontainsthetheexcludedcharactersbioandnumber11sg7hg6",
+        "an83characterlonghumanreadablepartthatcontainsthetheexcludedcharactersbioandnumb"
+        "er11sg7hg6",
         "abcdef1l7aum6echk45nj3s0wdvt2fg8x9yrzpqzd3ryx",
-        "11llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllludsr8",
+        "11llllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll"
+        "llllludsr8",
         "split1checkupstagehandshakeupstreamerranterredcaperredlc445v",
         "?1v759aa",
     };
@@ -46,7 +49,8 @@ static void bip350_invalid_strings_are_refused(void **state)
         "1g6xzxy",
         "\x80"
         "1vctc34",
-        "an84characterslonghumanreadablepartthatcontainsthetheexcludedcharactersbioandnumber11d6pts4",
+        "an84characterslonghumanreadablepartthatcontainsthetheexcludedcharactersbioandnum"
+        "ber11d6pts4",
         "qyrz8wqd2c9m",
         "1qyrz8wqd2c9m",
         "y1b0jsk6g",
@@ -160,8 +164,8 @@ static void lengths_prefixes_and_hub_names_are_checked(void **state)
         cut[less] = '\0';
         assert_false(address_parse(cut, &found, hub));
     }
-    static const char *const tails[] = {"q",   "@",      " ",      "@hub@x", "@Hub",
-                                        "@h ", "@-hub",  "@hub.",  "/hub",   "@h/00",
+    static const char *const tails[] = {"q",   "@",      " ",         "@hub@x", "@Hub",
+                                        "@h ", "@-hub",  "@hub.",     "/hub",   "@h/00",
                                         "\n",  "@hub\n", "@h\xc3\xbc"};
     for (size_t i = 0; i < COUNT_OF(tails); i++) {
         strcpy(text + size, tails[i]);
@@ -230,12 +234,30 @@ static void amounts_are_read(void **state)
 static void amounts_that_are_not_strict_are_refused(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"",      "-1",   "+1",    " 1",    "1 ",
-                                       "1e3",   "1.",   ".5",    "1..2",  "1.2.3",
-                                       "01",    "00",   "00.5",  "1,5",   "0x10",
-                                       "1.1234567",     "1000000000000.000001",
-                                       "1000000000001", "99999999999999999999999999",
-                                       "1.-5",  "one",  "1\n",   "\xd9\xa1", "1_000"};
+    static const char *const rows[] = {"",
+                                       "-1",
+                                       "+1",
+                                       " 1",
+                                       "1 ",
+                                       "1e3",
+                                       "1.",
+                                       ".5",
+                                       "1..2",
+                                       "1.2.3",
+                                       "01",
+                                       "00",
+                                       "00.5",
+                                       "1,5",
+                                       "0x10",
+                                       "1.1234567",
+                                       "1000000000000.000001",
+                                       "1000000000001",
+                                       "99999999999999999999999999",
+                                       "1.-5",
+                                       "one",
+                                       "1\n",
+                                       "\xd9\xa1",
+                                       "1_000"};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         int64_t micro = -7;
         assert_false(amount_parse(rows[i], &micro));

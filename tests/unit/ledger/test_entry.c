@@ -10,15 +10,12 @@
 #include "test.h"
 
 /* Computed by a program that shares no code with this one. */
-#define GOLDEN_ID \
-    "dc4a1031af9bd8c15a05209aa8f6ff112391f2e8a95c1fafd29415f835b9a93e"
-#define GOLDEN_SIG \
-    "77457557710125ae9c6e1f9b3602c2d54e31a013ebae96df463f9d70b164318a" \
+#define GOLDEN_ID "dc4a1031af9bd8c15a05209aa8f6ff112391f2e8a95c1fafd29415f835b9a93e"
+#define GOLDEN_SIG                                                                       \
+    "77457557710125ae9c6e1f9b3602c2d54e31a013ebae96df463f9d70b164318a"                   \
     "463108f2fd0217203bd2e53cbe86d0bf9e014238aebdc8e8c9e5983e0c242505"
-#define GOLDEN_HEAD \
-    "432ef1b50d53c6f832745864913fea52374acfd6c15171f65c21e911e0d40012"
-#define GOLDEN_LEAF \
-    "7dcc74c5266843625d06c873a0d3b6d58450b1466609c2899a6d1657a03e0462"
+#define GOLDEN_HEAD "432ef1b50d53c6f832745864913fea52374acfd6c15171f65c21e911e0d40012"
+#define GOLDEN_LEAF "7dcc74c5266843625d06c873a0d3b6d58450b1466609c2899a6d1657a03e0462"
 
 static struct key *device;
 
@@ -91,14 +88,15 @@ static void a_longer_envelope_is_refused(void **state)
     }
 }
 
-/* A flip is refused, or it is another entry: other fields, which encode to the flipped bytes,
- * another id unless only the signature changed, and never the device's signature. */
+/* A flip is refused, or it is another entry: other fields, which encode to the flipped
+ * bytes, another id unless only the signature changed, and never the device's signature.
+ */
 static void every_flipped_bit_is_refused_or_means_something_else(void **state)
 {
     (void)state;
     static uint8_t envelope[ENVELOPE_BYTES_MAX], again[ENVELOPE_BYTES_MAX];
-    static const uint64_t kinds[] = {KIND_ACCRUE, KIND_INVITE, KIND_RECOVERY_BEGIN, KIND_OPEN,
-                                     KIND_BIND, KIND_CREDIT};
+    static const uint64_t kinds[] = {KIND_ACCRUE, KIND_INVITE, KIND_RECOVERY_BEGIN,
+                                     KIND_OPEN,   KIND_BIND,   KIND_CREDIT};
     struct rng g = {10};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         size_t size = sample_entry(envelope, kinds[i], &g, device);
@@ -160,8 +158,17 @@ static void a_known_entry_has_its_known_bytes(void **state)
     uint8_t payload[256], envelope[1024];
     struct mp_writer w = mp_writer_of(payload, sizeof payload);
     payload_encode(&w, &p);
-    struct entry_draft d = {&account, 300, &prev, refs, 2, 70000, UINT64_C(1700000000000),
-                            KIND_TRANSFER, bytes_of(payload, w.size), &sealed, 1064};
+    struct entry_draft d = {&account,
+                            300,
+                            &prev,
+                            refs,
+                            2,
+                            70000,
+                            UINT64_C(1700000000000),
+                            KIND_TRANSFER,
+                            bytes_of(payload, w.size),
+                            &sealed,
+                            1064};
     size_t size;
     assert_int_equal(entry_build(&d, device, envelope, sizeof envelope, &size), ERR_OK);
 
@@ -188,7 +195,8 @@ static void a_known_entry_has_its_known_bytes(void **state)
 static void a_leaf_is_envelope_hash_head_lamport_and_time(void **state)
 {
     (void)state;
-    struct record r = {.hub_lamport = 0x0102030405060708, .hub_time_ms = 0x1112131415161718};
+    struct record r = {.hub_lamport = 0x0102030405060708,
+                       .hub_time_ms = 0x1112131415161718};
     memset(r.account_head.b, 0x77, HASH_BYTES);
     r.envelope = bytes_of("abc", 3);
     uint8_t leaf[LEAF_BYTES];

@@ -1,5 +1,5 @@
-/* One well-formed entry, taken apart into its eleven values; each test puts other bytes in
- * the place of one of them and says which code the whole is refused with. */
+/* One well-formed entry, taken apart into its eleven values; each test puts other bytes
+ * in the place of one of them and says which code the whole is refused with. */
 #include "ledger/entry.h"
 
 #include <string.h>
@@ -9,7 +9,19 @@
 #include "sample.h"
 #include "test.h"
 
-enum field { VERSION, ACCOUNT, DEVICE, SEQ, PREV, REFS, LAMPORT, TIME, KIND, PAYLOAD, SEALED };
+enum field {
+    VERSION,
+    ACCOUNT,
+    DEVICE,
+    SEQ,
+    PREV,
+    REFS,
+    LAMPORT,
+    TIME,
+    KIND,
+    PAYLOAD,
+    SEALED
+};
 #define FIELDS 11
 #define FIELD_BYTES_MAX 1024
 
@@ -148,7 +160,8 @@ static void an_envelope_over_the_limit_is_refused_unread(void **state)
 static void the_largest_envelope_is_taken(void **state)
 {
     (void)state;
-    static uint8_t payload[NOTE_DATA_MAX + 8], out[ENVELOPE_BYTES_MAX + 99], data[NOTE_DATA_MAX];
+    static uint8_t payload[NOTE_DATA_MAX + 8], out[ENVELOPE_BYTES_MAX + 99],
+        data[NOTE_DATA_MAX];
     struct hash account = {{1}}, prev = {{2}}, sealed = {{3}}, refs[8];
     memset(refs, 0, sizeof refs);
     for (unsigned i = 0; i < 8; i++)
@@ -156,8 +169,10 @@ static void the_largest_envelope_is_taken(void **state)
     struct mp_writer w = mp_writer_of(payload, sizeof payload);
     mp_array(&w, 1);
     mp_bin(&w, data, NOTE_DATA_MAX);
-    struct entry_draft d = {&account, INT64_MAX, &prev, refs, 6, INT64_MAX, INT64_MAX, KIND_NOTE,
-                            bytes_of(payload, w.size), &sealed, INT64_MAX};
+    struct entry_draft d = {&account,  INT64_MAX, &prev,
+                            refs,      6,         INT64_MAX,
+                            INT64_MAX, KIND_NOTE, bytes_of(payload, w.size),
+                            &sealed,   INT64_MAX};
     size_t size;
     assert_int_equal(entry_build(&d, device, out, sizeof out, &size), ERR_OK);
     d.ref_count = 8;
@@ -168,7 +183,8 @@ static void unknown_and_reserved_kinds_are_told_apart(void **state)
 {
     (void)state;
     struct parts p = parts_of_kind(KIND_NOTE);
-    static const uint64_t unknown[] = {0, 16, 31, 34, 47, 53, 63, 69, 255, 70000, UINT64_MAX};
+    static const uint64_t unknown[] = {0,  16, 31,  34,    47,        53,
+                                       63, 69, 255, 70000, UINT64_MAX};
     static const uint64_t reserved[] = {KIND_MINT, KIND_SEAL, KIND_ADOPT, KIND_REMIT,
                                         KIND_COMPACTION};
     for (size_t i = 0; i < COUNT_OF(unknown); i++) {
@@ -252,8 +268,9 @@ static void refs_are_strictly_ascending_and_never_prev(void **state)
 static void hub_written_and_first_entries_carry_no_refs(void **state)
 {
     (void)state;
-    static const uint64_t kinds[] = {KIND_ACCRUE, KIND_ADJUST, KIND_LOG_OPEN, KIND_HUB_KEY,
-                                     KIND_RULES,  KIND_CREDIT, KIND_BOUNCE,   KIND_OPEN};
+    static const uint64_t kinds[] = {KIND_ACCRUE,  KIND_ADJUST, KIND_LOG_OPEN,
+                                     KIND_HUB_KEY, KIND_RULES,  KIND_CREDIT,
+                                     KIND_BOUNCE,  KIND_OPEN};
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
         struct parts p = parts_of_kind(kinds[i]);
         set_refs(&p, (const uint8_t[]){1}, 1);
@@ -339,7 +356,8 @@ static void keys_and_hashes_have_32_bytes(void **state)
     assert_int_equal(decode(&p), ERR_MALFORMED);
 }
 
-/* Header of the value at `at`: its size, what it announces, and how many bytes follow it. */
+/* Header of the value at `at`: its size, what it announces, and how many bytes follow it.
+ */
 struct header {
     size_t size;
     uint64_t number;
@@ -393,10 +411,10 @@ static const struct form {
     uint8_t tag;
     uint8_t width;
 } forms[] = {
-    {UINT, 0xcc, 1},     {UINT, 0xcd, 2},     {UINT, 0xce, 4},     {UINT, 0xcf, 8},
-    {UINT, 0xd1, 2},     {UINT, 0xd2, 4},     {UINT, 0xd3, 8},     {NEGATIVE, 0xd1, 2},
-    {NEGATIVE, 0xd2, 4}, {NEGATIVE, 0xd3, 8}, {BIN, 0xc4, 1},      {BIN, 0xc5, 2},
-    {BIN, 0xc6, 4},      {STR, 0xd9, 1},      {STR, 0xda, 2},      {STR, 0xdb, 4},
+    {UINT, 0xcc, 1},     {UINT, 0xcd, 2},     {UINT, 0xce, 4}, {UINT, 0xcf, 8},
+    {UINT, 0xd1, 2},     {UINT, 0xd2, 4},     {UINT, 0xd3, 8}, {NEGATIVE, 0xd1, 2},
+    {NEGATIVE, 0xd2, 4}, {NEGATIVE, 0xd3, 8}, {BIN, 0xc4, 1},  {BIN, 0xc5, 2},
+    {BIN, 0xc6, 4},      {STR, 0xd9, 1},      {STR, 0xda, 2},  {STR, 0xdb, 4},
     {ARRAY, 0xdc, 2},    {ARRAY, 0xdd, 4},
 };
 
@@ -448,8 +466,8 @@ static void no_field_of_any_kind_has_a_second_form(void **state)
 static void no_value_may_be_a_map_a_float_or_an_extension(void **state)
 {
     (void)state;
-    static const uint8_t tags[] = {0x80, 0x8f, 0xc1, 0xc7, 0xc8, 0xc9, 0xca, 0xcb, 0xd4,
-                                   0xd5, 0xd6, 0xd7, 0xd8, 0xde, 0xdf};
+    static const uint8_t tags[] = {0x80, 0x8f, 0xc1, 0xc7, 0xc8, 0xc9, 0xca, 0xcb,
+                                   0xd4, 0xd5, 0xd6, 0xd7, 0xd8, 0xde, 0xdf};
     for (unsigned f = 0; f < FIELDS; f++)
         for (size_t i = 0; i < COUNT_OF(tags); i++) {
             struct parts p = parts_of_kind(KIND_NOTE);

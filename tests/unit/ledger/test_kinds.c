@@ -37,8 +37,8 @@ static void every_kind_is_found_by_its_word_and_number(void **state)
 static void numbers_that_are_no_kind_are_unknown(void **state)
 {
     (void)state;
-    static const uint64_t numbers[] = {0, 16, 31, 47, 53, 63, 69, 1000, UINT64_MAX,
-                                       (UINT64_C(1) << 32) + 1};
+    static const uint64_t numbers[] = {0,  16, 31,   47,         53,
+                                       63, 69, 1000, UINT64_MAX, (UINT64_C(1) << 32) + 1};
     enum writer writer = BY_NOBODY;
     enum kind kind = KIND_NOTE;
     for (size_t i = 0; i < COUNT_OF(numbers); i++) {
@@ -150,7 +150,8 @@ static void every_cut_or_flipped_payload_has_one_verdict(void **state)
         payload_encode(&w, &s.payload);
         for (size_t cut = 0; cut < w.size; cut++) {
             assert_int_equal(payload_check(kind, bytes_of(bytes, cut)), ERR_PAYLOAD);
-            assert_int_equal(payload_decode(&found, kind, bytes_of(bytes, cut)), ERR_PAYLOAD);
+            assert_int_equal(payload_decode(&found, kind, bytes_of(bytes, cut)),
+                             ERR_PAYLOAD);
         }
         for (unsigned n = 0; n < 4000; n++) {
             size_t bit = rng_below(&g, w.size * 8);
@@ -169,8 +170,8 @@ static void every_cut_or_flipped_payload_has_one_verdict(void **state)
     }
 }
 
-/* Read a message back: an array of `count` whose bins start with the bytes of `firsts`, where
- * 0xc0 stands for nil and 0 for a value that is not looked at. */
+/* Read a message back: an array of `count` whose bins start with the bytes of `firsts`,
+ * where 0xc0 stands for nil and 0 for a value that is not looked at. */
 static void assert_message(const uint8_t *message, size_t size, const char *firsts)
 {
     struct mp_reader r = mp_reader_of(message, size);
@@ -207,10 +208,12 @@ static void messages_name_what_they_sign_in_order(void **state)
     assert_message(out, grant_device_message(out, &account, &root, &device, UINT64_MAX),
                    "ard.");
     assert_message(out, invite_message(out, &account, &invite, &root, &device), "aird");
-    assert_message(out, rotate_message(out, &account, &root, &second, &device, 1), "arsd.");
+    assert_message(out, rotate_message(out, &account, &root, &second, &device, 1),
+                   "arsd.");
     assert_message(out, rotate_message(out, &account, &root, &second, NULL, 1), "ars-.");
     assert_message(out, recovery_message(out, &account, &invite, &root), "air");
-    assert_message(out, hub_key_message(out, &account, ROLE_RELAY, &root, &second), "a.rs");
+    assert_message(out, hub_key_message(out, &account, ROLE_RELAY, &root, &second),
+                   "a.rs");
 
     size_t size = grant_device_message(out, &account, &root, &device, 200);
     assert_memory_equal(out + size - 2, "\xcc\xc8", 2);

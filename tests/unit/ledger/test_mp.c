@@ -96,9 +96,9 @@ static void longer_forms_of_integers_are_refused(void **state)
         {3, "\xcd\x00\xff"},
         {5, "\xce\x00\x00\xff\xff"},
         {9, "\xcf\x00\x00\x00\x00\xff\xff\xff\xff"},
-        {2, "\xd0\x05"},             /* not negative: must be a uint */
-        {2, "\xd0\xe0"},             /* -32 fits one byte */
-        {3, "\xd1\xff\x80"},         /* -128 */
+        {2, "\xd0\x05"},     /* not negative: must be a uint */
+        {2, "\xd0\xe0"},     /* -32 fits one byte */
+        {3, "\xd1\xff\x80"}, /* -128 */
         {3, "\xd1\x7f\xff"},
         {5, "\xd2\xff\xff\x80\x00"}, /* -32768 */
         {9, "\xd3\xff\xff\xff\xff\x80\x00\x00\x00"},
@@ -172,12 +172,18 @@ static void longer_headers_of_bins_strs_and_arrays_are_refused(void **state)
         size_t size;
         const char *bytes;
     } rows[] = {
-        {4, "\xc5\x00\x01x"},     {6, "\xc6\x00\x00\x00\x01x"},
-        {3, "\xd9\x01x"},         {4, "\xda\x00\x01x"},
-        {6, "\xdb\x00\x00\x00\x01x"}, {4, "\xdc\x00\x01\x00"},
-        {6, "\xdd\x00\x00\x00\x01\x00"}, {2, "\x81\x00"},
-        {2, "\xc1\x00"},          {3, "\xd4\x01\x00"},
-        {3, "\xc7\x00\x01"},      {3, "\xde\x00\x00"},
+        {4, "\xc5\x00\x01x"},
+        {6, "\xc6\x00\x00\x00\x01x"},
+        {3, "\xd9\x01x"},
+        {4, "\xda\x00\x01x"},
+        {6, "\xdb\x00\x00\x00\x01x"},
+        {4, "\xdc\x00\x01\x00"},
+        {6, "\xdd\x00\x00\x00\x01\x00"},
+        {2, "\x81\x00"},
+        {2, "\xc1\x00"},
+        {3, "\xd4\x01\x00"},
+        {3, "\xc7\x00\x01"},
+        {3, "\xde\x00\x00"},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         struct mp_reader r = mp_reader_of(rows[i].bytes, rows[i].size);
@@ -290,19 +296,20 @@ static void strs_are_strict_utf8(void **state)
     (void)state;
     assert_true(IS_TEXT(""));
     assert_true(IS_TEXT("plain ascii text"));
-    assert_true(IS_TEXT("\xc2\x80 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf"));
+    assert_true(
+        IS_TEXT("\xc2\x80 \xdf\xbf \xe0\xa0\x80 \xed\x9f\xbf \xee\x80\x80 \xef\xbf\xbf"));
     assert_true(IS_TEXT("\xf0\x90\x80\x80 \xf4\x8f\xbf\xbf"));
     assert_true(IS_TEXT("seven..\xe3\x81\x82seven.."));
     assert_false(IS_TEXT("\x80"));
     assert_false(IS_TEXT("abcdefgh\xff"));
-    assert_false(IS_TEXT("\xc0\x80"));         /* overlong */
+    assert_false(IS_TEXT("\xc0\x80")); /* overlong */
     assert_false(IS_TEXT("\xc1\xbf"));
     assert_false(IS_TEXT("\xe0\x9f\xbf"));
     assert_false(IS_TEXT("\xf0\x8f\xbf\xbf"));
     assert_false(IS_TEXT("\xed\xa0\x80"));     /* surrogate */
     assert_false(IS_TEXT("\xf4\x90\x80\x80")); /* past U+10FFFF */
     assert_false(IS_TEXT("\xf5\x80\x80\x80"));
-    assert_false(IS_TEXT("\xc3"));             /* cut short */
+    assert_false(IS_TEXT("\xc3")); /* cut short */
     assert_false(IS_TEXT("\xe3\x81"));
     assert_false(IS_TEXT("\xf0\x90\x80"));
     assert_false(IS_TEXT("\xe3\x81"

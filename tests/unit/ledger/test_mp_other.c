@@ -1,5 +1,5 @@
-/* Differential test: what we write, msgpack-c reads as the same values and writes back as the
- * same bytes; what msgpack-c writes of random values, we read. */
+/* Differential test: what we write, msgpack-c reads as the same values and writes back as
+ * the same bytes; what msgpack-c writes of random values, we read. */
 #include <msgpack.h>
 #include <string.h>
 

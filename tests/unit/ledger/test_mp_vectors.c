@@ -13,7 +13,8 @@ static json_t *suite;
 static int start(void **state)
 {
     (void)state;
-    suite = json_load_file(STOA_SHARED_VECTORS "/msgpack-test-suite.json", JSON_DECODE_ANY, NULL);
+    suite = json_load_file(STOA_SHARED_VECTORS "/msgpack-test-suite.json",
+                           JSON_DECODE_ANY, NULL);
     return 0;
 }
 
@@ -56,8 +57,8 @@ static bool is_used(const char *group, json_t *row)
     return !array || !json_is_object(json_array_get(array, 0));
 }
 
-/* The first form, but for 2^63-1: there the suite puts the signed one first, and ours writes
- * every non-negative integer as a uint. */
+/* The first form, but for 2^63-1: there the suite puts the signed one first, and ours
+ * writes every non-negative integer as a uint. */
 static size_t canonical_of(json_t *row)
 {
     const char *big = json_string_value(json_object_get(row, "bignum"));
@@ -88,9 +89,8 @@ static void only_the_canonical_form_of_each_case_decodes(void **state)
     const char *group;
     json_t *rows, *row;
     size_t i;
-    json_object_foreach(suite, group, rows)
-        json_array_foreach(rows, i, row)
-            check_row(group, row, &taken, &refused);
+    json_object_foreach(suite, group, rows) json_array_foreach(rows, i, row)
+        check_row(group, row, &taken, &refused);
     assert_true(taken > 50);
     assert_true(refused > 150);
 }
@@ -102,10 +102,9 @@ static void check_number(json_t *row)
     const char *big = json_string_value(json_object_get(row, "bignum"));
     if ((!number || !json_is_integer(number)) && !big)
         return;
-    size_t size = parse_bytes(
-        wanted, sizeof wanted,
-        json_string_value(
-            json_array_get(json_object_get(row, "msgpack"), canonical_of(row))));
+    size_t size = parse_bytes(wanted, sizeof wanted,
+                              json_string_value(json_array_get(
+                                  json_object_get(row, "msgpack"), canonical_of(row))));
     struct mp_writer w = mp_writer_of(out, sizeof out);
     if (big && big[0] != '-')
         mp_uint(&w, strtoull(big, NULL, 10));
@@ -123,9 +122,8 @@ static void every_integer_is_written_in_its_canonical_form(void **state)
     const char *group;
     json_t *rows, *row;
     size_t i;
-    json_object_foreach(suite, group, rows)
-        json_array_foreach(rows, i, row)
-            check_number(row);
+    json_object_foreach(suite, group, rows) json_array_foreach(rows, i, row)
+        check_number(row);
 }
 
 int main(void)

@@ -128,7 +128,8 @@ static enum err transfer_of(const struct pay pays[], size_t count, const char *h
 static void payees_are_strictly_ascending_with_amounts_above_zero(void **state)
 {
     (void)state;
-    assert_int_equal(transfer_of((struct pay[]){{1, 1}, {2, INT64_MAX}}, 2, NULL), ERR_OK);
+    assert_int_equal(transfer_of((struct pay[]){{1, 1}, {2, INT64_MAX}}, 2, NULL),
+                     ERR_OK);
     assert_int_equal(transfer_of((struct pay[]){{1, 1}, {1, 1}}, 2, NULL), ERR_PAYEES);
     assert_int_equal(transfer_of((struct pay[]){{2, 1}, {1, 1}}, 2, NULL), ERR_PAYEES);
     assert_int_equal(transfer_of((struct pay[]){{1, 0}}, 1, NULL), ERR_AMOUNT);
@@ -199,8 +200,9 @@ static void shares_are_ascending_and_sum_to_the_amount(void **state)
     assert_int_equal(split_of(INT64_MAX, (struct pay[]){{1, INT64_MAX}}, 1), ERR_OK);
     assert_int_equal(split_of(3, (struct pay[]){{1, 1}, {2, 1}}, 2), ERR_SPLIT_SUM);
     assert_int_equal(split_of(3, (struct pay[]){{1, 1}, {2, 3}}, 2), ERR_SPLIT_SUM);
-    assert_int_equal(split_of(3, (struct pay[]){{1, INT64_MAX}, {2, INT64_MAX}, {3, 5}}, 3),
-                     ERR_SPLIT_SUM);
+    assert_int_equal(
+        split_of(3, (struct pay[]){{1, INT64_MAX}, {2, INT64_MAX}, {3, 5}}, 3),
+        ERR_SPLIT_SUM);
     assert_int_equal(split_of(3, (struct pay[]){{1, 4}, {2, -1}}, 2), ERR_AMOUNT);
     assert_int_equal(split_of(3, (struct pay[]){{1, -1}, {2, 4}}, 2), ERR_AMOUNT);
     assert_int_equal(split_of(0, (struct pay[]){{1, 0}}, 1), ERR_AMOUNT);
@@ -232,7 +234,8 @@ static void the_terms_kept_are_the_bytes_received(void **state)
     size_t new_at = w.size;
     put_terms(3, two, 2);
     assert_int_equal(verdict(KIND_SPLIT_CORRECT), ERR_OK);
-    assert_int_equal(payload_decode(&p, KIND_SPLIT_CORRECT, bytes_of(w.data, w.size)), ERR_OK);
+    assert_int_equal(payload_decode(&p, KIND_SPLIT_CORRECT, bytes_of(w.data, w.size)),
+                     ERR_OK);
     assert_ptr_equal(p.split_change.old_terms.raw.data, room + old_at);
     assert_int_equal(p.split_change.old_terms.raw.size, new_at - old_at);
     assert_ptr_equal(p.split_change.new_terms.raw.data, room + new_at);
