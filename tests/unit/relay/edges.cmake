@@ -1,6 +1,4 @@
-foreach(name test_metrics test_keys)
-  string(REPLACE "test_" "relay_" target ${name})
-  if(TARGET ${target})
-    stoa_unit_test(${name} ${CMAKE_CURRENT_SOURCE_DIR}/${name}.c LIBS ${target} Threads::Threads)
-  endif()
+foreach(name config keys metrics)
+  stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c
+                 LIBS relay_${name} Threads::Threads)
 endforeach()
