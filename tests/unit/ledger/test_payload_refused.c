@@ -203,6 +203,7 @@ static void shares_are_ascending_and_sum_to_the_amount(void **state)
     assert_int_equal(
         split_of(3, (struct pay[]){{1, INT64_MAX}, {2, INT64_MAX}, {3, 5}}, 3),
         ERR_SPLIT_SUM);
+    assert_int_equal(split_of(3, (struct pay[]){{1, 5}, {2, 3}}, 2), ERR_SPLIT_SUM);
     assert_int_equal(split_of(3, (struct pay[]){{1, 4}, {2, -1}}, 2), ERR_AMOUNT);
     assert_int_equal(split_of(3, (struct pay[]){{1, -1}, {2, 4}}, 2), ERR_AMOUNT);
     assert_int_equal(split_of(0, (struct pay[]){{1, 0}}, 1), ERR_AMOUNT);
