@@ -83,6 +83,9 @@ static void kinds_of_the_hub_account_stay_there(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct entry *e = note();
         e->kind = kinds[i];
+        e->device = kit_pub(KEY_RELAY);
+        e->prev = a.hub.tip;
+        e->seq = a.hub.next_seq;
         EXPECT(ERR_AUTHORITY, world_apply(&w, &a, e));
     }
     EXPECT(ERR_AUTHORITY, world_apply_hub(&w, 1, note()));

@@ -242,7 +242,11 @@ static void an_account_revokes_512_keys(void **state)
     OK(add_device(ANNA + 1, ANNA, NEW, REVOKED_MAX + 1));
     EXPECT(ERR_DEVICE_LIMIT, revoke(ANNA + 1, NEW));
     world_join(&w, &a, ANNA + 1, BEN);
-    struct pubkey ben = kit_pub(BEN);
+    world_join(&w, &a, ANNA + 1, CARA);
+    struct pubkey ben = kit_pub(BEN), cara = kit_pub(CARA);
+    a.revoked_count--; /* one place: Cara just fits */
+    kit_member_remove(&p, &cara);
+    OK(world_do(&w, &a, ANNA + 1, &p));
     kit_member_remove(&p, &ben);
     EXPECT(ERR_DEVICE_LIMIT, world_do(&w, &a, ANNA + 1, &p));
     /* Recovery has to revoke too. */
@@ -253,6 +257,10 @@ static void an_account_revokes_512_keys(void **state)
     w.time_ms += RECOVERY_WAIT_MS;
     kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
     EXPECT(ERR_DEVICE_LIMIT, world_do(&w, &a, ANNA + 2, &rotate));
+    a.revoked_count -= 2;
+    kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
+    OK(world_do(&w, &a, ANNA + 2, &rotate));
+    assert_int_equal(a.revoked_count, REVOKED_MAX);
 }
 
 /* -- invites
@@ -289,7 +297,9 @@ static void an_invite_key_has_no_other_role(void **state)
     OK(invite(NEW, 1000));
     EXPECT(ERR_KEY_USED, invite(NEW, 1000));
     EXPECT(ERR_KEY_USED, add_device(ANNA + 1, ANNA, NEW, 1));
-    w.time_ms += 1001; /* expired: as if it had never been */
+    w.time_ms += 1000;
+    EXPECT(ERR_KEY_USED, add_device(ANNA + 1, ANNA, NEW, 1));
+    w.time_ms += 1; /* expired: as if it had never been */
     OK(invite(NEW, 1000));
     assert_int_equal(a.invite_count, 1);
     OK(add_device(ANNA + 1, ANNA, NEW + 1, 1));
@@ -382,6 +392,10 @@ static void a_newcomer_brings_new_keys(void **state)
     struct entry *e = join(BEN + 2, BEN, BEN + 1);
     e->device = weak;
     EXPECT(ERR_KEY_WEAK, world_apply(&w, &a, e));
+    p.member_add.root = weak;
+    kit_build_first(&built, &a.id, &a.invites[0].id, a.invites[0].lamport + 1,
+                    kit_key(BEN + 1), &p);
+    EXPECT(ERR_KEY_WEAK, world_apply(&w, &a, &built.e));
 }
 
 static void a_newcomer_brings_both_signatures(void **state)

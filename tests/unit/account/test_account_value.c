@@ -262,11 +262,51 @@ static void a_credit_settles_the_next_item(void **state)
     assert_int_equal(w.slots[1].hub.sent, 30);
 }
 
+static void origins_name_slots_in_two_hex_digits(void **state)
+{
+    (void)state;
+    static const uint32_t slots[] = {0x00, 0x09, 0x0a, 0x0f, 0x90, 0xa0, 0xff};
+    static struct kit_entry entry;
+    struct hub_account big;
+    struct account mine;
+    struct record r = {0};
+    hub_account_init(&big, &alloc_heap);
+    account_init(&mine, &alloc_heap);
+    kit_log_open(&entry, &(struct kit_log){.federation = w.federation,
+                                           .hub = WORLD_HUB,
+                                           .slot = 1,
+                                           .slots = SLOTS_MAX,
+                                           .issuer = kit_key(KEY_ISSUER),
+                                           .relay = kit_key(KEY_RELAY),
+                                           .log = kit_key(KEY_LOG)});
+    OK(hub_account_apply(&big, &entry.e, &r, VIEW_SLOT, &w.fx));
+    kit_open_in_slot(&entry,
+                     &(struct kit_open){.federation = w.federation,
+                                        .hub = WORLD_HUB,
+                                        .root = kit_key(KEY_A),
+                                        .device = kit_key(KEY_A + 1)},
+                     1, SLOTS_MAX);
+    OK(account_apply(&mine, &big, &entry.e, &r, VIEW_SLOT, &w.fx));
+    for (size_t i = 0; i < sizeof slots / sizeof slots[0]; i++) {
+        kit_credit(&p, &(struct channel_item){.source_slot = slots[i], .amount = 1},
+                   WORLD_HUB, origin);
+        kit_build(&entry, &mine, &big, kit_key(KEY_RELAY), &p);
+        OK(account_apply(&mine, &big, &entry.e, &r, VIEW_SLOT, &w.fx));
+        assert_int_equal(w.fx.settle_source, slots[i]);
+        assert_int_equal(big.channels[slots[i]].next_in, 1);
+    }
+    account_close(&mine);
+    hub_account_close(&big);
+}
+
 static void a_credit_comes_from_a_slot_of_this_hub(void **state)
 {
     (void)state;
     struct channel_item item = {.source_slot = WORLD_SLOTS, .amount = 1};
     EXPECT(ERR_CHANNEL, credit(&b, &item));
+    w.view = VIEW_ACCOUNT;
+    EXPECT(ERR_CHANNEL, credit(&b, &item));
+    w.view = VIEW_SLOT;
     item.source_slot = 1;
     kit_credit(&p, &item, "other.test", origin);
     EXPECT(ERR_CHANNEL, world_do(&w, &b, KEY_RELAY, &p));
@@ -337,7 +377,7 @@ static void a_client_keeps_no_channels(void **state)
     assert_int_equal(w.fx.item_count, 0);
     assert_int_equal(seen.sent + seen.settled, 0);
     assert_int_equal(seen.channel_count, 0);
-    kit_adjust(&p, SLOT_SUPPLY_MAX(WORLD_SLOTS));
+    kit_adjust(&p, SLOT_SUPPLY_MAX(WORLD_SLOTS) + 1);
     kit_build(&entry, &mine, &seen, kit_key(KEY_ISSUER), &p);
     OK(account_apply(&mine, &seen, &entry.e, &r, VIEW_ACCOUNT, NULL));
     assert_int_equal(seen.adjusted, 0);
@@ -370,6 +410,7 @@ int main(void)
         TEST(an_adjustment_never_leaves_less_than_nothing),
         TEST(amounts_are_checked_here_too),
         TEST(a_credit_settles_the_next_item),
+        TEST(origins_name_slots_in_two_hex_digits),
         TEST(a_credit_comes_from_a_slot_of_this_hub),
         TEST(a_binding_names_one_of_ten_chains),
         TEST(a_client_keeps_no_channels),
