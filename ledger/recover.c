@@ -62,18 +62,23 @@ static bool keep_part(void *context, struct bytes part)
         size_t cap = l->part_cap == 0 ? PARTS_MIN : l->part_cap * 2;
         struct bytes *parts =
             take(l, l->parts, l->part_cap * sizeof *parts, cap * sizeof *parts);
-        if (parts == NULL)
+        if (parts == NULL) {
+            l->failed = ERR_MEMORY;
             return false;
+        }
         l->parts = parts;
         l->part_cap = cap;
     }
     /* An empty part is none that we wrote; it is kept as one byte that fails the check. */
     size_t size = part.size == 0 ? 1 : part.size;
     uint8_t *copy = take(l, NULL, 0, size);
-    if (copy == NULL)
+    if (copy == NULL) {
+        l->failed = ERR_MEMORY;
         return false;
+    }
     copy[0] = 0;
-    memcpy(copy, part.data, part.size);
+    if (part.size > 0)
+        memcpy(copy, part.data, part.size);
     l->parts[l->part_count++] = bytes_of(copy, size);
     return true;
 }
@@ -116,9 +121,12 @@ static enum err restore(struct loading *l)
 static enum err try_snapshot(struct loading *l)
 {
     tree_size size = 0;
+    l->failed = ERR_OK;
     enum err err = l->store->ops->snapshot_load(l->store, l->slot, &size, keep_part, l);
     if (err == ERR_NOT_FOUND)
         return ERR_OK;
+    if (err == ERR_OK)
+        err = l->failed;
     if (err == ERR_OK)
         err = restore(l);
     drop_parts(l);
@@ -313,10 +321,12 @@ static enum err load(struct loading *l, struct sequencer *q, const struct recove
     TRY(l->store->ops->reader_open(l->store, &l->reader));
     l->report->size = l->at.size;
     l->log = take(l, NULL, 0, sizeof *l->log);
-    l->fx = take(l, NULL, 0, sizeof *l->fx);
-    if (l->log == NULL || l->fx == NULL)
+    if (l->log == NULL)
         return ERR_MEMORY;
     *l->log = (struct slotlog){.mem = NULL};
+    l->fx = take(l, NULL, 0, sizeof *l->fx);
+    if (l->fx == NULL)
+        return ERR_MEMORY;
     TRY(fresh_log(l));
     if (l->at.epoch != l->epoch)
         return say(l, ERR_STORE, "slot %02x: someone else took it over just now",

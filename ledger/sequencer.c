@@ -79,11 +79,10 @@ static bool take_tables(struct sequencer *q)
 #define TAKE(name, count)                                                                  \
     q->name = mem->resize(mem->context, NULL, 0, (count) * sizeof *q->name);               \
     if (q->name == NULL)                                                                   \
-        return false;
+        return false;                                                                      \
+    memset(q->name, 0, (count) * sizeof *q->name);
     TABLES(TAKE)
 #undef TAKE
-    memset(q->slot, 0, q->slots * sizeof *q->slot);
-    memset(q->ids, 0, ID_CELLS * sizeof *q->ids);
     for (uint32_t i = 0; i < q->slots; i++)
         q->slot[i].first = q->slot[i].last = NONE;
     return true;
