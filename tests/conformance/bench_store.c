@@ -1,6 +1,8 @@
 /* Measures appends to a store, with maintain in its own thread and optional readers; prints
  * one line of JSON.
- *     bench_store URI [seconds [records-per-append [slots [envelope-bytes [readers]]]]] */
+ *     bench_store URI [seconds [records-per-append [slots [envelope-bytes [readers [rate]]]]]]
+ * rate 0: append after append; else records a second, on a fixed schedule, and latency is
+ * counted from the scheduled time. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -84,7 +86,8 @@ static off_t file_bytes(const char *path, const char *suffix)
     return stat(name, &st) == 0 ? st.st_size : 0;
 }
 
-static size_t cycle(struct bench *b, struct feed_append *f, uint64_t *ns)
+static size_t cycle(struct bench *b, struct feed_append *f, uint64_t due, uint64_t *busy,
+                    uint64_t *ns)
 {
     struct store_append a[SLOTS_MAX];
     enum store_outcome outcome[SLOTS_MAX];
@@ -93,8 +96,14 @@ static size_t cycle(struct bench *b, struct feed_append *f, uint64_t *ns)
         a[i] = f[i].a;
     }
     uint64_t start = now_ns();
+    if (due > start) {
+        struct timespec t = {(time_t)(due / 1000000000u), (long)(due % 1000000000u)};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+        start = now_ns();
+    }
     b->store->ops->append(b->store, a, b->slots, outcome);
-    *ns = now_ns() - start;
+    *busy += now_ns() - start;
+    *ns = now_ns() - (due == 0 ? start : due);
     for (uint32_t i = 0; i < b->slots; i++) {
         if (outcome[i] != STORE_COMMITTED) {
             fprintf(stderr, "slot %u: outcome %d\n", i, (int)outcome[i]);
@@ -115,6 +124,7 @@ int main(int argc, char **argv)
     uint32_t slots = argc > 4 ? (uint32_t)atoi(argv[4]) : 16;
     size_t envelope = argc > 5 ? strtoul(argv[5], NULL, 10) : 500;
     unsigned readers = argc > 6 ? (unsigned)atoi(argv[6]) : 0;
+    double rate = argc > 7 ? atof(argv[7]) : 0;
     struct store_identity id = {.hub = "bench", .slots = slots};
     struct store_why why;
     struct bench b = {.slots = slots, .per_slot = records / slots, .envelope = envelope};
@@ -137,8 +147,8 @@ int main(int argc, char **argv)
         pthread_create(&reading[i], NULL, reader, &b);
     uint64_t begin = now_ns(), busy = 0, total = 0, appends = 0;
     while ((double)(now_ns() - begin) < seconds * 1e9 && appends < APPENDS_MAX) {
-        total += cycle(&b, f, &took[appends]);
-        busy += took[appends++];
+        uint64_t due = rate > 0 ? begin + (uint64_t)((double)total / rate * 1e9) : 0;
+        total += cycle(&b, f, due, &busy, &took[appends++]);
     }
     double wall = (double)(now_ns() - begin) / 1e9;
     const char *path = strchr(argv[1], ':') + 1;
