@@ -1,0 +1,36 @@
+/* Transfers whose payees are not all settled yet: by entry id, how many are left and who
+ * wants to hear of it. The commit thread's own. State does not grow with the log: a cause
+ * leaves when its last item settles. */
+#ifndef RELAY_CAUSES_H
+#define RELAY_CAUSES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/hash.h"
+#include "ledger/err.h"
+
+struct cause {
+    struct cause *next;
+    struct hash id;
+    uint32_t left;
+    uint64_t watcher;  /* connection id, 0: nobody */
+    uint64_t since_us; /* monotonic time of the commit; 0: before this process */
+};
+struct causes {
+    struct cause **buckets;
+    size_t bucket_count;
+    size_t count;
+    uint64_t seed;
+    struct cause *spare;
+};
+
+MUST_CHECK enum err causes_open(struct causes *c, uint64_t seed);
+void causes_close(struct causes *c);
+/* NULL: nothing under way. */
+struct cause *causes_find(struct causes *c, const struct hash *id);
+/* The one there is, or a new one with left 0; NULL: no memory. */
+struct cause *causes_add(struct causes *c, const struct hash *id);
+void causes_remove(struct causes *c, const struct hash *id);
+
+#endif

@@ -1,0 +1,294 @@
+/* Between batches: questions about committed state, snapshots, slots that come back. */
+#include "relay/commit_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/seal.h"
+#include "ledger/trace.h"
+#include "relay/clock.h"
+
+#define RELOAD_RETRY_MS 1000u
+
+static void reply(struct commit *c, const struct request *q, struct frame *f)
+{
+    struct mail *m = mail_new(MAIL_SEND, q->conn);
+    if (!m) {
+        frame_drop(f);
+        return;
+    }
+    m->frame = f;
+    m->read = true;
+    links_add(&c->mail, &m->link);
+}
+
+static void reply_error(struct commit *c, const struct request *q, enum err code,
+                        uint64_t retry_after_ms)
+{
+    reply(c, q, frame_error(q->f.rid, code, retry_after_ms));
+}
+
+static void time_ask(struct commit *c, const struct request *q, enum metric_route route)
+{
+    metrics_observe(c->r->metrics, METRIC_REQUEST, METRIC_PAIR(route, M_CODE_OK),
+                    clock_mono_us() - q->since_us);
+}
+
+static void ask_head(struct commit *c, const struct request *q)
+{
+    uint32_t slot = slot_of(&q->f.id, c->r->slots);
+    struct slotlog *log = sequencer_slotlog(c->q, slot);
+    if (!log || sequencer_full(c->q)) {
+        reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+        return;
+    }
+    const struct account *a = slotlog_account(log, &q->f.id);
+    if (!a) {
+        reply_error(c, q, ERR_ACCOUNT_UNKNOWN, 0);
+        return;
+    }
+    if (!pinned_may_read(&c->r->pinned, &a->id, q->has_device ? &q->device : NULL)) {
+        reply_error(c, q, ERR_NOT_ALLOWED, 0);
+        return;
+    }
+    struct wire_frame f = {.type = WIRE_HEAD_IS,
+                           .rid = q->f.rid,
+                           .slot = slot,
+                           .position = a->position,
+                           .head = a->head,
+                           .balance = a->balance,
+                           .size = log->frontier.size};
+    const struct chain *chain =
+        q->f.has_device ? account_chain(a, &log->hub, &q->f.device) : NULL;
+    if (chain) {
+        f.has_chain = true;
+        f.next_seq = chain->next_seq;
+        f.tip = chain->tip;
+        f.tip_lamport = chain->tip_lamport;
+    }
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = head_message(message, &a->id, a->position, &a->head, log->hub.origin,
+                               log->frontier.size);
+    f.has_sig = true;
+    f.sig = key_sign(c->r->keys.relay, CTX_HEAD, message, size);
+    reply(c, q, frame_of(&f));
+    time_ask(c, q, M_ROUTE_HEAD);
+}
+
+static void ask_settlement(struct commit *c, const struct request *q)
+{
+    struct wire_frame f = {.type = WIRE_SETTLEMENT_IS, .rid = q->f.rid};
+    const struct cause *cause = causes_find(&c->causes, &q->f.id);
+    uint32_t slot;
+    uint64_t index;
+    if (cause) {
+        f.state = WIRE_SETTLE_PENDING;
+        f.left = cause->left;
+    } else {
+        enum err e = c->reader->ops->find(c->reader, &q->f.id, &slot, &index);
+        if (e != ERR_OK && e != ERR_NOT_FOUND) {
+            reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+            return;
+        }
+        f.state = e == ERR_OK ? WIRE_SETTLE_DONE : WIRE_SETTLE_UNKNOWN;
+    }
+    reply(c, q, frame_of(&f));
+    time_ask(c, q, M_ROUTE_SETTLEMENT);
+}
+
+/* A reader has checked it against its entry's commitment. */
+static void ask_seal(struct commit *c, const struct request *q)
+{
+    struct buf data = {0};
+    enum err e = ERR_MEMORY;
+    if (buf_add(&data, q->f.salt.b, sizeof(q->f.salt.b)) &&
+        buf_add(&data, q->f.data.data, q->f.data.size))
+        e = c->r->store->ops->sealed_put(c->r->store, &q->f.id,
+                                         bytes_of(data.data, data.size));
+    buf_close(&data);
+    if (e == ERR_OK || e == ERR_EXISTS) {
+        reply(c, q, frame_of(&(struct wire_frame){.type = WIRE_OK, .rid = q->f.rid}));
+        time_ask(c, q, M_ROUTE_SEALED);
+        return;
+    }
+    metrics_count(c->r->metrics, METRIC_STORE_ERRORS, M_OP_SEALED, 1);
+    if (e == ERR_IO || e == ERR_CORRUPT)
+        relay_broken(c->r, "sealed", e);
+    reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+}
+
+void ask(struct commit *c, struct request *q)
+{
+    if (q->kind == REQUEST_STOP) {
+        trace(TRACE_ERROR, "commit.slot_stopped", TRACE_U64("slot", q->slot),
+              TRACE_STR("why", "a client holds a checkpoint we signed and do not have"));
+        sequencer_slot_stop(c->q, q->slot);
+    } else if (q->kind == REQUEST_SEAL) {
+        ask_seal(c, q);
+    } else if (q->f.type == WIRE_HEAD) {
+        ask_head(c, q);
+    } else {
+        ask_settlement(c, q);
+    }
+    request_drop(q);
+}
+
+/* Transfers that a restart finds under way: an item counts unless its destination's log says
+ * that it was settled. */
+static bool load_item(void *context, const struct channel_item *item)
+{
+    struct commit *c = context;
+    const struct slotlog *to = sequencer_slotlog(c->q, item->destination_slot);
+    char origin[NOTE_NAME_MAX + 1];
+    if (!to || to->hub.channel_count == 0)
+        return true;
+    const struct slotlog *from = sequencer_slotlog(c->q, item->source_slot);
+    if (!from)
+        return true;
+    memcpy(origin, from->hub.origin, sizeof(origin));
+    for (uint32_t i = 0; i < to->hub.channel_count; i++)
+        if (strcmp(to->hub.channels[i].origin, origin) == 0 &&
+            item->out_seq < to->hub.channels[i].next_in)
+            return true;
+    struct cause *cause = causes_add(&c->causes, &item->cause);
+    if (cause)
+        cause->left++;
+    return cause != NULL;
+}
+
+enum err causes_load(struct commit *c, uint32_t slot)
+{
+    return c->r->store->ops->outbox(c->r->store, slot, load_item, c);
+}
+
+/* Snapshots. */
+
+struct parts {
+    struct buf bytes;
+    size_t count, cap;
+    size_t *ends;
+};
+
+static bool add_part(void *context, struct bytes part)
+{
+    struct parts *p = context;
+    if (p->count == p->cap) {
+        size_t cap = p->cap ? p->cap * 2 : 16;
+        size_t *more = realloc(p->ends, cap * sizeof(*more));
+        if (!more)
+            return false;
+        p->ends = more;
+        p->cap = cap;
+    }
+    if (!buf_add(&p->bytes, part.data, part.size))
+        return false;
+    p->ends[p->count++] = p->bytes.size;
+    return true;
+}
+
+static enum err save_snapshot(struct commit *c, uint32_t slot, struct slotlog *log)
+{
+    struct parts p = {0};
+    enum err e = slotlog_snapshot(log, c->r->keys.relay, add_part, &p);
+    struct bytes *list = e == ERR_OK ? malloc((p.count + 1) * sizeof(*list)) : NULL;
+    if (e == ERR_OK && !list)
+        e = ERR_MEMORY;
+    if (e == ERR_OK) {
+        for (size_t i = 0, at = 0; i < p.count; at = p.ends[i++])
+            list[i] = bytes_of(p.bytes.data + at, p.ends[i] - at);
+        e = c->r->store->ops->snapshot_save(c->r->store, slot, log->frontier.size, list,
+                                            p.count);
+    }
+    free(list);
+    free(p.ends);
+    buf_close(&p.bytes);
+    return e;
+}
+
+/* One slot a cycle when it is due; with `all`, every slot that moved (at the end). */
+void snapshots(struct commit *c, bool all)
+{
+    uint64_t every = c->r->config->commit.snapshot_every_records;
+    for (uint32_t slot = 0; slot < c->r->slots && !c->r->memory; slot++) {
+        struct slotlog *log = sequencer_slotlog(c->q, slot);
+        if (!log || sequencer_full(c->q))
+            continue;
+        uint64_t grown = log->frontier.size - c->snapshot_size[slot];
+        if (all ? grown <= 1 : grown < every)
+            continue;
+        uint64_t began = clock_mono_ms();
+        enum err e = save_snapshot(c, slot, log);
+        c->snapshot_size[slot] = log->frontier.size; /* failed too: not again at once */
+        if (e == ERR_IO) {
+            relay_broken(c->r, "snapshot", e);
+            return;
+        }
+        if (e != ERR_OK)
+            metrics_count(c->r->metrics, METRIC_STORE_ERRORS, M_OP_SNAPSHOT, 1);
+        trace(e == ERR_OK ? TRACE_DEBUG : TRACE_WARN, "snapshot.saved",
+              TRACE_U64("slot", slot), TRACE_U64("size", log->frontier.size),
+              TRACE_ERR("result", e), TRACE_MS("took", clock_mono_ms() - began));
+        if (!all)
+            return;
+    }
+}
+
+/* Slots. */
+
+static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
+{
+    struct recover_mark mark = highwater_get(&c->r->highwater, slot);
+    struct recover_report report = {.slot = slot};
+    enum err e = recover_slot(c->q, &c->config, c->r->store, slot, &mark, &report);
+    if (e == ERR_OK)
+        e = pinned_load(c, slot);
+    trace(e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload", TRACE_U64("slot", slot),
+          TRACE_U64("size", report.size), TRACE_ERR("result", e),
+          TRACE_STR("why", report.why));
+    if (e == ERR_IO) {
+        relay_broken(c->r, "reload", e);
+        return;
+    }
+    if (e == ERR_CORRUPT || e == ERR_BEHIND || e == ERR_RULES_AHEAD || e == ERR_FORK)
+        sequencer_slot_stop(c->q, slot);
+    c->reload_ms[slot] = now_mono_ms + RELOAD_RETRY_MS;
+}
+
+void slots_reload(struct commit *c, uint64_t now_mono_ms)
+{
+    for (uint32_t slot = 0; slot < c->r->slots; slot++)
+        if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
+            now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0)
+            reload(c, slot, now_mono_ms);
+}
+
+/* What /readyz/write says. */
+void write_state_refresh(struct commit *c)
+{
+    enum err was = (enum err)atomic_load(&c->r->write_state), is = ERR_OK;
+    uint64_t accounts = 0;
+    if (was == ERR_CLOCK || was == ERR_IO)
+        return;
+    for (uint32_t slot = 0; slot < c->r->slots; slot++) {
+        struct slotlog *log = sequencer_slotlog(c->q, slot);
+        accounts += log ? log->account_count : 0;
+        if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_STOPPED)
+            is = ERR_BEHIND;
+        else if (!log && is == ERR_OK)
+            is = ERR_UNAVAILABLE;
+    }
+    if (is == ERR_OK && (sequencer_full(c->q) || atomic_load(&c->r->low_room)))
+        is = ERR_STORE_FULL;
+    struct seq_stats stats;
+    sequencer_stats(c->q, &stats);
+    struct metrics *m = c->r->metrics;
+    metrics_set(m, METRIC_ACCOUNTS, 0, (int64_t)accounts);
+    metrics_set(m, METRIC_LEDGER_SIZE, 0, (int64_t)c->ledger_size);
+    metrics_set(m, METRIC_CHECKPOINT_SIZE, 0, (int64_t)c->ledger_size);
+    metrics_set(m, METRIC_CHANNEL_ITEMS, 0, (int64_t)stats.items_waiting);
+    metrics_set(m, METRIC_QUEUE, M_QUEUE_OUTBOX, (int64_t)stats.items_waiting);
+    if (is == was)
+        return;
+    trace(is == ERR_OK ? TRACE_INFO : TRACE_WARN, "commit.write_state", TRACE_ERR("now", is));
+    atomic_store(&c->r->write_state, (int)is);
+}

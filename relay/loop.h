@@ -1,0 +1,17 @@
+/* The main thread: connections, their sessions and subscriptions, and the traffic between the
+ * transport edge (ws.h) and the threads (verify, commit, readers). Decisions about one
+ * connection are relay/session.c's; this wires them. */
+#ifndef RELAY_LOOP_H
+#define RELAY_LOOP_H
+
+#include "ledger/err.h"
+
+struct relay;
+struct loop;
+
+MUST_CHECK enum err loop_open(struct loop **out, struct relay *r, char *why);
+/* Runs until drained or broken. */
+void loop_run(struct loop *l);
+void loop_close(struct loop *l);
+
+#endif

@@ -1,0 +1,147 @@
+/* HTTP beside the WebSocket: health, metrics, status, and the public log. */
+#include "relay/loop_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/clock.h"
+
+#define TEXT "text/plain; charset=utf-8"
+#define JSON "application/json"
+#define BINARY "application/octet-stream"
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+#define TEXT_MAX 512
+
+static void answer(struct loop *l, struct conn *c, unsigned status, const char *type,
+                   struct frame *body)
+{
+    (void)l;
+    ws_http_answer(c->ws, body ? status : 500, type, body);
+}
+
+static struct frame *frame_from(const void *data, size_t size)
+{
+    struct frame *f = frame_new(size);
+    if (f && size)
+        memcpy(frame_data(f), data, size);
+    if (f)
+        f->size = (uint32_t)size;
+    return f;
+}
+
+static void answer_text(struct loop *l, struct conn *c, unsigned status, const char *text)
+{
+    answer(l, c, status, TEXT, frame_from(text, strlen(text)));
+}
+
+static void ready_write(struct loop *l, struct conn *c)
+{
+    enum err e = (enum err)atomic_load(&l->r->write_state);
+    char text[TEXT_MAX];
+    if (l->draining)
+        e = ERR_DRAINING;
+    snprintf(text, sizeof(text), "%s: %s\n", err_word(e), err_text(e));
+    answer_text(l, c, e == ERR_OK ? 200 : 503, e == ERR_OK ? "ok\n" : text);
+}
+
+static void metrics_page(struct loop *l, struct conn *c)
+{
+    struct buf b = {0};
+    bool ok = metrics_write(l->r->metrics, &b);
+    answer(l, c, 200, METRICS_TYPE, ok ? frame_from(b.data, b.size) : NULL);
+    buf_close(&b);
+}
+
+void on_tile(struct loop *l, struct conn *c, struct mail *m)
+{
+    if (m->code != ERR_OK) {
+        answer_text(l, c, m->code == ERR_UNAVAILABLE ? 503 : 404, "not there\n");
+        return;
+    }
+    answer(l, c, 200, BINARY, m->frame);
+    m->frame = NULL;
+}
+
+/* "<slot as two hex digits>/checkpoint" or "<slot>/tile/.." */
+static void log_page(struct loop *l, struct conn *c, const char *rest)
+{
+    uint8_t slot;
+    struct request *q = NULL;
+    if (strlen(rest) < 4 || rest[2] != '/' || !hex_decode(&slot, 1, rest, 2) ||
+        slot >= l->r->slots) {
+        answer_text(l, c, 404, "no such log\n");
+        return;
+    }
+    rest += 3;
+    if (strcmp(rest, "checkpoint") == 0) {
+        const struct published *p = &l->published[slot];
+        answer(l, c, 200, TEXT, frame_from(p->note, p->note_size));
+        return;
+    }
+    int level;
+    uint64_t n;
+    unsigned width;
+    if (!tile_path_parse(rest, strlen(rest), &level, &n, &width)) {
+        answer_text(l, c, 404, "no such tile\n");
+        return;
+    }
+    q = request_new(REQUEST_TILE, c->id);
+    if (q) {
+        q->slot = slot;
+        q->level = level;
+        q->tile = n;
+        q->width = width;
+    }
+    if (!ask_reader(l, q)) {
+        answer_text(l, c, 503, "busy\n");
+        return;
+    }
+    l->reads++;
+}
+
+static void front_page(struct loop *l, struct conn *c)
+{
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text),
+             "stoad %s, hub %s\nWebSocket " WIRE_SUBPROTOCOL
+             " at /\n/v1/status /metrics /livez /readyz/read /readyz/write "
+             "/log/<slot>/checkpoint\n",
+             STOA_VERSION, l->r->hub);
+    answer_text(l, c, 200, text);
+}
+
+void on_http(void *context, void *user, const char *path, const char *query)
+{
+    struct loop *l = context;
+    struct conn *c = user;
+    bool verbose = strstr(query, "verbose") != NULL;
+    uint64_t began = clock_mono_us();
+    enum metric_route route = M_ROUTE_HTTP_OTHER;
+    if (strcmp(path, "/") == 0) {
+        front_page(l, c);
+    } else if (strcmp(path, "/livez") == 0) {
+        answer_text(l, c, 200, "ok\n");
+    } else if (strcmp(path, "/readyz/write") == 0 && !verbose) {
+        ready_write(l, c);
+    } else if (strcmp(path, "/readyz/read") == 0 && !verbose) {
+        answer_text(l, c, l->draining ? 503 : 200, l->draining ? "draining\n" : "ok\n");
+    } else if (strcmp(path, "/metrics") == 0) {
+        route = M_ROUTE_HTTP_METRICS;
+        metrics_page(l, c);
+    } else if (strcmp(path, "/v1/status") == 0) {
+        route = M_ROUTE_HTTP_STATUS;
+        answer(l, c, 200, JSON, status_json(l));
+    } else if (strncmp(path, "/readyz/", 8) == 0) {
+        bool ready = !l->draining && (strcmp(path, "/readyz/read") == 0 ||
+                                      atomic_load(&l->r->write_state) == ERR_OK);
+        answer(l, c, ready ? 200 : 503, JSON, status_json(l));
+    } else if (strncmp(path, "/log/", 5) == 0) {
+        route = M_ROUTE_HTTP_LOG;
+        log_page(l, c, path + 5);
+    } else {
+        answer_text(l, c, 404, "not found\n");
+    }
+    metrics_observe(l->r->metrics, METRIC_REQUEST, METRIC_PAIR(route, M_CODE_OK),
+                    clock_mono_us() - began);
+}

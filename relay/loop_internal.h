@@ -1,0 +1,95 @@
+/* Shared by the loop_*.c files. Everything here belongs to the loop thread. */
+#ifndef RELAY_LOOP_INTERNAL_H
+#define RELAY_LOOP_INTERNAL_H
+
+#include "relay/addresses.h"
+#include "relay/loop.h"
+#include "relay/relay.h"
+#include "relay/session.h"
+#include "relay/topics.h"
+
+#define CATCHUP_PAGES_MAX 2u           /* pages of one connection under way */
+#define CATCHUP_UNSENT_MAX (512u << 10) /* with more waiting for the socket, no next page */
+#define QUEUE_RESUME_PART(n) ((n) / 4 * 3) /* below it paused connections are read again */
+#define QUEUE_REFUSE_FACTOR 2u  /* past this times limits.queue_entries: busy */
+
+enum close_code {
+    CLOSE_GOING_AWAY = 1001,
+    CLOSE_PROTOCOL = 1002,
+    CLOSE_UNSUPPORTED = 1003,
+    CLOSE_POLICY = 1008,
+    CLOSE_TOO_LARGE = 1009
+};
+
+struct conn {
+    struct session session;
+    conn_id id;
+    struct ws_conn *ws; /* NULL: gone; the rest stays until its jobs are through */
+    struct ws_address address;
+    struct job *jobs_first, *jobs_last; /* in the order sent */
+    struct sub *subs;
+    uint16_t pages; /* catch-up reads under way */
+    bool is_ws, auditor, waits_for_queue;
+};
+
+/* What is published of a slot. */
+struct published {
+    tree_size size;
+    uint64_t time_ms;
+    struct hash root;
+    size_t note_size;
+    char note[CHECKPOINT_BYTES_MAX];
+};
+
+struct loop {
+    struct relay *r;
+    struct session_rules rules;
+    struct conn **conns; /* by index; NULL: free */
+    uint32_t *generations;
+    uint32_t conn_cap, free_hint;
+    size_t conn_count, ws_count;
+    struct addresses addresses;
+    struct topics topics;
+    struct published published[SLOTS_MAX];
+    struct chain_of_links to_verify; /* gathered in this turn */
+    uint64_t inflight; /* entries taken and not answered */
+    uint64_t reads;    /* questions taken and not answered */
+    bool queue_full;
+    uint32_t unseen_slot; /* scratch of on_event */
+    uint64_t began_ms, second_ms, drain_ms;
+    bool draining, said_bye;
+};
+
+/* loop.c */
+struct conn *conn_of(struct loop *l, conn_id id);
+void conn_send(struct loop *l, struct conn *c, struct frame *f); /* owned; NULL is allowed */
+/* Say why and close. */
+void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code, uint16_t close);
+void conn_input(struct loop *l, struct conn *c); /* read on or pause, as budgets say */
+void conn_answered(struct loop *l, struct conn *c, uint32_t entries);
+void conn_release(struct loop *l, struct conn *c); /* free it when nothing needs it */
+void conn_walk(struct loop *l, void (*each)(struct loop *l, struct conn *c));
+/* To the readers; false: too many wait, `q` was dropped. */
+bool ask_reader(struct loop *l, struct request *q);
+
+/* loop_frames.c: what a message does. */
+void on_message(void *context, void *user, struct frame *f);
+void welcome(struct loop *l, struct conn *c);
+void greet(struct loop *l, struct conn *c);
+void jobs_verified(struct loop *l, struct chain_of_links *done);
+
+/* loop_fanout.c */
+void subscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
+void unsubscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
+void unsubscribe_all(struct loop *l, struct conn *c);
+void on_event(struct loop *l, struct event *e);
+void on_page(struct loop *l, struct mail *m);
+void catchup(struct loop *l, struct conn *c); /* ask for the next pages, as there is room */
+
+/* loop_http.c */
+void on_http(void *context, void *user, const char *path, const char *query);
+void on_tile(struct loop *l, struct conn *c, struct mail *m);
+/* loop_status.c: the body of /v1/status; NULL: no memory. */
+struct frame *status_json(struct loop *l);
+
+#endif

@@ -1,0 +1,257 @@
+#include "relay/reader_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/seal.h"
+#include "ledger/trace.h"
+#include "relay/clock.h"
+
+#define TAKE_WAIT_MS 1000u
+
+struct readers {
+    struct relay *r;
+    unsigned count;
+    struct reader threads[READER_THREADS];
+};
+
+void reader_reply(struct reader *rd, const struct request *q, struct frame *f)
+{
+    struct mail *m = mail_new(MAIL_SEND, q->conn);
+    if (!m) {
+        frame_drop(f);
+        return;
+    }
+    m->frame = f;
+    m->read = true;
+    relay_mail_one(rd->r, m);
+}
+
+void reader_error(struct reader *rd, const struct request *q, enum err code)
+{
+    reader_reply(rd, q,
+                 frame_error(q->f.rid, code,
+                             code == ERR_UNAVAILABLE ? SEQ_RETRY_UNAVAILABLE_MS : 0));
+}
+
+enum err reader_code(struct reader *rd, enum err e)
+{
+    if (e == ERR_OK || (e >= 100 && e < 200))
+        return e;
+    metrics_count(rd->r->metrics, METRIC_STORE_ERRORS, M_OP_READ, 1);
+    if (e == ERR_IO || e == ERR_CORRUPT)
+        relay_broken(rd->r, "read", e);
+    else
+        trace(TRACE_WARN, "reader.failed", TRACE_ERR("why", e));
+    return ERR_UNAVAILABLE;
+}
+
+bool reader_slot(struct reader *rd, uint32_t slot)
+{
+    return reader_code(rd, rd->store->ops->slot(rd->store, slot, &rd->slot)) == ERR_OK;
+}
+
+bool reader_node(void *context, unsigned level, uint64_t n, struct hash *out)
+{
+    const struct reader_source *s = context;
+    return s->rd->store->ops->node(s->rd->store, s->slot, level, n, out) == ERR_OK;
+}
+
+/* Attachments. */
+
+struct found {
+    struct hash account;
+    bool has_sealed, there;
+    struct hash commitment;
+    uint64_t size;
+};
+
+static bool look_at(void *context, const struct record *r, const struct hash *account)
+{
+    struct found *f = context;
+    struct entry e;
+    f->there = entry_decode(&e, r->envelope.data, r->envelope.size) == ERR_OK;
+    if (!f->there)
+        return false;
+    f->account = *account;
+    f->has_sealed = e.has_sealed;
+    f->commitment = e.sealed_commitment;
+    f->size = e.sealed_size;
+    return false;
+}
+
+/* The entry an attachment belongs to, when the asker may see its account. */
+static enum err find_entry(struct reader *rd, const struct request *q, struct found *f)
+{
+    uint32_t slot;
+    uint64_t index;
+    memset(f, 0, sizeof(*f));
+    TRY(rd->store->ops->find(rd->store, &q->f.id, &slot, &index));
+    TRY(rd->store->ops->records(rd->store, slot, index, 1, look_at, f));
+    if (!f->there)
+        return ERR_NOT_FOUND;
+    if (!pinned_may_read(&rd->r->pinned, &f->account, q->has_device ? &q->device : NULL))
+        return ERR_NOT_ALLOWED;
+    return f->has_sealed ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static void serve_sealed_get(struct reader *rd, const struct request *q)
+{
+    struct found f;
+    struct buf data = {0};
+    enum err e = reader_code(rd, find_entry(rd, q, &f));
+    if (e == ERR_OK)
+        e = reader_code(rd, rd->store->ops->sealed(rd->store, &q->f.id, &data));
+    if (e == ERR_OK && data.size <= sizeof(struct hash))
+        e = ERR_NOT_FOUND;
+    if (e != ERR_OK) {
+        buf_close(&data);
+        reader_error(rd, q, e);
+        return;
+    }
+    struct wire_frame out = {.type = WIRE_SEALED_IS, .rid = q->f.rid};
+    memcpy(out.salt.b, data.data, sizeof(out.salt.b));
+    out.data = bytes_of(data.data + sizeof(out.salt.b), data.size - sizeof(out.salt.b));
+    reader_reply(rd, q, frame_of(&out));
+    buf_close(&data);
+}
+
+/* Checked here; the commit thread writes it. True: `q` went on to it. */
+static bool serve_sealed_put(struct reader *rd, struct request *q)
+{
+    struct found f;
+    enum err e = reader_code(rd, find_entry(rd, q, &f));
+    if (e == ERR_OK) {
+        struct hash c = seal_commitment(q->f.salt.b, q->f.data.data, q->f.data.size);
+        if (f.size != q->f.data.size || !hash_equal(&c, &f.commitment))
+            e = ERR_PAYLOAD;
+    }
+    if (e != ERR_OK) {
+        reader_error(rd, q, e);
+        return false;
+    }
+    q->kind = REQUEST_SEAL;
+    queue_put_one(&rd->r->commit, &q->work.link);
+    return true;
+}
+
+/* The thread. */
+
+static const enum metric_route routes[] = {
+    [WIRE_FETCH] = M_ROUTE_FETCH,
+    [WIRE_PROOF] = M_ROUTE_PROOF,
+    [WIRE_SEALED_GET] = M_ROUTE_SEALED,
+    [WIRE_SEALED_PUT] = M_ROUTE_SEALED,
+};
+
+/* True: `q` was handed on. */
+static bool serve_frame(struct reader *rd, struct request *q)
+{
+    bool kept = false;
+    switch (q->f.type) {
+    case WIRE_FETCH:
+        serve_fetch(rd, q);
+        break;
+    case WIRE_PROOF:
+        serve_proof(rd, q);
+        break;
+    case WIRE_SEALED_GET:
+        serve_sealed_get(rd, q);
+        break;
+    case WIRE_SEALED_PUT:
+        kept = serve_sealed_put(rd, q);
+        break;
+    default:
+        reader_error(rd, q, ERR_FRAME);
+        return false;
+    }
+    if (!kept)
+        metrics_observe(rd->r->metrics, METRIC_REQUEST,
+                        METRIC_PAIR(routes[q->f.type], M_CODE_OK),
+                        clock_mono_us() - q->since_us);
+    return kept;
+}
+
+static void serve(struct reader *rd, struct request *q)
+{
+    bool kept = false;
+    switch (q->kind) {
+    case REQUEST_FRAME:
+        kept = serve_frame(rd, q);
+        break;
+    case REQUEST_PAGE:
+        serve_page(rd, q);
+        break;
+    case REQUEST_HELLO:
+        serve_hello(rd, q);
+        break;
+    case REQUEST_LOOKUP:
+        serve_lookup(rd, q);
+        break;
+    case REQUEST_TILE:
+        serve_tile(rd, q);
+        break;
+    case REQUEST_SEAL:
+    case REQUEST_STOP:
+        break; /* never sent here */
+    }
+    if (!kept)
+        request_drop(q);
+}
+
+static void *reader_thread(void *context)
+{
+    struct reader *rd = context;
+    struct chain_of_links got;
+    while (queue_take(&rd->r->readers, &got, 1, TAKE_WAIT_MS)) {
+        struct link *l = links_pop(&got);
+        if (!l)
+            continue;
+        if (((struct request *)l)->kind != REQUEST_LOOKUP)
+            atomic_fetch_sub(&rd->r->reads_waiting, 1u);
+        serve(rd, (struct request *)l);
+    }
+    return NULL;
+}
+
+enum err readers_open(struct readers **out, struct relay *r)
+{
+    struct readers *rs = calloc(1, sizeof(*rs));
+    enum err e = ERR_OK;
+    if (!rs)
+        return ERR_MEMORY;
+    rs->r = r;
+    while (rs->count < READER_THREADS && e == ERR_OK) {
+        struct reader *rd = &rs->threads[rs->count];
+        rd->r = r;
+        e = r->store->ops->reader_open(r->store, &rd->store);
+        if (e != ERR_OK)
+            break;
+        if (pthread_create(&rd->thread, NULL, reader_thread, rd) != 0) {
+            rd->store->ops->close(rd->store);
+            e = ERR_MEMORY;
+            break;
+        }
+        rs->count++;
+    }
+    if (e != ERR_OK) {
+        readers_close(rs);
+        return e;
+    }
+    *out = rs;
+    return ERR_OK;
+}
+
+void readers_close(struct readers *rs)
+{
+    if (!rs)
+        return;
+    queue_end(&rs->r->readers);
+    for (unsigned i = 0; i < rs->count; i++) {
+        struct reader *rd = &rs->threads[i];
+        pthread_join(rd->thread, NULL);
+        rd->store->ops->close(rd->store);
+        buf_close(&rd->records);
+    }
+    free(rs);
+}

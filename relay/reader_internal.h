@@ -1,0 +1,59 @@
+/* Shared by the reader_*.c files. */
+#ifndef RELAY_READER_INTERNAL_H
+#define RELAY_READER_INTERNAL_H
+
+#include "crypto/context.h"
+#include "relay/reader.h"
+#include "relay/relay.h"
+
+/* One thread. */
+struct reader {
+    struct relay *r;
+    struct store_reader *store;
+    struct store_slot slot; /* scratch: where a slot stands */
+    struct buf records;     /* scratch: encoded records of a page */
+    pthread_t thread;
+};
+
+/* Records of one answer under construction. */
+struct page {
+    struct reader *reader;
+    const struct request *q;
+    const struct pubkey *device; /* NULL: anonymous */
+    bool auditor;
+    bool withhold; /* pinned accounts without envelopes, unless for an auditor */
+    bool by_id;    /* .. or for a device of the account: one record asked for by id */
+    uint64_t view; /* records at or past this index are not there yet */
+    uint64_t from, next, max;
+    uint64_t slot;
+    size_t count;
+    bool more; /* stopped because the answer is full */
+    bool failed;
+};
+
+/* reader_page.c */
+MUST_CHECK enum err page_read(struct page *p, struct reader *rd, const struct request *q,
+                              const struct wire_key *key, uint64_t from, uint64_t max);
+void serve_fetch(struct reader *rd, const struct request *q);
+void serve_page(struct reader *rd, const struct request *q);
+
+/* reader_proof.c */
+void serve_proof(struct reader *rd, const struct request *q);
+void serve_hello(struct reader *rd, const struct request *q);
+void serve_lookup(struct reader *rd, const struct request *q);
+void serve_tile(struct reader *rd, const struct request *q);
+
+/* reader.c */
+void reader_reply(struct reader *rd, const struct request *q, struct frame *f);
+void reader_error(struct reader *rd, const struct request *q, enum err code);
+/* What a client is told of a store's answer. */
+enum err reader_code(struct reader *rd, enum err e);
+/* True when the store can be read; else traced, and a broken store stops the process. */
+bool reader_slot(struct reader *rd, uint32_t slot);
+bool reader_node(void *context, unsigned level, uint64_t n, struct hash *out);
+struct reader_source {
+    struct reader *rd;
+    uint32_t slot;
+};
+
+#endif

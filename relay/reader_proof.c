@@ -1,0 +1,259 @@
+/* Proofs, tiles, duplicates, and checkpoints that clients bring. */
+#include "relay/reader_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "ledger/trace.h"
+#include "relay/clock.h"
+#include "relay/commit_internal.h"
+
+#define BUNDLE_ENTRY_BYTES (2u + LEAF_BYTES)
+
+void serve_proof(struct reader *rd, const struct request *q)
+{
+    struct hash path[MERKLE_PATH_MAX];
+    size_t count = 0;
+    uint64_t a = q->f.a, b = q->f.b;
+    if (q->f.slot >= rd->r->slots) {
+        reader_error(rd, q, ERR_RANGE);
+        return;
+    }
+    struct reader_source at = {.rd = rd, .slot = (uint32_t)q->f.slot};
+    struct merkle_source source = {.node = reader_node, .context = &at};
+    if (!reader_slot(rd, at.slot)) {
+        reader_error(rd, q, ERR_UNAVAILABLE);
+        return;
+    }
+    bool inclusion = q->f.kind == WIRE_INCLUSION;
+    if (b > rd->slot.size || (inclusion ? a >= b : a > b)) {
+        reader_error(rd, q, ERR_RANGE);
+        return;
+    }
+    bool ok = inclusion ? merkle_prove_inclusion(a, b, &source, path, &count)
+                        : merkle_prove_consistency(a, b, &source, path, &count);
+    if (!ok) {
+        reader_error(rd, q, ERR_UNAVAILABLE);
+        return;
+    }
+    reader_reply(rd, q, frame_of(&(struct wire_frame){
+                            .type = WIRE_PROOF_IS,
+                            .rid = q->f.rid,
+                            .path = bytes_of(path, count * HASH_BYTES)}));
+}
+
+/* Root of the slot's tree when it had `size` leaves. */
+static bool root_at(struct reader *rd, uint32_t slot, tree_size size, struct hash *root)
+{
+    bool have = false;
+    uint64_t end = size;
+    if (size == 0) {
+        *root = hash_empty();
+        return true;
+    }
+    /* Full subtrees of the right edge, smallest first, joined leftwards. */
+    for (unsigned level = 0; level < MERKLE_LEVELS_MAX && end > 0; level++) {
+        struct hash node;
+        if ((size >> level & 1) == 0)
+            continue;
+        uint64_t n = (end >> level) - 1;
+        if (rd->store->ops->node(rd->store, slot, level, n, &node) != ERR_OK)
+            return false;
+        *root = have ? hash_node(&node, root) : node;
+        have = true;
+        end -= UINT64_C(1) << level;
+    }
+    return have;
+}
+
+/* Is this a checkpoint that we signed and whose tree is not a beginning of ours? */
+static bool beside_ours(struct reader *rd, struct bytes note, uint32_t *slot)
+{
+    struct checkpoint c;
+    for (*slot = 0; *slot < rd->r->slots; (*slot)++) {
+        const struct vkey *v = &rd->r->log_vkeys[*slot];
+        size_t name = strlen(v->name);
+        if (note.size <= name || memcmp(note.data, v->name, name) != 0 ||
+            note.data[name] != '\n')
+            continue;
+        struct hash root;
+        if (!reader_slot(rd, *slot))
+            return false;
+        if (note.size == rd->slot.checkpoint_size &&
+            memcmp(note.data, rd->slot.checkpoint, note.size) == 0)
+            return false;
+        if (!checkpoint_open(&c, (const char *)note.data, note.size, v))
+            return false; /* not our signature: means nothing */
+        if (c.size > rd->slot.size)
+            return true;
+        return root_at(rd, *slot, c.size, &root) && !hash_equal(&root, &c.root);
+    }
+    return false;
+}
+
+void serve_hello(struct reader *rd, const struct request *q)
+{
+    struct mail *m = mail_new(MAIL_HELLO, q->conn);
+    struct mp_reader notes = q->f.notes;
+    if (!m)
+        return;
+    for (size_t i = 0; i < q->f.note_count && m->code == ERR_OK; i++) {
+        struct bytes note;
+        uint32_t slot;
+        wire_next_note(&notes, &note);
+        if (!beside_ours(rd, note, &slot))
+            continue;
+        m->code = ERR_BEHIND;
+        struct request *stop = request_new(REQUEST_STOP, 0);
+        if (!stop)
+            continue;
+        stop->slot = slot;
+        queue_put_one(&rd->r->commit, &stop->work.link);
+    }
+    relay_mail_one(rd->r, m);
+}
+
+/* Duplicates. */
+
+struct receipt {
+    struct wire_result result;
+    struct hash path[MERKLE_PATH_MAX];
+    bool there;
+};
+
+static bool fill_receipt(void *context, const struct record *r, const struct hash *account)
+{
+    struct receipt *out = context;
+    (void)account;
+    out->result.slot = r->slot;
+    out->result.index = r->index;
+    out->result.position = r->position;
+    out->result.account_head = r->account_head;
+    out->result.hub_lamport = r->hub_lamport;
+    out->result.hub_time_ms = r->hub_time_ms;
+    out->there = true;
+    return false;
+}
+
+/* Is it in the log? Then its place and the path to the slot's present root. */
+static enum err find_duplicate(struct reader *rd, const struct lookup *l, struct receipt *out)
+{
+    const struct store_reader_ops *ops = rd->store->ops;
+    uint32_t slot;
+    uint64_t index;
+    size_t count;
+    TRY(ops->find(rd->store, &l->id, &slot, &index));
+    TRY(ops->slot(rd->store, slot, &rd->slot));
+    TRY(ops->records(rd->store, slot, index, 1, fill_receipt, out));
+    struct reader_source at = {.rd = rd, .slot = slot};
+    struct merkle_source source = {.node = reader_node, .context = &at};
+    if (!out->there ||
+        !merkle_prove_inclusion(index, rd->slot.size, &source, out->path, &count))
+        return ERR_UNAVAILABLE;
+    out->result.rid = l->rid;
+    out->result.i = l->i;
+    out->result.path = bytes_of(out->path, count * HASH_BYTES);
+    out->result.flags = WIRE_RESULT_DUPLICATE;
+    return ERR_OK;
+}
+
+/* One result a frame: each may need another checkpoint, and duplicates are rare. */
+static struct frame *lookup_frame(struct reader *rd, const struct lookup *l)
+{
+    struct receipt out;
+    memset(&out, 0, sizeof(out));
+    enum err e = reader_code(rd, find_duplicate(rd, l, &out));
+    if (e != ERR_OK) {
+        struct refusal refusal = l->refusal;
+        if (e != ERR_NOT_FOUND)
+            refusal = (struct refusal){.code = ERR_UNAVAILABLE,
+                                       .retry_after_ms = SEQ_RETRY_UNAVAILABLE_MS};
+        result_refused(&out.result, rd->r, l->rid, l->i, &l->id, &refusal, clock_wall_ms());
+    } else {
+        metrics_count(rd->r->metrics, METRIC_DUPLICATE, 0, 1);
+    }
+    bool accepted = out.result.code == 0;
+    struct frame *f = frame_new(WIRE_RESULT_BYTES_MAX + CHECKPOINT_BYTES_MAX + 64);
+    if (!f)
+        return NULL;
+    struct mp_writer w = frame_writer(f);
+    wire_put(&w, &(struct wire_frame){.type = WIRE_RESULTS, .note_count = accepted});
+    if (accepted)
+        wire_put_slot_note(&w, out.result.slot,
+                           bytes_of(rd->slot.checkpoint, rd->slot.checkpoint_size));
+    wire_put_list(&w, 1);
+    wire_put_result(&w, &out.result);
+    f->size = (uint32_t)w.size;
+    return f;
+}
+
+void serve_lookup(struct reader *rd, const struct request *q)
+{
+    struct chain_of_links mail = {0};
+    for (uint32_t i = 0; i < q->lookup_count; i++) {
+        struct mail *m = mail_new(MAIL_SEND, q->lookups[i].conn);
+        if (!m)
+            continue;
+        m->frame = lookup_frame(rd, &q->lookups[i]);
+        m->entries = 1;
+        links_add(&mail, &m->link);
+    }
+    relay_mail(rd->r, &mail);
+}
+
+/* Tiles, as C2SP tlog-tiles names them: exact widths under the committed checkpoint only. */
+
+struct bundle {
+    struct frame *f;
+    unsigned count;
+};
+
+static bool add_leaf(void *context, const struct record *r, const struct hash *account)
+{
+    struct bundle *b = context;
+    uint8_t *at = frame_data(b->f) + b->f->size;
+    (void)account;
+    at[0] = LEAF_BYTES >> 8;
+    at[1] = LEAF_BYTES & 0xff;
+    record_leaf(r, at + 2);
+    b->f->size += BUNDLE_ENTRY_BYTES;
+    b->count++;
+    return true;
+}
+
+static enum err read_bundle(struct reader *rd, const struct request *q, struct frame *f)
+{
+    struct bundle b = {.f = f};
+    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width, add_leaf,
+                                &b));
+    return b.count == q->width ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static enum err read_tile(struct reader *rd, const struct request *q, struct frame *f)
+{
+    struct hash hashes[TILE_HASHES];
+    TRY(rd->store->ops->tile(rd->store, q->slot, (unsigned)q->level, q->tile, q->width,
+                             hashes));
+    memcpy(frame_data(f), hashes, q->width * sizeof(hashes[0]));
+    f->size = (uint32_t)(q->width * sizeof(hashes[0]));
+    return ERR_OK;
+}
+
+void serve_tile(struct reader *rd, const struct request *q)
+{
+    struct mail *m = mail_new(MAIL_HTTP, q->conn);
+    if (!m)
+        return;
+    m->code = ERR_NOT_FOUND;
+    m->frame = frame_new(TILE_HASHES * BUNDLE_ENTRY_BYTES);
+    if (!m->frame || !reader_slot(rd, q->slot)) {
+        m->code = ERR_UNAVAILABLE;
+    } else {
+        unsigned level = q->level < 0 ? 0u : (unsigned)q->level;
+        unsigned width = tile_width(rd->slot.size, level, q->tile);
+        if (width >= q->width)
+            m->code = reader_code(rd, q->level < 0 ? read_bundle(rd, q, m->frame)
+                                                   : read_tile(rd, q, m->frame));
+    }
+    relay_mail_one(rd->r, m);
+}

@@ -1,0 +1,52 @@
+/* What the threads of one relay share. Set up by relay/start.c before any thread runs and
+ * read-only after that, but for the queues and the atomics. */
+#ifndef RELAY_RELAY_H
+#define RELAY_RELAY_H
+
+#include <stdatomic.h>
+
+#include "ledger/recover.h"
+#include "relay/config.h"
+#include "relay/highwater.h"
+#include "relay/keys.h"
+#include "relay/metrics.h"
+#include "relay/pinned.h"
+#include "relay/verify.h"
+#include "relay/work.h"
+#include "relay/ws.h"
+
+#define RELAY_EXIT_BROKEN                                                                \
+    70 /* I/O error or damage: a person must look before a restart */
+
+struct relay {
+    const struct relay_config *config;
+    struct hash federation;
+    const char *hub;
+    uint32_t slots;
+    bool memory; /* memory: store: no file is ever written */
+    struct store *store;
+    struct hub_keys keys;
+    struct pubkey relay_public;
+    struct vkey *log_vkeys; /* one per slot */
+    struct metrics *metrics;
+    struct pinned pinned;
+    struct highwater highwater;
+    struct ws *ws;
+    struct verify verify;
+    struct queue commit;  /* struct work: jobs and requests for the commit thread */
+    struct queue readers; /* struct request */
+    struct queue mail;    /* struct mail: for the loop */
+    atomic_size_t reads_waiting;
+    atomic_size_t subscriptions; /* when 0, commits are not encoded for anyone */
+    atomic_bool low_room;        /* less than store.min_free_bytes on the disk */
+    atomic_int write_state;      /* enum err: ERR_OK, or why nothing is sequenced */
+    atomic_int exit_code;        /* not 0: stop at once with this code */
+};
+
+/* Any thread: put mail and wake the loop. */
+void relay_mail(struct relay *r, struct chain_of_links *mail);
+void relay_mail_one(struct relay *r, struct mail *m);
+/* Our state is not to be trusted any more: trace it and end the process. */
+void relay_broken(struct relay *r, const char *what, enum err why);
+
+#endif

@@ -1,0 +1,208 @@
+#include "relay/session.h"
+
+#include <assert.h>
+
+void session_begin(struct session *s, const struct session_rules *r,
+                   const struct hash *nonce, uint64_t now_ms)
+{
+    *s = (struct session){.phase = SESSION_GREETED, .nonce = *nonce};
+    s->tokens = r->limits.burst * 1000u;
+    s->tokens_ms = now_ms;
+    s->began_ms = s->heard_ms = s->progress_ms = now_ms;
+}
+
+uint64_t session_frame_max(const struct session *s, const struct session_rules *r)
+{
+    if (s->phase == SESSION_OPEN || r->limits.frame_bytes < SESSION_HELLO_BYTES_MAX)
+        return r->limits.frame_bytes;
+    return SESSION_HELLO_BYTES_MAX;
+}
+
+static void end(struct session *s, struct session_step *step, enum err code)
+{
+    s->phase = SESSION_ENDED;
+    step->act = SESSION_END;
+    step->code = code;
+}
+
+static void refuse(struct session_step *step, enum err code, uint64_t retry_after_ms)
+{
+    step->act = SESSION_ERROR;
+    step->code = code;
+    step->retry_after_ms = retry_after_ms;
+}
+
+static void on_hello(struct session *s, const struct session_rules *r,
+                     const struct wire_frame *f, struct session_step *step)
+{
+    if (f->has_device) {
+        uint8_t message[MESSAGE_BYTES_MAX];
+        size_t size = hello_message(message, &r->federation, r->hub, &s->nonce, &f->nonce,
+                                    &f->device);
+        if (!f->has_sig || !sig_key_enrollable(&f->device) ||
+            !sig_verify(&f->sig, &f->device, CTX_HELLO, message, size)) {
+            end(s, step, ERR_HELLO);
+            return;
+        }
+        s->has_device = true;
+        s->device = f->device;
+    }
+    s->client_nonce = f->nonce;
+    s->hello_rid = f->rid;
+    s->phase = SESSION_CHECKING;
+    step->act = f->note_count > 0 ? SESSION_CHECK : SESSION_WELCOME;
+}
+
+void session_welcome(struct session *s)
+{
+    assert(s->phase == SESSION_CHECKING);
+    s->phase = SESSION_OPEN;
+}
+
+/* Tokens for how many of `count` entries; the rest wait *retry_ms for theirs. */
+static uint64_t take_tokens(struct session *s, const struct session_rules *r,
+                            uint64_t count, uint64_t now_ms, uint64_t *retry_ms)
+{
+    uint64_t rate = r->limits.entries_a_second;
+    *retry_ms = 0;
+    if (rate == 0)
+        return count;
+    uint64_t full = (r->limits.burst ? r->limits.burst : 1u) * 1000u;
+    uint64_t passed = now_ms > s->tokens_ms ? now_ms - s->tokens_ms : 0;
+    s->tokens_ms = now_ms;
+    /* rate entries a second are rate thousandths a millisecond. */
+    if (passed > full / rate)
+        s->tokens = full;
+    else
+        s->tokens += passed * rate;
+    if (s->tokens > full)
+        s->tokens = full;
+    uint64_t have = s->tokens / 1000u;
+    uint64_t take = count < have ? count : have;
+    s->tokens -= take * 1000u;
+    if (take < count)
+        *retry_ms = (1000u - s->tokens % 1000u + rate - 1u) / rate;
+    return take;
+}
+
+static void on_submit(struct session *s, const struct session_rules *r,
+                      const struct wire_frame *f, uint64_t now_ms,
+                      struct session_step *step)
+{
+    if (f->count > r->limits.entries_a_frame) {
+        refuse(step, ERR_LIMIT, 0);
+        return;
+    }
+    step->act = SESSION_SUBMIT;
+    if (r->draining) {
+        step->code = ERR_DRAINING;
+        step->retry_after_ms = r->stalled_ms;
+        step->take = 0;
+    } else {
+        step->code = ERR_POLICY_RATE;
+        step->take = take_tokens(s, r, f->count, now_ms, &step->retry_after_ms);
+    }
+    s->inflight += (uint32_t)step->take;
+}
+
+static void on_subscribe(struct session *s, const struct session_rules *r,
+                         const struct wire_frame *f, struct session_step *step)
+{
+    if (f->key.what == WIRE_SLOT ? f->key.slot >= r->slots : f->key.what != WIRE_ACCOUNT)
+        refuse(step, ERR_RANGE, 0);
+    else if (f->type == WIRE_SUBSCRIBE && s->subscribed >= r->limits.subscriptions)
+        refuse(step, ERR_LIMIT, 0);
+    else
+        step->act = f->type == WIRE_SUBSCRIBE ? SESSION_SUBSCRIBE : SESSION_UNSUBSCRIBE;
+}
+
+void session_frame(struct session *s, const struct session_rules *r,
+                   const struct wire_frame *f, uint64_t now_ms, struct session_step *step)
+{
+    *step = (struct session_step){.act = SESSION_NOTHING, .rid = f->rid};
+    if (s->phase == SESSION_ENDED)
+        return;
+    if (s->phase != SESSION_OPEN) {
+        if (s->phase == SESSION_GREETED && f->type == WIRE_HELLO)
+            on_hello(s, r, f, step);
+        else
+            end(s, step, ERR_FRAME);
+        return;
+    }
+    switch (f->type) {
+    case WIRE_SUBMIT:
+        on_submit(s, r, f, now_ms, step);
+        return;
+    case WIRE_SUBSCRIBE:
+    case WIRE_UNSUBSCRIBE:
+        on_subscribe(s, r, f, step);
+        return;
+    case WIRE_FETCH:
+    case WIRE_PROOF:
+    case WIRE_CHECKPOINT:
+    case WIRE_SEALED_GET:
+    case WIRE_SEALED_PUT:
+        s->reads++;
+        step->act = SESSION_READ;
+        return;
+    case WIRE_HEAD:
+    case WIRE_SETTLEMENT:
+        s->reads++;
+        step->act = SESSION_ASK;
+        return;
+    case WIRE_LIMITS:
+        step->act = SESSION_LIMITS;
+        return;
+    default: /* a hub's frame, or a second HELLO */
+        end(s, step, ERR_FRAME);
+    }
+}
+
+bool session_wants_input(const struct session *s, const struct session_rules *r)
+{
+    return s->inflight < r->limits.inflight_entries && s->reads < SESSION_READS_MAX &&
+           s->phase != SESSION_CHECKING;
+}
+
+void session_answered(struct session *s, uint32_t entries)
+{
+    assert(s->inflight >= entries);
+    s->inflight -= entries;
+}
+
+void session_read_done(struct session *s)
+{
+    assert(s->reads > 0);
+    s->reads--;
+}
+
+enum session_tick session_tick(struct session *s, const struct session_rules *r,
+                               uint64_t unsent_bytes, uint64_t now_ms)
+{
+    if (s->phase != SESSION_OPEN)
+        return now_ms - s->began_ms > r->handshake_ms ? SESSION_TICK_LATE
+                                                      : SESSION_TICK_NOTHING;
+    if (unsent_bytes == 0)
+        s->progress_ms = now_ms;
+    else if (now_ms - s->progress_ms > r->stalled_ms)
+        return SESSION_TICK_SLOW;
+    uint64_t silent = now_ms > s->heard_ms ? now_ms - s->heard_ms : 0;
+    if (silent > r->limits.idle_ms)
+        return SESSION_TICK_LATE;
+    if (silent > r->ping_ms && !s->pinged) {
+        s->pinged = true;
+        return SESSION_TICK_PING;
+    }
+    return SESSION_TICK_NOTHING;
+}
+
+void session_heard(struct session *s, uint64_t now_ms)
+{
+    s->heard_ms = now_ms;
+    s->pinged = false;
+}
+
+void session_progress(struct session *s, uint64_t now_ms)
+{
+    s->progress_ms = now_ms;
+}

@@ -1,0 +1,429 @@
+#include "relay/start.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "ledger/trace.h"
+#include "relay/clock.h"
+#include "relay/commit.h"
+#include "relay/loop.h"
+#include "relay/reader.h"
+#include "relay/relay.h"
+
+#define DESCRIPTORS_BESIDE_CONNECTIONS 256u
+#define FREE_EVERY_MS 2000u
+#define HIGHWATER_EVERY_MS 1000u
+#define STORE_SCHEMA 1u
+
+enum start_code {
+    START_STORE = 7810,
+    START_KEYS = 7811,
+    START_MISMATCH = 7812,
+    START_RECOVER = 7813,
+    START_LISTEN = 7814,
+    START_HIGHWATER = 7815,
+    START_RESOURCES = 7816
+};
+
+void say_error(unsigned code, const char *what, const char *why, const char *try_this)
+{
+    fprintf(stderr, "error[T%u] %s: %s\n", code, what, why);
+    if (try_this && *try_this)
+        fprintf(stderr, "  try: %s\n", try_this);
+}
+
+/* Shared calls. */
+
+void relay_mail(struct relay *r, struct chain_of_links *mail)
+{
+    if (!mail->first)
+        return;
+    queue_put(&r->mail, mail);
+    ws_wake(r->ws);
+}
+
+void relay_mail_one(struct relay *r, struct mail *m)
+{
+    queue_put_one(&r->mail, &m->link);
+    ws_wake(r->ws);
+}
+
+void relay_broken(struct relay *r, const char *what, enum err why)
+{
+    trace(TRACE_ERROR, "relay.broken", TRACE_STR("what", what), TRACE_ERR("why", why));
+    atomic_store(&r->write_state, (int)why);
+    atomic_store(&r->exit_code, RELAY_EXIT_BROKEN);
+    if (r->ws)
+        ws_wake(r->ws);
+}
+
+static void wake_loop(void *context)
+{
+    struct relay *r = context;
+    ws_wake(r->ws);
+}
+
+/* The maintenance thread: what must not delay a commit. */
+
+struct maintain {
+    struct relay *r;
+    pthread_t thread;
+    struct queue stop; /* never filled: its end is the signal */
+};
+
+static void watch_room(struct relay *r)
+{
+    uint64_t bytes = r->store->ops->free_bytes(r->store);
+    uint64_t min = r->config->store.min_free_bytes;
+    bool low = bytes != UINT64_MAX && bytes < min;
+    metrics_set(r->metrics, METRIC_STORE_FREE, 0,
+                bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes);
+    if (low != atomic_load(&r->low_room)) {
+        trace(TRACE_WARN, "store.room", TRACE_BOOL("low", low), TRACE_U64("free", bytes),
+              TRACE_U64("min", min));
+        atomic_store(&r->low_room, low);
+    }
+}
+
+static void *maintain_thread(void *context)
+{
+    struct maintain *m = context;
+    struct relay *r = m->r;
+    struct chain_of_links none;
+    uint64_t marked = 0, looked = 0;
+    while (queue_take(&m->stop, &none, 1, MAINTAIN_EVERY_MS)) {
+        uint64_t now = clock_mono_ms();
+        enum err e = r->store->ops->maintain(r->store);
+        if (e == ERR_IO || e == ERR_CORRUPT) {
+            relay_broken(r, "maintain", e);
+            return NULL;
+        }
+        if (e != ERR_OK)
+            trace(TRACE_WARN, "store.maintain", TRACE_ERR("why", e));
+        if (now - marked >= HIGHWATER_EVERY_MS) {
+            marked = now;
+            (void)!highwater_save(&r->highwater);
+        }
+        if (now - looked >= FREE_EVERY_MS) {
+            looked = now;
+            watch_room(r);
+        }
+    }
+    return NULL;
+}
+
+/* Store and keys. */
+
+static bool make_vkeys(struct relay *r)
+{
+    struct pubkey log = key_public(r->keys.log);
+    r->log_vkeys = calloc(r->slots, sizeof(*r->log_vkeys));
+    for (uint32_t slot = 0; r->log_vkeys && slot < r->slots; slot++) {
+        char origin[NOTE_NAME_MAX + 1];
+        int n = snprintf(origin, sizeof(origin), "%s/%02x", r->hub, (unsigned)slot);
+        if (n < 0 || (size_t)n >= sizeof(origin) ||
+            !vkey_make(&r->log_vkeys[slot], origin, NOTE_ED25519, &log))
+            return false;
+    }
+    return r->log_vkeys != NULL;
+}
+
+/* A hub that lives in RAM: made here, gone at the end. */
+static int make_in_memory(struct relay *r, const struct start_options *o)
+{
+    struct store_why why = {{0}};
+    struct store_identity id = {.slots = o->slots ? o->slots : SLOTS_DEFAULT};
+    char text[KEYS_WHY_MAX];
+    struct hub_pubkeys public_keys;
+    struct recover_genesis g = {.hub = r->config->hub.name};
+    r->memory = true;
+    if (hub_keys_public(&public_keys, r->config->hub.keys_dir, text) == ERR_OK) {
+        if (hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase,
+                          text) != ERR_OK) {
+            say_error(START_KEYS, "keys", text, "");
+            return CONFIG_EXIT;
+        }
+        g.issuer = public_keys.issuer;
+    } else {
+        struct key *issuer = key_generate(); /* nobody keeps it: no points, unless told */
+        r->keys.log = key_generate();
+        r->keys.relay = key_generate();
+        if (!issuer || !r->keys.log || !r->keys.relay) {
+            key_free(issuer);
+            say_error(START_RESOURCES, "keys", "no locked memory for secret keys",
+                      "ulimit -l unlimited");
+            return CONFIG_EXIT;
+        }
+        g.issuer = key_public(issuer);
+        key_free(issuer);
+    }
+    if (o->has_issuer)
+        g.issuer = o->issuer;
+    random_bytes(id.federation.b, sizeof(id.federation.b));
+    if (o->has_federation)
+        id.federation = o->federation;
+    snprintf(id.hub, sizeof(id.hub), "%.*s", HUB_NAME_MAX, r->config->hub.name);
+    g.federation = id.federation;
+    g.relay = r->keys.relay;
+    g.log = key_public(r->keys.log);
+    struct sequencer_config c = {.mem = &alloc_heap,
+                                 .relay = r->keys.relay,
+                                 .log = r->keys.log,
+                                 .slots = id.slots};
+    random_bytes(&c.map_seed, sizeof(c.map_seed));
+    enum err e = store_create(r->config->store.uri, &id, &r->store, &why);
+    if (e == ERR_OK)
+        e = recover_genesis(r->store, &c, &g, clock_wall_ms());
+    if (e == ERR_OK)
+        return 0;
+    say_error(START_STORE, "store", why.text[0] ? why.text : err_text(e), "");
+    return CONFIG_EXIT;
+}
+
+static int open_on_disk(struct relay *r)
+{
+    struct store_why why = {{0}};
+    char text[KEYS_WHY_MAX];
+    enum err e = store_open(r->config->store.uri, &r->store, &why);
+    if (e != ERR_OK) {
+        say_error(START_STORE, "store", why.text[0] ? why.text : err_text(e),
+                  e == ERR_MISSING  ? "stoad init"
+                  : e == ERR_LOCKED ? "stop the other stoad first"
+                                    : "");
+        return CONFIG_EXIT;
+    }
+    e = hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase, text);
+    if (e != ERR_OK) {
+        say_error(START_KEYS, "keys", text, "");
+        return CONFIG_EXIT;
+    }
+    return 0;
+}
+
+static int open_store(struct relay *r, const struct start_options *o)
+{
+    int bad = strncmp(r->config->store.uri, "memory:", 7) == 0 ? make_in_memory(r, o)
+                                                               : open_on_disk(r);
+    if (bad)
+        return bad;
+    const struct store_identity *id = r->store->ops->identity(r->store);
+    char text[START_WHY_MAX];
+    if (strcmp(id->hub, r->config->hub.name) != 0) {
+        snprintf(text, sizeof(text), "the store belongs to hub \"%s\", hub.name says \"%s\"",
+                 id->hub, r->config->hub.name);
+        say_error(START_MISMATCH, "store", text, "set hub.name, or open the right store");
+        return CONFIG_EXIT;
+    }
+    r->hub = id->hub;
+    r->federation = id->federation;
+    r->slots = id->slots;
+    r->relay_public = key_public(r->keys.relay);
+    if (!make_vkeys(r)) {
+        say_error(START_RESOURCES, "start", err_text(ERR_MEMORY), "");
+        return CONFIG_EXIT;
+    }
+    /* A hub's own signature is the only proof that store and keys belong together. */
+    for (uint32_t slot = 0; slot < r->slots; slot++) {
+        struct store_slot at;
+        struct checkpoint c;
+        if (r->store->ops->slot(r->store, slot, &at) != ERR_OK ||
+            !checkpoint_open(&c, at.checkpoint, at.checkpoint_size, &r->log_vkeys[slot])) {
+            snprintf(text, sizeof(text),
+                     "slot %u: the store's checkpoint is not signed by this log.key",
+                     (unsigned)slot);
+            say_error(START_MISMATCH, "store", text, "point hub.keys_dir at this hub's keys");
+            return CONFIG_EXIT;
+        }
+    }
+    return 0;
+}
+
+static int open_highwater(struct relay *r)
+{
+    highwater_open(&r->highwater, r->memory ? NULL : r->config->hub.state_dir, r->slots);
+    enum err e = highwater_load(&r->highwater);
+    if (e == ERR_OK)
+        return 0;
+    say_error(START_HIGHWATER, r->highwater.path, err_text(e),
+              "compare the hub's checkpoints with what clients and mirrors hold; then remove "
+              "the file");
+    return CONFIG_EXIT;
+}
+
+/* Running. */
+
+struct running {
+    struct relay r;
+    struct commit *commit;
+    struct readers *readers;
+    struct loop *loop;
+    struct maintain maintain;
+    bool verify_open, maintain_open;
+};
+
+static void raise_limits(const struct relay_config *c)
+{
+    struct rlimit l;
+    rlim_t want = (rlim_t)(c->listen.max_connections + DESCRIPTORS_BESIDE_CONNECTIONS);
+    if (getrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur >= want)
+        return;
+    l.rlim_cur = l.rlim_max < want ? l.rlim_max : want;
+    if (setrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur < want)
+        trace(TRACE_WARN, "start.few_descriptors", TRACE_U64("have", (uint64_t)l.rlim_cur),
+              TRACE_U64("want", (uint64_t)want));
+}
+
+static int start_threads(struct running *u)
+{
+    struct relay *r = &u->r;
+    enum err e = verify_open(&r->verify, (unsigned)r->config->verify.threads, r->metrics,
+                             wake_loop, r);
+    if (e == ERR_OK) {
+        u->verify_open = true;
+        e = readers_open(&u->readers, r);
+    }
+    if (e == ERR_OK)
+        e = committer_start(u->commit);
+    u->maintain.r = r;
+    queue_init(&u->maintain.stop);
+    if (e == ERR_OK &&
+        pthread_create(&u->maintain.thread, NULL, maintain_thread, &u->maintain) != 0)
+        e = ERR_MEMORY;
+    if (e == ERR_OK) {
+        u->maintain_open = true;
+        return 0;
+    }
+    say_error(START_RESOURCES, "threads", err_text(e), "");
+    return CONFIG_EXIT;
+}
+
+static int bring_up(struct running *u, const struct start_options *o)
+{
+    struct relay *r = &u->r;
+    char why[STORE_WHY_MAX] = "";
+    random_bytes(&r->pinned.seed, sizeof(r->pinned.seed));
+    r->metrics = metrics_open(STORE_SCHEMA, WIRE_VERSION);
+    if (!r->metrics || pinned_open(&r->pinned, r->pinned.seed, r->config->access.auditors.item,
+                                   r->config->access.auditors.count) != ERR_OK) {
+        say_error(START_RESOURCES, "start", err_text(ERR_MEMORY), "");
+        return CONFIG_EXIT;
+    }
+    metrics_state(r->metrics, M_STATE_STARTING);
+    queue_init(&r->commit);
+    queue_init(&r->readers);
+    queue_init(&r->mail);
+    int bad = open_store(r, o);
+    if (!bad)
+        bad = open_highwater(r);
+    if (bad)
+        return bad;
+    enum err e = committer_open(&u->commit, r, why);
+    if (e != ERR_OK) {
+        say_error(START_RECOVER, "ledger", why,
+                  e == ERR_BEHIND ? "this looks like a restored older copy: bring back the "
+                                    "newest one; see docs, \"high-water mark\""
+                                  : "");
+        return e == ERR_CORRUPT || e == ERR_IO || e == ERR_BEHIND ? RELAY_EXIT_BROKEN
+                                                                  : CONFIG_EXIT;
+    }
+    raise_limits(r->config);
+    e = loop_open(&u->loop, r, why);
+    if (e != ERR_OK) {
+        say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
+        return CONFIG_EXIT;
+    }
+    return start_threads(u);
+}
+
+static void drop_queue(struct queue *q, void (*drop)(struct link *l))
+{
+    struct chain_of_links got;
+    (void)queue_take(q, &got, SIZE_MAX, 0);
+    for (struct link *l; (l = links_pop(&got));)
+        drop(l);
+    queue_close(q);
+}
+
+static void drop_work(struct link *l)
+{
+    if (((struct work *)l)->kind == WORK_JOB)
+        job_drop((struct job *)l);
+    else
+        request_drop((struct request *)l);
+}
+
+static void drop_mail(struct link *l)
+{
+    mail_drop((struct mail *)l);
+}
+
+/* The order of a submit, from its front: nobody is left waiting on someone already gone. */
+static void take_down(struct running *u)
+{
+    struct relay *r = &u->r;
+    if (u->verify_open)
+        verify_stop(&r->verify);
+    if (u->commit)
+        committer_stop(u->commit);
+    readers_close(u->readers);
+    if (u->maintain_open) {
+        queue_end(&u->maintain.stop);
+        pthread_join(u->maintain.thread, NULL);
+        queue_close(&u->maintain.stop);
+    }
+    if (r->highwater.slots && highwater_save(&r->highwater) != ERR_OK)
+        trace_event(TRACE_ERROR, "start.highwater_lost");
+    if (r->ws)
+        ws_close(r->ws);
+    if (u->loop)
+        loop_close(u->loop);
+    if (u->commit)
+        committer_close(u->commit);
+    if (u->verify_open)
+        verify_close(&r->verify);
+    drop_queue(&r->commit, drop_work);
+    drop_queue(&r->readers, drop_work);
+    drop_queue(&r->mail, drop_mail);
+    if (r->highwater.slots)
+        highwater_close(&r->highwater);
+    if (r->store)
+        r->store->ops->close(r->store);
+    pinned_close(&r->pinned);
+    free(r->log_vkeys);
+    hub_keys_close(&r->keys);
+    metrics_close(r->metrics);
+}
+
+int relay_run(const struct relay_config *config, const struct start_options *o)
+{
+    struct running *u = calloc(1, sizeof(*u));
+    if (!u)
+        return CONFIG_EXIT;
+    u->r.config = config;
+    int code = bring_up(u, o);
+    if (code == 0) {
+        struct relay *r = &u->r;
+        char host[CONFIG_TEXT_MAX];
+        uint16_t port;
+        (void)config_address(config->listen.client, host, &port);
+        metrics_state(r->metrics, M_STATE_SERVING);
+        metrics_set(r->metrics, METRIC_GENERATION, 0, 1);
+        trace(TRACE_INFO, "start.ready", TRACE_STR("hub", r->hub),
+              TRACE_U64("slots", r->slots), TRACE_U64("port", ws_port(r->ws)));
+        printf("ready ws://%s:%u hub %s\n", host, (unsigned)ws_port(r->ws), r->hub);
+        fflush(stdout);
+        loop_run(u->loop);
+        metrics_state(r->metrics, M_STATE_STOPPED);
+        code = atomic_load(&r->exit_code);
+    } else if (u->r.ws) {
+        ws_stop(u->r.ws);
+    }
+    take_down(u);
+    if (code == 0)
+        code = atomic_load(&u->r.exit_code);
+    free(u);
+    trace_flush();
+    return code;
+}

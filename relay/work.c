@@ -1,0 +1,115 @@
+#include "relay/work.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL_FRAME_BYTES 1024u
+
+struct job *job_new(uint32_t count)
+{
+    /* Items are filled one by one: clearing 32 entries costs more than decoding one. */
+    struct job *j = malloc(sizeof(*j) + count * sizeof(j->items[0]));
+    if (!j)
+        return NULL;
+    memset(j, 0, sizeof(*j));
+    j->work.kind = WORK_JOB;
+    j->count = count;
+    for (uint32_t i = 0; i < count; i++)
+        j->items[i].job = j;
+    return j;
+}
+
+void job_drop(struct job *j)
+{
+    if (!j)
+        return;
+    frame_drop(j->frame);
+    free(j);
+}
+
+struct request *request_new(enum request_kind kind, conn_id conn)
+{
+    struct request *r = calloc(1, sizeof(*r));
+    if (!r)
+        return NULL;
+    r->work.kind = WORK_REQUEST;
+    r->kind = kind;
+    r->conn = conn;
+    return r;
+}
+
+void request_drop(struct request *r)
+{
+    if (!r)
+        return;
+    frame_drop(r->frame);
+    free(r->lookups);
+    free(r);
+}
+
+struct mail *mail_new(enum mail_kind kind, conn_id conn)
+{
+    struct mail *m = calloc(1, sizeof(*m));
+    if (!m)
+        return NULL;
+    m->kind = kind;
+    m->conn = conn;
+    return m;
+}
+
+void mail_drop(struct mail *m)
+{
+    if (!m)
+        return;
+    frame_drop(m->frame);
+    event_drop(m->event);
+    free(m);
+}
+
+void event_drop(struct event *e)
+{
+    if (!e)
+        return;
+    free(e->records);
+    free(e->block);
+    free(e);
+}
+
+struct frame *frame_of(const struct wire_frame *f)
+{
+    size_t cap = SMALL_FRAME_BYTES + f->path.size + f->note.size + f->data.size;
+    struct frame *out = frame_new(cap);
+    if (!out)
+        return NULL;
+    struct mp_writer w = frame_writer(out);
+    wire_put(&w, f);
+    if (w.full) {
+        frame_drop(out);
+        return NULL;
+    }
+    out->size = (uint32_t)w.size;
+    return out;
+}
+
+static struct bytes text_of(enum err code)
+{
+    const char *text = err_text(code);
+    return bytes_of(text, strlen(text));
+}
+
+struct frame *frame_error(uint64_t rid, enum err code, uint64_t retry_after_ms)
+{
+    return frame_of(&(struct wire_frame){.type = WIRE_ERROR,
+                                         .rid = rid,
+                                         .code = (uint64_t)code,
+                                         .text = text_of(code),
+                                         .retry_after_ms = retry_after_ms});
+}
+
+struct frame *frame_bye(enum err code, uint64_t retry_after_ms)
+{
+    return frame_of(&(struct wire_frame){.type = WIRE_BYE,
+                                         .code = (uint64_t)code,
+                                         .text = text_of(code),
+                                         .retry_after_ms = retry_after_ms});
+}

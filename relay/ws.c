@@ -1,0 +1,573 @@
+#include "relay/ws_internal.h"
+
+#include <arpa/inet.h>
+#include <assert.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "ledger/trace.h"
+#include "ledger/wire.h"
+
+#define ACCEPTS_A_TURN 64
+#define OUT_FIRST 4u
+#define RX_FIRST_BYTES 1024u
+#define TX_PACKET_BYTES (4u << 20) /* lws splits writes at this: never */
+#define SERVICE_BYTES 16384u
+#define HTTP_HEADER_BYTES 2048u
+#define HTTP_HEADER_POOL 4096u /* handshakes under way at one time */
+#define ORIGIN_BYTES_MAX 512
+
+_Static_assert(FRAME_HEADROOM >= LWS_PRE, "lws writes its header in front of the data");
+
+/* Sending. */
+
+static void drop_queue(struct ws_conn *c)
+{
+    while (c->out_count > 0) {
+        frame_drop(c->out[c->out_first]);
+        c->out_first = (c->out_first + 1) % c->out_cap;
+        c->out_count--;
+    }
+    free(c->out);
+    c->out = NULL;
+    c->out_cap = c->out_first = 0;
+    c->unsent = 0;
+}
+
+static bool grow_ring(struct ws_conn *c)
+{
+    uint32_t cap = c->out_cap ? c->out_cap * 2 : OUT_FIRST;
+    if (cap > WS_QUEUE_FRAMES_MAX)
+        return false;
+    struct frame **ring = malloc(cap * sizeof(struct frame *));
+    if (!ring)
+        return false;
+    for (uint32_t i = 0; i < c->out_count; i++)
+        ring[i] = c->out[(c->out_first + i) % c->out_cap];
+    free(c->out);
+    c->out = ring;
+    c->out_first = 0;
+    c->out_cap = cap;
+    return true;
+}
+
+bool ws_send(struct ws_conn *c, struct frame *f)
+{
+    if (c->close_code || c->cut || !c->is_ws ||
+        (c->out_count == c->out_cap && !grow_ring(c))) {
+        frame_drop(f);
+        return false;
+    }
+    c->out[(c->out_first + c->out_count) % c->out_cap] = f;
+    c->out_count++;
+    c->unsent += f->size;
+    if (c->out_count == 1)
+        lws_callback_on_writable(c->wsi);
+    return true;
+}
+
+size_t ws_unsent(const struct ws_conn *c)
+{
+    return (size_t)c->unsent + (lws_partial_buffered(c->wsi) ? c->buffered : 0);
+}
+
+void ws_pause(struct ws_conn *c, bool paused)
+{
+    if (c->paused == paused || !c->is_ws)
+        return;
+    c->paused = paused;
+    (void)lws_rx_flow_control(c->wsi, paused ? 0 : 1);
+}
+
+void ws_ping(struct ws_conn *c)
+{
+    c->ping = true;
+    lws_callback_on_writable(c->wsi);
+}
+
+void ws_end(struct ws_conn *c, uint16_t code)
+{
+    if (c->close_code)
+        return;
+    c->close_code = code;
+    lws_callback_on_writable(c->wsi);
+}
+
+void ws_cut(struct ws_conn *c)
+{
+    if (c->cut)
+        return;
+    c->cut = true;
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+bool ws_is_http(const struct ws_conn *c)
+{
+    return !c->is_ws;
+}
+
+static int write_ping(struct ws_conn *c)
+{
+    uint8_t room[LWS_PRE + 1];
+    c->ping = false;
+    return lws_write(c->wsi, room + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
+}
+
+/* Each frame is one message; lws keeps what the kernel does not take and calls again when
+ * that is out. */
+static int on_writable(struct ws_conn *c)
+{
+    size_t turn = 0;
+    if (lws_partial_buffered(c->wsi))
+        return 0;
+    if (c->ping && write_ping(c) < 0)
+        return -1;
+    for (unsigned n = 0; c->out_count > 0 && n < WS_WRITES_A_TURN &&
+                         turn < WS_TURN_BYTES_MAX && !lws_partial_buffered(c->wsi);
+         n++) {
+        struct frame *f = c->out[c->out_first];
+        c->out_first = (c->out_first + 1) % c->out_cap;
+        c->out_count--;
+        c->unsent -= f->size;
+        c->buffered = f->size;
+        turn += f->size;
+        int wrote = lws_write(c->wsi, frame_data(f), f->size, LWS_WRITE_BINARY);
+        frame_drop(f);
+        if (wrote < 0)
+            return -1;
+    }
+    if (c->out_count == 0 && c->out_cap > OUT_FIRST)
+        drop_queue(c);
+    c->ws->on.sent(c->ws->on.context, c->user);
+    if (c->out_count > 0 || c->ping) {
+        lws_callback_on_writable(c->wsi);
+        return 0;
+    }
+    if (!c->close_code)
+        return 0;
+    if (lws_partial_buffered(c->wsi)) {
+        lws_callback_on_writable(c->wsi);
+        return 0;
+    }
+    lws_close_reason(c->wsi, (enum lws_close_status)c->close_code, NULL, 0);
+    return -1;
+}
+
+/* Receiving. */
+
+/* Memory follows what has arrived, not what a header announces. */
+static enum err rx_add(struct ws_conn *c, const void *data, size_t size)
+{
+    uint64_t max = c->ws->on.frame_max(c->ws->on.context, c->user);
+    size_t have = c->rx ? c->rx->size : 0;
+    size_t left = lws_remaining_packet_payload(c->wsi);
+    if (have + size + left > max || have + size + left < left)
+        return ERR_TOO_LARGE;
+    if (!c->rx) {
+        size_t first = size + left < RX_FIRST_BYTES ? size + left : RX_FIRST_BYTES;
+        c->rx = frame_new(first < size ? size : first);
+        if (!c->rx)
+            return ERR_MEMORY;
+    }
+    if (have + size > c->rx->cap) {
+        size_t cap = (size_t)c->rx->cap * 2;
+        if (cap > have + size + left && lws_is_final_fragment(c->wsi))
+            cap = have + size + left;
+        if (!frame_grow(&c->rx, cap < have + size ? have + size : cap))
+            return ERR_MEMORY;
+    }
+    if (size)
+        memcpy(frame_data(c->rx) + have, data, size);
+    c->rx->size += (uint32_t)size;
+    return ERR_OK;
+}
+
+static void rx_drop(struct ws_conn *c)
+{
+    frame_drop(c->rx);
+    c->rx = NULL;
+}
+
+static int on_receive(struct ws_conn *c, const void *data, size_t size)
+{
+    struct ws_events *on = &c->ws->on;
+    enum err why = ERR_OK;
+    if (c->close_code || c->cut)
+        return 0;
+    if (lws_is_first_fragment(c->wsi)) {
+        rx_drop(c);
+        c->fragments = 0;
+    }
+    on->heard(on->context, c->user);
+    if (!lws_frame_is_binary(c->wsi))
+        why = ERR_FRAME;
+    else
+        why = rx_add(c, data, size);
+    if (why == ERR_OK && lws_remaining_packet_payload(c->wsi) == 0) {
+        if (lws_is_final_fragment(c->wsi)) {
+            struct frame *f = c->rx;
+            c->rx = NULL;
+            c->fragments = 0;
+            on->message(on->context, c->user, f);
+            return 0;
+        }
+        if (++c->fragments > WS_FRAGMENTS_MAX)
+            why = ERR_LIMIT;
+    }
+    if (why != ERR_OK) {
+        rx_drop(c);
+        on->broken(on->context, c->user, why);
+    }
+    return 0;
+}
+
+/* Who may become a WebSocket. */
+static int filter_upgrade(struct ws_conn *c)
+{
+    char text[ORIGIN_BYTES_MAX];
+    int n = lws_hdr_copy(c->wsi, text, sizeof(text), WSI_TOKEN_PROTOCOL);
+    if (n <= 0 || strcmp(lws_get_protocol(c->wsi)->name, WIRE_SUBPROTOCOL) != 0) {
+        (void)lws_return_http_status(c->wsi, HTTP_STATUS_BAD_REQUEST, NULL);
+        return -1;
+    }
+    if (lws_hdr_total_length(c->wsi, WSI_TOKEN_ORIGIN) > 0) {
+        n = lws_hdr_copy(c->wsi, text, sizeof(text), WSI_TOKEN_ORIGIN);
+        if (n <= 0 || !c->ws->on.origin_ok(c->ws->on.context, text)) {
+            (void)lws_return_http_status(c->wsi, HTTP_STATUS_FORBIDDEN, NULL);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void conn_gone(struct ws_conn *c)
+{
+    c->wsi = NULL;
+    if (c->user)
+        c->ws->on.closed(c->ws->on.context, c->user);
+    rx_drop(c);
+    drop_queue(c);
+    frame_drop(c->body);
+    c->ws->connections--;
+    free(c);
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
+                    void *in, size_t len)
+{
+    (void)user;
+    struct ws_conn *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+    if (!c)
+        return 0;
+    c->wsi = wsi;
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
+        return filter_upgrade(c);
+    case LWS_CALLBACK_ESTABLISHED:
+        c->is_ws = true;
+        c->ws->on.opened(c->ws->on.context, c->user);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        return on_receive(c, in, len);
+    case LWS_CALLBACK_RECEIVE_PONG:
+        c->ws->on.heard(c->ws->on.context, c->user);
+        return 0;
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return on_writable(c);
+    case LWS_CALLBACK_HTTP:
+        return http_request(c, in);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return http_writable(c);
+    case LWS_CALLBACK_WSI_DESTROY:
+        lws_set_opaque_user_data(wsi, NULL);
+        conn_gone(c);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* Accepting. */
+
+static void address_of(const struct sockaddr_storage *from, struct ws_address *out)
+{
+    memset(out, 0, sizeof(*out));
+    if (from->ss_family == AF_INET6) {
+        memcpy(out->b, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
+    } else if (from->ss_family == AF_INET) {
+        out->b[10] = out->b[11] = 0xff;
+        memcpy(out->b + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
+    }
+}
+
+static void adopt(struct ws *w, int fd, const struct sockaddr_storage *from)
+{
+    int one = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    struct ws_conn *c = calloc(1, sizeof(*c));
+    if (!c) {
+        close(fd);
+        return;
+    }
+    struct ws_address address;
+    address_of(from, &address);
+    c->ws = w;
+    w->connections++;
+    c->user = w->on.accepted(w->on.context, c, &address);
+    if (!c->user) {
+        close(fd);
+        conn_gone(c);
+        return;
+    }
+    lws_adopt_desc_t d = {.vh = w->vhost,
+                          .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+                          .fd = {.sockfd = fd},
+                          .opaque = NULL};
+    struct lws *wsi =
+        lws_adopt_descriptor_vhost_via_info(&d); /* closes fd when it fails */
+    if (!wsi) {
+        conn_gone(c);
+        return;
+    }
+    c->wsi = wsi;
+    lws_set_opaque_user_data(wsi, c);
+}
+
+static void on_connection(uv_poll_t *h, int status, int events)
+{
+    struct ws *w = h->data;
+    (void)events;
+    if (status < 0)
+        return;
+    for (int i = 0; i < ACCEPTS_A_TURN && w->accepting; i++) {
+        struct sockaddr_storage from;
+        socklen_t size = sizeof(from);
+        int fd = accept4(w->listen_fd, (struct sockaddr *)&from, &size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE)
+                trace(TRACE_WARN, "ws.no_descriptors", TRACE_U64("open", w->connections));
+            return;
+        }
+        adopt(w, fd, &from);
+    }
+}
+
+static int listen_on(struct ws *w, const struct ws_settings *s, char *why)
+{
+    char port[8];
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo *list = NULL;
+    snprintf(port, sizeof(port), "%u", (unsigned)s->port);
+    int bad = getaddrinfo(s->host, port, &hints, &list);
+    if (bad != 0) {
+        snprintf(why, WS_WHY_MAX, "cannot resolve %.100s: %s", s->host,
+                 gai_strerror(bad));
+        return -1;
+    }
+    int fd = -1;
+    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        int one = 1;
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (fd < 0)
+            continue;
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, s->backlog) < 0) {
+            int kept = errno;
+            close(fd);
+            fd = -1;
+            errno = kept;
+        }
+    }
+    freeaddrinfo(list);
+    if (fd < 0) {
+        snprintf(why, WS_WHY_MAX, "cannot listen on %.100s:%s: %s", s->host, port,
+                 strerror(errno));
+        return -1;
+    }
+    struct sockaddr_storage own;
+    socklen_t size = sizeof(own);
+    if (getsockname(fd, (struct sockaddr *)&own, &size) == 0)
+        w->port = ntohs(own.ss_family == AF_INET6
+                            ? ((const struct sockaddr_in6 *)&own)->sin6_port
+                            : ((const struct sockaddr_in *)&own)->sin_port);
+    return fd;
+}
+
+/* The loop. */
+
+static void on_async(uv_async_t *h)
+{
+    struct ws *w = h->data;
+    w->on.wake(w->on.context);
+}
+
+static void on_check(uv_check_t *h)
+{
+    struct ws *w = h->data;
+    w->on.round(w->on.context);
+}
+
+static void on_timer(uv_timer_t *h)
+{
+    struct ws *w = h->data;
+    w->on.tick(w->on.context);
+}
+
+static void on_signal(uv_signal_t *h, int number)
+{
+    struct ws *w = h->data;
+    w->on.signal(w->on.context, number);
+}
+
+static void lws_line(int level, const char *line)
+{
+    trace(level & LLL_ERR ? TRACE_WARN : TRACE_DEBUG, "ws.library",
+          TRACE_STR("text", line));
+}
+
+static bool open_context(struct ws *w, const struct ws_settings *s)
+{
+    static const struct lws_protocols protocols[] = {
+        {"http", callback, 0, WS_RX_BYTES, 0, NULL, TX_PACKET_BYTES},
+        {WIRE_SUBPROTOCOL, callback, 0, WS_RX_BYTES, 1, NULL, TX_PACKET_BYTES},
+        {NULL, NULL, 0, 0, 0, NULL, 0}};
+    void *loops[1] = {&w->loop};
+    struct lws_context_creation_info info;
+    memset(&info, 0, sizeof(info));
+    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info.protocols = protocols;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    info.foreign_loops = loops;
+    /* "Do not change user": -1, signed in one version of lws and unsigned in the next. */
+    memset(&info.gid, 0xff, sizeof(info.gid));
+    memset(&info.uid, 0xff, sizeof(info.uid));
+    info.pcontext = &w->context;
+    info.max_http_header_data = HTTP_HEADER_BYTES;
+    info.max_http_header_data2 = HTTP_HEADER_BYTES;
+    info.max_http_header_pool = HTTP_HEADER_POOL;
+    info.max_http_header_pool2 = HTTP_HEADER_POOL;
+    info.pt_serv_buf_size = SERVICE_BYTES;
+    info.timeout_secs = s->handshake_seconds;
+    info.timeout_secs_ah_idle = s->handshake_seconds;
+    info.keepalive_timeout = (int)s->handshake_seconds;
+    info.server_string = "stoad";
+    lws_set_log_level(LLL_ERR | LLL_WARN, lws_line);
+    w->context = lws_create_context(&info);
+    if (!w->context)
+        return false;
+    w->vhost = lws_create_vhost(w->context, &info);
+    return w->vhost != NULL;
+}
+
+enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
+{
+    static const int numbers[3] = {SIGTERM, SIGINT, SIGHUP};
+    struct ws *w = calloc(1, sizeof(*w));
+    if (!w)
+        return ERR_MEMORY;
+    w->on = s->events;
+    w->listen_fd = listen_on(w, s, why);
+    if (w->listen_fd < 0) {
+        free(w);
+        return ERR_NET;
+    }
+    if (uv_loop_init(&w->loop) != 0) {
+        close(w->listen_fd);
+        free(w);
+        return ERR_MEMORY;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    uv_async_init(&w->loop, &w->async, on_async);
+    uv_check_init(&w->loop, &w->check);
+    uv_timer_init(&w->loop, &w->timer);
+    uv_poll_init(&w->loop, &w->listener, w->listen_fd);
+    w->async.data = w->check.data = w->timer.data = w->listener.data = w;
+    for (int i = 0; i < 3; i++) {
+        uv_signal_init(&w->loop, &w->signals[i]);
+        w->signals[i].data = w;
+        uv_signal_start(&w->signals[i], on_signal, numbers[i]);
+    }
+    if (!open_context(w, s)) {
+        snprintf(why, WS_WHY_MAX,
+                 "libwebsockets did not start (is its libuv plugin installed?)");
+        ws_stop(w);
+        ws_close(w);
+        return ERR_NET;
+    }
+    w->accepting = true;
+    uv_check_start(&w->check, on_check);
+    uv_timer_start(&w->timer, on_timer, WS_TICK_MS, WS_TICK_MS);
+    uv_poll_start(&w->listener, UV_READABLE, on_connection);
+    *out = w;
+    return ERR_OK;
+}
+
+uint16_t ws_port(const struct ws *w)
+{
+    return w->port;
+}
+
+void ws_run(struct ws *w)
+{
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+}
+
+void ws_stop_accepting(struct ws *w)
+{
+    if (!w->accepting)
+        return;
+    w->accepting = false;
+    uv_poll_stop(&w->listener);
+    close(w->listen_fd);
+    w->listen_fd = -1;
+}
+
+static void close_handle(uv_handle_t *h)
+{
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+void ws_stop(struct ws *w)
+{
+    if (w->stopping)
+        return;
+    w->stopping = true;
+    ws_stop_accepting(w);
+    if (w->listen_fd >= 0)
+        close(w->listen_fd);
+    w->listen_fd = -1;
+    close_handle((uv_handle_t *)&w->listener);
+    close_handle((uv_handle_t *)&w->async);
+    close_handle((uv_handle_t *)&w->check);
+    close_handle((uv_handle_t *)&w->timer);
+    for (int i = 0; i < 3; i++)
+        close_handle((uv_handle_t *)&w->signals[i]);
+    if (w->context)
+        lws_context_destroy(
+            w->context); /* starts the closes; uv_run ends when all are done */
+}
+
+void ws_close(struct ws *w)
+{
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    if (w->context)
+        lws_context_destroy(w->context);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    if (uv_loop_close(&w->loop) != 0)
+        trace_event(TRACE_WARN, "ws.handles_left");
+    free(w);
+}
+
+void ws_wake(struct ws *w)
+{
+    uv_async_send(&w->async);
+}

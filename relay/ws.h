@@ -1,0 +1,87 @@
+/* The transport edge: one listener for WebSocket and HTTP, the event loop of the main
+ * thread, and the sockets. It moves whole messages and knows nothing of what they say.
+ * Only this file's .c (and http.c) see libwebsockets and libuv. Everything but ws_wake is
+ * for the loop's thread; callbacks run there and may call anything here except ws_open,
+ * ws_run, ws_close. */
+#ifndef RELAY_WS_H
+#define RELAY_WS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ledger/err.h"
+#include "relay/frame.h"
+
+#define WS_TICK_MS 250u
+#define WS_WRITES_A_TURN 64u /* frames written to one socket before others get a turn */
+#define WS_TURN_BYTES_MAX (1u << 20) /* and bytes */
+#define WS_FRAGMENTS_MAX 64u         /* frames that one message may come in */
+#define WS_RX_BYTES 512u             /* lws's buffer of a connection */
+#define WS_QUEUE_FRAMES_MAX 65536u   /* frames waiting for one socket */
+
+struct ws;
+struct ws_conn;
+struct ws_address {
+    uint8_t b[16]; /* IPv6, or IPv4 mapped */
+};
+
+struct ws_events {
+    void *context;
+    /* A socket was accepted; what is returned is `user` below. NULL turns it away. */
+    void *(*accepted)(void *context, struct ws_conn *c, const struct ws_address *a);
+    bool (*origin_ok)(void *context, const char *origin);
+    void (*opened)(void *context, void *user); /* it is a WebSocket now */
+    uint64_t (*frame_max)(void *context, void *user);
+    void (*heard)(void *context, void *user); /* bytes came in */
+    void (*message)(void *context, void *user,
+                    struct frame *f);                        /* f: owned by the callee */
+    void (*broken)(void *context, void *user, enum err why); /* wrong kind of message */
+    void (*sent)(void *context, void *user); /* the socket took something */
+    void (*http)(void *context, void *user, const char *path, const char *query);
+    void (*closed)(void *context, void *user); /* last call; `c` is gone */
+    void (*wake)(void *context);               /* after ws_wake */
+    void (*round)(void *context); /* all input of one turn of the loop was delivered */
+    void (*tick)(void *context);  /* every WS_TICK_MS */
+    void (*signal)(void *context, int number); /* SIGTERM, SIGINT, SIGHUP */
+};
+
+struct ws_settings {
+    const char *host; /* numeric, or a name */
+    uint16_t port;    /* 0: any */
+    int backlog;
+    unsigned handshake_seconds;
+    struct ws_events events;
+};
+
+/* Listens at once. `why` (WS_WHY_MAX room) is a sentence for people.
+ * ERR_NET: cannot listen there; ERR_MEMORY. */
+#define WS_WHY_MAX 256
+MUST_CHECK enum err ws_open(struct ws **out, const struct ws_settings *s, char *why);
+uint16_t ws_port(const struct ws *w);
+/* Runs until ws_stop. */
+void ws_run(struct ws *w);
+/* No new connections from now on. */
+void ws_stop_accepting(struct ws *w);
+/* Close every socket and leave ws_run. */
+void ws_stop(struct ws *w);
+void ws_close(struct ws *w);
+/* Any thread: call events.wake soon. */
+void ws_wake(struct ws *w);
+
+/* Queue a message; takes over one hold of `f`, always. False: too many are waiting. */
+bool ws_send(struct ws_conn *c, struct frame *f);
+size_t ws_unsent(const struct ws_conn *c); /* bytes queued or buffered */
+/* Read no more from it, or again. */
+void ws_pause(struct ws_conn *c, bool paused);
+void ws_ping(struct ws_conn *c);
+/* Send what is queued, then close with this WebSocket code. */
+void ws_end(struct ws_conn *c, uint16_t code);
+/* Close now, whatever is queued. */
+void ws_cut(struct ws_conn *c);
+bool ws_is_http(const struct ws_conn *c);
+/* Answer the HTTP request; once each. Takes over `body` (may be NULL). */
+void ws_http_answer(struct ws_conn *c, unsigned status, const char *type,
+                    struct frame *body);
+
+#endif

@@ -1,0 +1,48 @@
+/* Shared by ws.c and http.c: the edge's own structs. */
+#ifndef RELAY_WS_INTERNAL_H
+#define RELAY_WS_INTERNAL_H
+
+#include <libwebsockets.h>
+#include <uv.h>
+
+#include "relay/ws.h"
+
+struct ws_conn {
+    struct lws *wsi;
+    struct ws *ws;
+    void *user;
+    struct frame *rx;   /* message under assembly */
+    struct frame **out; /* ring of frames to send */
+    uint32_t out_first, out_count, out_cap;
+    uint32_t unsent;     /* bytes in the ring */
+    uint32_t buffered;   /* bytes of the last write that lws still holds, at most */
+    uint16_t close_code; /* 0: not closing */
+    uint8_t fragments;
+    bool is_ws, is_http, paused, ping, cut, text;
+    /* HTTP: the answer waiting for the socket. */
+    uint16_t status;
+    const char *type;
+    struct frame *body;
+};
+
+struct ws {
+    struct ws_events on;
+    uv_loop_t loop;
+    uv_poll_t listener;
+    uv_async_t async;
+    uv_check_t check;
+    uv_timer_t timer;
+    uv_signal_t signals[3];
+    int listen_fd;
+    uint16_t port;
+    bool accepting, stopping;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    unsigned connections;
+};
+
+/* http.c */
+int http_request(struct ws_conn *c, const char *path);
+int http_writable(struct ws_conn *c);
+
+#endif
