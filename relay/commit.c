@@ -332,7 +332,7 @@ static enum err recover_all(struct commit *c, char *why)
         }
         c->snapshot_size[slot] = report.snapshot_size;
         c->ledger_size += report.size;
-        if (report.replayed > 0 || report.snapshot_dropped)
+        if (report.replayed > 1 || report.snapshot_dropped)
             trace(TRACE_INFO, "recover.slot", TRACE_U64("slot", slot),
                   TRACE_U64("size", report.size), TRACE_U64("replayed", report.replayed),
                   TRACE_BOOL("snapshot_dropped", report.snapshot_dropped),
