@@ -170,6 +170,57 @@ enum err sqlite_pragma(sqlite3 *db, const char *sql, int64_t *out)
     return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 
+#define SUM_FACTOR UINT64_C(0x9e3779b97f4a7c15)
+
+uint32_t sqlite_sum(uint64_t key, const void *data, size_t size)
+{
+    const uint8_t *p = data;
+    uint64_t h = (key + size) * SUM_FACTOR;
+    for (size_t at = 0; at < size; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, p + at, size - at < 8 ? size - at : 8);
+        h = (h ^ word) * SUM_FACTOR;
+        h ^= h >> 29;
+    }
+    return (uint32_t)(h >> 32);
+}
+
+uint32_t sqlite_record_sum(uint64_t place, uint64_t position, const uint8_t *account,
+                           const uint8_t leaf[LEAF_BYTES])
+{
+    uint8_t row[8 + LEAF_BYTES + HASH_BYTES];
+    store_put64(row, position);
+    memcpy(row + 8, leaf, LEAF_BYTES);
+    if (account != NULL)
+        memcpy(row + 8 + LEAF_BYTES, account, HASH_BYTES);
+    return sqlite_sum(place, row, account == NULL ? 8 + LEAF_BYTES : sizeof row);
+}
+
+enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index, uint64_t *position,
+                         const uint8_t **account, const uint8_t **leaf)
+{
+    uint64_t sum = 0;
+    *account = NULL;
+    TRY(sqlite_u64(q, 0, STORE_INDEX_MAX, index));
+    TRY(sqlite_u64(q, 1, STORE_INDEX_MAX, position));
+    TRY(sqlite_u64(q, 2, UINT32_MAX, &sum));
+    if (sqlite3_column_type(q, 3) != SQLITE_NULL)
+        TRY(sqlite_blob(q, 3, HASH_BYTES, account));
+    TRY(sqlite_blob(q, 4, LEAF_BYTES, leaf));
+    uint64_t place = store_place(slot, *index);
+    return sqlite_record_sum(place, *position, *account, *leaf) == sum ? ERR_OK : ERR_CORRUPT;
+}
+
+uint64_t sqlite_tile_sum(uint64_t key, const struct hash *root, const uint8_t *hashes)
+{
+    uint64_t sum = 0;
+    if (root != NULL) /* 31 bits, so that the whole is a positive integer */
+        sum = (uint64_t)(sqlite_sum(key, root, sizeof *root) >> 1) << 32;
+    if (hashes != NULL)
+        sum |= sqlite_sum(key, hashes, TILE_HASHES * HASH_BYTES);
+    return sum;
+}
+
 char *sqlite_path(const char *path, const char *suffix)
 {
     size_t size = strlen(path) + strlen(suffix) + 1;

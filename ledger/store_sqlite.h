@@ -163,6 +163,21 @@ enum err sqlite_u64(sqlite3_stmt *q, int at, uint64_t max, uint64_t *out);
 enum err sqlite_blob(sqlite3_stmt *q, int at, size_t size, const uint8_t **out);
 /* A PRAGMA that answers with one integer. */
 enum err sqlite_pragma(sqlite3 *db, const char *sql, int64_t *out);
+/* Checksum of a row's bytes, `key` included: SQLite has none, and a flipped bit must be told
+ * from an answer. Against damage, not against people: who can write the file can do it. */
+uint32_t sqlite_sum(uint64_t key, const void *data, size_t size);
+/* Of a record's row; `account` NULL where the row has none. The envelope, and an account in
+ * it, are covered through the leaf. */
+uint32_t sqlite_record_sum(uint64_t place, uint64_t position, const uint8_t *account,
+                           const uint8_t leaf[LEAF_BYTES]);
+/* Columns idx, position, sum, account, leaf from 0 on. *account NULL where there is none;
+ * both stay until `q` is stepped. ERR_CORRUPT. */
+enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index, uint64_t *position,
+                         const uint8_t **account, const uint8_t **leaf);
+/* Of a tile: its root and its hashes can each be checked alone. */
+uint64_t sqlite_tile_sum(uint64_t key, const struct hash *root, const uint8_t *hashes);
+#define TILE_SUM_ROOT(sum) ((sum) >> 32)
+#define TILE_SUM_HASHES(sum) ((sum) & 0xffffffff)
 /* "<path><suffix>", heap; NULL: no memory. */
 char *sqlite_path(const char *path, const char *suffix);
 /* Columns epoch, size, edges, checkpoint from `at` on. */
@@ -202,10 +217,11 @@ enum err sqlite_sealed_erase(struct store *base, const struct hash *entry);
 
 /* store_sqlite_read.c */
 enum err sqlite_reader_open(struct store *base, struct store_reader **out);
-/* Columns idx, position, account, leaf, envelope. ERR_CORRUPT. */
+/* SQLITE_RECORD_COLUMNS. ERR_CORRUPT. */
 enum err sqlite_record_row(sqlite3_stmt *q, uint32_t slot, struct record *r,
                            struct hash *account);
-#define SQLITE_RECORD_COLUMNS "idx, position, account, leaf, envelope"
+#define SQLITE_LEAF_COLUMNS "idx, position, sum, account, leaf"
+#define SQLITE_RECORD_COLUMNS SQLITE_LEAF_COLUMNS ", envelope"
 
 /* store_sqlite_index.c: from ids to places */
 /* Open or build the file beside the ledger; everything committed is covered after it. */

@@ -13,12 +13,12 @@ static const char *const texts[W_STATEMENTS] = {
     [W_SLOT] = "SELECT epoch, size, edges, checkpoint FROM slot WHERE slot=?1",
     [W_SLOT_CHECK] = "SELECT epoch, size FROM slot WHERE slot=?1",
     [W_SLOT_UPDATE] = "UPDATE slot SET size=?2, edges=?3, checkpoint=?4 WHERE slot=?1",
-    [W_TILE] = "INSERT INTO tile(key, root, hashes) VALUES(?1,?2,?3)",
-    [W_OUTBOX_PUT] = "INSERT INTO outbox(key, last, items) VALUES(?1,?2,?3)",
+    [W_TILE] = "INSERT INTO tile(key, sum, root, hashes) VALUES(?1,?2,?3,?4)",
+    [W_OUTBOX_PUT] = "INSERT INTO outbox(key, last, sum, items) VALUES(?1,?2,?3,?4)",
     [W_OUTBOX_BOUND] = "SELECT key, last FROM outbox WHERE key>=?1 AND key<?2"
                        " ORDER BY key LIMIT ?3",
     [W_OUTBOX_FORGET] = "DELETE FROM outbox WHERE key>=?1 AND key<=?2",
-    [W_OUTBOX] = "SELECT items FROM outbox WHERE key>=?1 AND key<?2 ORDER BY key",
+    [W_OUTBOX] = "SELECT key, sum, items FROM outbox WHERE key>=?1 AND key<?2 ORDER BY key",
     [W_SNAPSHOT_PUT] = "INSERT INTO snapshot(key, parts, size, data) VALUES(?1,?2,?3,?4)",
     [W_SNAPSHOT_DROP] = "DELETE FROM snapshot WHERE key>=?1 AND key<?2",
     [W_SNAPSHOT] = "SELECT key, parts, size, data FROM snapshot WHERE key>=?1 AND key<?2"
@@ -35,7 +35,7 @@ enum err sqlite_writer_prepare(struct sqlite_store *s)
     for (uint32_t slot = 0; slot < s->identity.slots; slot++) {
         char sql[128];
         snprintf(sql, sizeof sql,
-                 "INSERT INTO record_%u(" SQLITE_RECORD_COLUMNS ") VALUES(?1,?2,?3,?4,?5)",
+                 "INSERT INTO record_%u(" SQLITE_RECORD_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6)",
                  (unsigned)slot);
         TRY(sqlite_prepare(s->db, sql, &s->insert[slot]));
     }
@@ -141,13 +141,18 @@ static enum err write_records(struct sqlite_store *s, const struct store_append 
         record_leaf(&x->r, leaf);
         sqlite_bind_u64(q, 1, x->r.index);
         sqlite_bind_u64(q, 2, x->r.position);
-        if (x->r.envelope.size >= ENVELOPE_ACCOUNT_AT + HASH_BYTES &&
-            memcmp(x->r.envelope.data + ENVELOPE_ACCOUNT_AT, x->account.b, HASH_BYTES) == 0)
-            sqlite3_bind_null(q, 3);
+        bool inside =
+            x->r.envelope.size >= ENVELOPE_ACCOUNT_AT + HASH_BYTES &&
+            memcmp(x->r.envelope.data + ENVELOPE_ACCOUNT_AT, x->account.b, HASH_BYTES) == 0;
+        const uint8_t *account = inside ? NULL : x->account.b;
+        uint64_t place = store_place(a->slot, x->r.index);
+        sqlite_bind_u64(q, 3, sqlite_record_sum(place, x->r.position, account, leaf));
+        if (account == NULL)
+            sqlite3_bind_null(q, 4);
         else
-            sqlite3_bind_blob(q, 3, x->account.b, HASH_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob(q, 4, leaf, LEAF_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob(q, 5, x->r.envelope.data, (int)x->r.envelope.size, SQLITE_STATIC);
+            sqlite3_bind_blob(q, 4, account, HASH_BYTES, SQLITE_STATIC);
+        sqlite3_bind_blob(q, 5, leaf, LEAF_BYTES, SQLITE_STATIC);
+        sqlite3_bind_blob(q, 6, x->r.envelope.data, (int)x->r.envelope.size, SQLITE_STATIC);
         TRY(sqlite_run(s->db, q));
     }
     return ERR_OK;
@@ -159,9 +164,11 @@ static enum err write_tiles(struct sqlite_store *s, const struct store_append *a
     for (size_t i = 0; i < a->tile_count; i++) {
         const struct store_tile *t = &a->tiles[i];
         struct hash root = tile_root(t->hashes, TILE_HASHES);
-        sqlite_bind_u64(q, 1, sqlite_tile_key(a->slot, t->level, t->n));
-        sqlite3_bind_blob(q, 2, root.b, HASH_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob(q, 3, t->hashes, TILE_HASHES * HASH_BYTES, SQLITE_STATIC);
+        uint64_t key = sqlite_tile_key(a->slot, t->level, t->n);
+        sqlite_bind_u64(q, 1, key);
+        sqlite_bind_u64(q, 2, sqlite_tile_sum(key, &root, t->hashes->b));
+        sqlite3_bind_blob(q, 3, root.b, HASH_BYTES, SQLITE_STATIC);
+        sqlite3_bind_blob(q, 4, t->hashes, TILE_HASHES * HASH_BYTES, SQLITE_STATIC);
         TRY(sqlite_run(s->db, q));
     }
     return ERR_OK;

@@ -21,10 +21,10 @@ static const char schema[] =
     " federation BLOB NOT NULL, hub TEXT NOT NULL, slots INTEGER NOT NULL) STRICT;"
     "CREATE TABLE slot(slot INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,"
     " size INTEGER NOT NULL, edges BLOB NOT NULL, checkpoint BLOB NOT NULL) STRICT;"
-    "CREATE TABLE tile(key INTEGER PRIMARY KEY, root BLOB NOT NULL,"
+    "CREATE TABLE tile(key INTEGER PRIMARY KEY, sum INTEGER NOT NULL, root BLOB NOT NULL,"
     " hashes BLOB NOT NULL) STRICT;"
     "CREATE TABLE outbox(key INTEGER PRIMARY KEY, last INTEGER NOT NULL,"
-    " items BLOB NOT NULL) STRICT;"
+    " sum INTEGER NOT NULL, items BLOB NOT NULL) STRICT;"
     "CREATE TABLE snapshot(key INTEGER PRIMARY KEY, parts INTEGER NOT NULL,"
     " size INTEGER NOT NULL, data BLOB NOT NULL) STRICT;"
     "CREATE TABLE sealed(entry BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT;";
@@ -149,7 +149,8 @@ static enum err write_slots(sqlite3 *db, uint32_t slots)
         snprintf(sql, sizeof sql,
                  "INSERT INTO slot VALUES(%u,0,0,x'',x'');"
                  "CREATE TABLE record_%u(idx INTEGER PRIMARY KEY, position INTEGER NOT NULL,"
-                 " account BLOB, leaf BLOB NOT NULL, envelope BLOB NOT NULL) STRICT",
+                 " sum INTEGER NOT NULL, account BLOB, leaf BLOB NOT NULL,"
+                 " envelope BLOB NOT NULL) STRICT",
                  (unsigned)i, (unsigned)i);
         TRY(sqlite_exec(db, sql));
     }

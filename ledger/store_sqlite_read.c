@@ -23,8 +23,8 @@ static const char *const texts[R_STATEMENTS] = {
     [R_END] = "ROLLBACK",
     [R_SLOT] = "SELECT epoch, size, edges, checkpoint FROM slot WHERE slot=?1",
     [R_SIZE] = "SELECT size FROM slot WHERE slot=?1",
-    [R_TILE] = "SELECT hashes FROM tile WHERE key=?1",
-    [R_ROOTS] = "SELECT key, root FROM tile WHERE key>=?1 AND key<?2 ORDER BY key",
+    [R_TILE] = "SELECT sum, hashes FROM tile WHERE key=?1",
+    [R_ROOTS] = "SELECT key, sum, root FROM tile WHERE key>=?1 AND key<?2 ORDER BY key",
     [R_SEALED] = "SELECT data FROM sealed WHERE entry=?1",
 };
 
@@ -33,7 +33,7 @@ static const char *const texts[R_STATEMENTS] = {
 enum slot_statement { RS_RANGE, RS_LEAVES, RS_STATEMENTS };
 static const char *const slot_columns[RS_STATEMENTS] = {
     [RS_RANGE] = SQLITE_RECORD_COLUMNS,
-    [RS_LEAVES] = "idx, leaf",
+    [RS_LEAVES] = SQLITE_LEAF_COLUMNS,
 };
 
 struct sqlite_reader {
@@ -55,26 +55,18 @@ enum err sqlite_record_row(sqlite3_stmt *q, uint32_t slot, struct record *r,
 {
     const uint8_t *leaf = NULL, *id = NULL;
     r->slot = slot;
-    TRY(sqlite_u64(q, 0, STORE_INDEX_MAX, &r->index));
-    TRY(sqlite_u64(q, 1, STORE_INDEX_MAX, &r->position));
-    TRY(sqlite_blob(q, 3, LEAF_BYTES, &leaf));
-    if (sqlite3_column_type(q, 4) != SQLITE_BLOB)
+    TRY(sqlite_leaf_row(q, slot, &r->index, &r->position, &id, &leaf));
+    if (sqlite3_column_type(q, 5) != SQLITE_BLOB)
         return ERR_CORRUPT;
-    r->envelope = bytes_of(sqlite3_column_blob(q, 4), (size_t)sqlite3_column_bytes(q, 4));
+    r->envelope = bytes_of(sqlite3_column_blob(q, 5), (size_t)sqlite3_column_bytes(q, 5));
     if (r->envelope.data == NULL || r->envelope.size > ENVELOPE_BYTES_MAX)
         return ERR_CORRUPT;
-    if (sqlite3_column_type(q, 2) == SQLITE_NULL) {
-        if (r->envelope.size < ENVELOPE_ACCOUNT_AT + HASH_BYTES)
-            return ERR_CORRUPT;
-        memcpy(account->b, r->envelope.data + ENVELOPE_ACCOUNT_AT, HASH_BYTES);
-    } else {
-        TRY(sqlite_blob(q, 2, HASH_BYTES, &id));
-        memcpy(account->b, id, HASH_BYTES);
-    }
+    if (id == NULL && r->envelope.size < ENVELOPE_ACCOUNT_AT + HASH_BYTES)
+        return ERR_CORRUPT;
+    memcpy(account->b, id != NULL ? id : r->envelope.data + ENVELOPE_ACCOUNT_AT, HASH_BYTES);
     memcpy(r->account_head.b, leaf + HASH_BYTES, HASH_BYTES);
     r->hub_lamport = store_get64(leaf + 64);
     r->hub_time_ms = store_get64(leaf + 72);
-    /* The leaf is what the tree was made of: an envelope that does not match it is damage. */
     struct hash envelope = hash_sha256(r->envelope.data, r->envelope.size);
     return memcmp(leaf, envelope.b, HASH_BYTES) == 0 ? ERR_OK : ERR_CORRUPT;
 }
@@ -424,11 +416,16 @@ static enum err source_tile(void *context, unsigned level, uint64_t n,
 {
     struct tree_context *t = context;
     sqlite3_stmt *q = t->r->statement[R_TILE];
-    sqlite_bind_u64(q, 1, sqlite_tile_key(t->slot, level, n));
+    uint64_t key = sqlite_tile_key(t->slot, level, n), sum = 0;
+    sqlite_bind_u64(q, 1, key);
     const uint8_t *hashes = NULL;
     enum err e = sqlite_row(t->r->db, q);
     if (e == ERR_OK)
-        e = sqlite_blob(q, 0, TILE_HASHES * HASH_BYTES, &hashes);
+        e = sqlite_u64(q, 0, INT64_MAX, &sum);
+    if (e == ERR_OK)
+        e = sqlite_blob(q, 1, TILE_HASHES * HASH_BYTES, &hashes);
+    if (e == ERR_OK && sqlite_tile_sum(key, NULL, hashes) != TILE_SUM_HASHES(sum))
+        e = ERR_CORRUPT;
     if (e == ERR_OK)
         memcpy(out, hashes, TILE_HASHES * HASH_BYTES);
     sqlite3_reset(q);
@@ -445,17 +442,21 @@ static enum err source_roots(void *context, unsigned level, uint64_t first, unsi
     sqlite_bind_u64(q, 2, key + count);
     enum err e = ERR_OK;
     for (unsigned i = 0; e == ERR_OK && i < count; i++) {
-        uint64_t at = 0;
+        uint64_t at = 0, sum = 0;
         const uint8_t *root = NULL;
         e = sqlite_row(t->r->db, q);
         if (e == ERR_OK)
             e = sqlite_u64(q, 0, INT64_MAX, &at);
         if (e == ERR_OK)
-            e = sqlite_blob(q, 1, HASH_BYTES, &root);
-        if (e == ERR_OK && at != key + i)
-            e = ERR_CORRUPT;
+            e = sqlite_u64(q, 1, INT64_MAX, &sum);
+        if (e == ERR_OK)
+            e = sqlite_blob(q, 2, HASH_BYTES, &root);
         if (e == ERR_OK)
             memcpy(out[i].b, root, HASH_BYTES);
+        if (e == ERR_OK &&
+            (at != key + i ||
+             TILE_SUM_ROOT(sqlite_tile_sum(at, &out[i], NULL)) != TILE_SUM_ROOT(sum)))
+            e = ERR_CORRUPT;
     }
     sqlite3_reset(q);
     return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
@@ -471,13 +472,11 @@ static enum err source_leaves(void *context, uint64_t first, unsigned count,
     sqlite_bind_u64(q, 2, first + count);
     enum err e = ERR_OK;
     for (unsigned i = 0; e == ERR_OK && i < count; i++) {
-        uint64_t at = 0;
-        const uint8_t *leaf = NULL;
+        uint64_t at = 0, position = 0;
+        const uint8_t *leaf = NULL, *account = NULL;
         e = sqlite_row(t->r->db, q);
         if (e == ERR_OK)
-            e = sqlite_u64(q, 0, STORE_INDEX_MAX, &at);
-        if (e == ERR_OK)
-            e = sqlite_blob(q, 1, LEAF_BYTES, &leaf);
+            e = sqlite_leaf_row(q, t->slot, &at, &position, &account, &leaf);
         if (e == ERR_OK && at != first + i)
             e = ERR_CORRUPT;
         if (e == ERR_OK)

@@ -10,31 +10,17 @@
 #include <string.h>
 
 #define RUN_SHIFT 32 /* block key = run << 32 | number */
-#define SUM_FACTOR UINT64_C(0x9e3779b97f4a7c15)
 
 static uint64_t block_key(uint64_t run, uint64_t block)
 {
     return run << RUN_SHIFT | block;
 }
 
-/* Against damage, not against people: who can write the file can rewrite it. */
-static int64_t block_sum(uint64_t key, const uint8_t *data, size_t size)
-{
-    uint64_t h = (key + size) * SUM_FACTOR;
-    for (size_t at = 0; at < size; at += 8) {
-        uint64_t word = 0;
-        memcpy(&word, data + at, size - at < 8 ? size - at : 8);
-        h = (h ^ word) * SUM_FACTOR;
-        h ^= h >> 29;
-    }
-    return (int64_t)h;
-}
-
 static enum err put_block(sqlite3 *db, sqlite3_stmt *q, uint64_t key, const uint8_t *data,
                           size_t size)
 {
     sqlite_bind_u64(q, 1, key);
-    sqlite3_bind_int64(q, 2, block_sum(key, data, size));
+    sqlite3_bind_int64(q, 2, sqlite_sum(key, data, size));
     sqlite3_bind_blob(q, 3, data, (int)size, SQLITE_STATIC);
     return sqlite_run(db, q);
 }
@@ -52,7 +38,7 @@ static enum err get_block(sqlite3 *db, sqlite3_stmt *q, uint64_t key, size_t wid
     *data = sqlite3_column_blob(q, 1);
     *size = (size_t)sqlite3_column_bytes(q, 1);
     return *data != NULL && *size > 0 && *size <= RUN_BLOCK_BYTES && *size % width == 0 &&
-                   sqlite3_column_int64(q, 0) == block_sum(key, *data, *size)
+                   sqlite3_column_int64(q, 0) == sqlite_sum(key, *data, *size)
                ? ERR_OK
                : ERR_CORRUPT;
 }
@@ -64,7 +50,7 @@ static enum err put_run(sqlite3 *db, enum run_kind kind, int64_t level, uint64_t
     TRY(sqlite_prepare(db, "INSERT INTO run(no, kind, level, entries, blocks, ready)"
                            " VALUES((SELECT coalesce(max(no),0)+1 FROM run),?1,?2,?3,?4,?5)",
                        &q));
-    sqlite3_bind_int(q, 1, kind);
+    sqlite3_bind_int64(q, 1, (sqlite3_int64)kind);
     sqlite3_bind_int64(q, 2, level);
     sqlite_bind_u64(q, 3, entries);
     sqlite_bind_u64(q, 4, blocks);
@@ -171,7 +157,7 @@ static enum err merge_inputs(sqlite3 *db, struct merge *m, int64_t level)
     TRY(sqlite_prepare(db, "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1 AND level=?2"
                            " ORDER BY no LIMIT ?3",
                        &q));
-    sqlite3_bind_int(q, 1, m->kind);
+    sqlite3_bind_int64(q, 1, (sqlite3_int64)m->kind);
     sqlite3_bind_int64(q, 2, level);
     sqlite3_bind_int(q, 3, RUN_FANOUT);
     enum err e = ERR_OK;
@@ -395,7 +381,7 @@ enum err run_range(struct run_reader *r, enum run_kind kind, const uint8_t *from
 {
     struct range x = {kind, from, to, key, visit, context};
     bool stopped = false;
-    sqlite3_bind_int(r->runs, 1, kind);
+    sqlite3_bind_int64(r->runs, 1, (sqlite3_int64)kind);
     enum err e = ERR_OK;
     /* The open statement holds the read transaction. */
     while (!stopped && (e = sqlite_row(r->db, r->runs)) == ERR_OK) {

@@ -58,9 +58,11 @@ static enum err outbox_row(struct sqlite_store *s, const struct store_append *a,
             return ERR_MEMORY;
     }
     sqlite3_stmt *q = s->statement[W_OUTBOX_PUT];
-    sqlite_bind_u64(q, 1, store_place(a->slot, a->items[first].source_index));
+    uint64_t key = store_place(a->slot, a->items[first].source_index);
+    sqlite_bind_u64(q, 1, key);
     sqlite_bind_u64(q, 2, a->items[end - 1].source_index);
-    sqlite3_bind_blob64(q, 3, s->room.data, s->room.size, SQLITE_STATIC);
+    sqlite_bind_u64(q, 3, sqlite_sum(key, s->room.data, s->room.size));
+    sqlite3_bind_blob64(q, 4, s->room.data, s->room.size, SQLITE_STATIC);
     return sqlite_run(s->db, q);
 }
 
@@ -113,11 +115,16 @@ enum err sqlite_outbox_forget(struct sqlite_store *s, const struct store_append 
     return sqlite_run(s->db, q);
 }
 
-static enum err outbox_visit(const uint8_t *data, size_t size,
+static enum err outbox_visit(sqlite3_stmt *q,
                              bool (*visit)(void *context, const struct channel_item *item),
                              void *context, bool *stopped)
 {
-    if (data == NULL || size % ITEM_BYTES != 0)
+    uint64_t key = 0, sum = 0;
+    TRY(sqlite_u64(q, 0, INT64_MAX, &key));
+    TRY(sqlite_u64(q, 1, UINT32_MAX, &sum));
+    const uint8_t *data = sqlite3_column_blob(q, 2);
+    size_t size = (size_t)sqlite3_column_bytes(q, 2);
+    if (data == NULL || size % ITEM_BYTES != 0 || sqlite_sum(key, data, size) != sum)
         return ERR_CORRUPT;
     for (size_t at = 0; at < size && !*stopped; at += ITEM_BYTES) {
         struct channel_item item;
@@ -142,8 +149,7 @@ enum err sqlite_outbox(struct store *base, uint32_t slot,
     enum err e = ERR_OK;
     bool stopped = false;
     while (e == ERR_OK && !stopped && (e = sqlite_row(s->db, q)) == ERR_OK)
-        e = outbox_visit(sqlite3_column_blob(q, 0), (size_t)sqlite3_column_bytes(q, 0), visit,
-                         context, &stopped);
+        e = outbox_visit(q, visit, context, &stopped);
     sqlite3_reset(q);
     pthread_mutex_unlock(&s->commit);
     return e == ERR_NOT_FOUND ? ERR_OK : sqlite_note(s, e);
