@@ -20,3 +20,23 @@ target_link_libraries(relay_metrics PUBLIC stoa_flags ledger_words ledger_trace)
 # The hub's key files.
 add_library(relay_keys STATIC keys.c)
 target_link_libraries(relay_keys PUBLIC stoa_flags crypto crypto_keyfile_io ledger_words)
+
+# The operator's command line: rows, their way through refusals and the journal are a library
+# that tests link alone; the rest is edges.
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET GLOBAL jansson)
+add_library(relay_issue STATIC stoactl_issue.c stoactl_journal.c stoactl_rows.c)
+target_link_libraries(relay_issue PUBLIC stoa_flags ledger_wire)
+if(TARGET ledger_link)
+  add_executable(stoactl
+    stoactl_accrue.c
+    stoactl_help.c
+    stoactl_http.c
+    stoactl_key.c
+    stoactl_main.c
+    stoactl_out.c
+    stoactl_run.c
+    stoactl_status.c)
+  target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys ledger_link
+    PkgConfig::JANSSON)
+  install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()

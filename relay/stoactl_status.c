@@ -1,0 +1,81 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/stoactl.h"
+
+#define URL_DEFAULT "http://127.0.0.1:7001"
+#define STATUS_PATH "/v1/status"
+#define NAME_BYTES_MAX 200
+#define HTTP_OK 200
+
+/* Whatever the hub tells, one "name  value" a line; a list of plain values on one. */
+static void print_value(const char *name, const json_t *v)
+{
+    char inner_name[NAME_BYTES_MAX];
+    const char *key;
+    json_t *inner;
+    size_t i;
+    if (json_is_object(v)) {
+        void *at = json_object_iter((json_t *)(uintptr_t)v);
+        for (; at; at = json_object_iter_next((json_t *)(uintptr_t)v, at)) {
+            key = json_object_iter_key(at);
+            inner = json_object_iter_value(at);
+            snprintf(inner_name, sizeof inner_name, "%s%s%s", name, name[0] ? "." : "",
+                     key);
+            if (name[0] || strcmp(key, "schema") != 0)
+                print_value(inner_name, inner);
+        }
+        return;
+    }
+    if (json_is_array(v)) {
+        json_array_foreach((json_t *)(uintptr_t)v, i, inner)
+        {
+            snprintf(inner_name, sizeof inner_name, "%s.%zu", name, i);
+            print_value(inner_name, inner);
+        }
+        return;
+    }
+    char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY);
+    const char *shown = json_is_string(v) ? json_string_value(v) : text ? text : "?";
+    printf("%-32s ", name);
+    for (; *shown; shown++)
+        putchar((unsigned char)*shown < 0x20 || *shown == 0x7f ? '?' : *shown);
+    putchar('\n');
+    free(text);
+}
+
+int ctl_status(struct ctl *c)
+{
+    const char *url = c->arg_count > 0    ? c->args[0]
+                      : c->value[OPT_HUB] ? c->value[OPT_HUB]
+                                          : URL_DEFAULT;
+    char why[CTL_MESSAGE_MAX];
+    char *body;
+    int status;
+    enum err e = ctl_http_get(url, STATUS_PATH, c->timeout_ms, &status, &body, why);
+    if (e != ERR_OK)
+        return ctl_fail(c, ctl_exit_of(e), e,
+                        e == ERR_NET ? "is stoad running? its address is listen.client"
+                                     : NULL,
+                        "%s", why);
+    json_error_t error;
+    json_t *answer = json_loads(body, JSON_REJECT_DUPLICATES, &error);
+    free(body);
+    if (!json_is_object(answer)) {
+        json_decref(answer);
+        return ctl_fail(c, EXIT_NO, ERR_NET, NULL,
+                        "%s answered HTTP %d without a JSON object: not a Stoa hub?", url,
+                        status);
+    }
+    if (c->json) {
+        c->out = json_object();
+        json_object_set_new(c->out, "url", json_string_nocheck(url));
+        json_object_set_new(c->out, "http_status", json_integer(status));
+        json_object_set(c->out, "status", answer);
+    } else {
+        print_value("", answer);
+    }
+    json_decref(answer);
+    return ctl_finish(c, status == HTTP_OK ? EXIT_DONE : EXIT_NO);
+}
