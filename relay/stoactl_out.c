@@ -49,7 +49,7 @@ int ctl_fail(struct ctl *c, enum ctl_exit exit_code, enum err e, const char *hin
         if (hint)
             json_object_set_new(error, "try", json_string_nocheck(hint));
         json_object_set_new(c->out, "error", error);
-        return ctl_finish(c, exit_code);
+        return ctl_finish(c, (int)exit_code);
     }
     const char *word = exit_code == EXIT_REFUSED   ? "refused"
                        : exit_code == EXIT_UNKNOWN ? "unknown"
@@ -57,7 +57,7 @@ int ctl_fail(struct ctl *c, enum ctl_exit exit_code, enum err e, const char *hin
     fprintf(stderr, "%s[%s] %s\n", word, code, message);
     if (hint)
         fprintf(stderr, "  try: %s\n", hint);
-    return exit_code;
+    return (int)exit_code;
 }
 
 enum ctl_exit ctl_exit_of(enum err e)
