@@ -41,12 +41,13 @@ struct outbox {
     const struct alloc *mem;
     uint32_t slots;
     uint64_t waiting;
-    uint64_t *due;         /* per destination */
+    uint64_t *due; /* per destination */
     struct source *sources;
     struct queue *queues; /* by destination, then source */
 };
 
-static struct queue *queue_of(const struct outbox *o, uint32_t source, uint32_t destination)
+static struct queue *queue_of(const struct outbox *o, uint32_t source,
+                              uint32_t destination)
 {
     assert(source < o->slots && destination < o->slots);
     return &o->queues[(size_t)destination * o->slots + source];
@@ -119,8 +120,7 @@ static bool queue_grow(struct outbox *o, struct queue *q)
     if (count < q->cap)
         return true;
     size_t cap = q->cap == 0 ? QUEUE_ITEMS_MIN : q->cap * 2;
-    struct queued *ring =
-        o->mem->resize(o->mem->context, NULL, 0, cap * sizeof *ring);
+    struct queued *ring = o->mem->resize(o->mem->context, NULL, 0, cap * sizeof *ring);
     if (ring == NULL)
         return false;
     for (uint64_t n = q->settled; n != q->end; n++)
@@ -155,7 +155,8 @@ static uint64_t due_of(const struct queue *q)
 /* ---- putting in ---- */
 
 /* ERR_CORRUPT: not the item after the newest one. */
-static enum err put_one(struct outbox *o, const struct channel_item *item, uint64_t since_ms)
+static enum err put_one(struct outbox *o, const struct channel_item *item,
+                        uint64_t since_ms)
 {
     struct source *s = &o->sources[item->source_slot];
     struct queue *q = queue_of(o, item->source_slot, item->destination_slot);

@@ -69,7 +69,8 @@ static bool keep_part(void *context, struct bytes part)
         l->parts = parts;
         l->part_cap = cap;
     }
-    /* An empty part is none that we wrote; it is kept as one byte that fails the check. */
+    /* An empty part is none that we wrote; it is kept as one byte that fails the check.
+     */
     size_t size = part.size == 0 ? 1 : part.size;
     uint8_t *copy = take(l, NULL, 0, size);
     if (copy == NULL) {
@@ -158,13 +159,15 @@ static enum err replay(struct loading *l)
         tree_size from = l->log->frontier.size;
         uint64_t max = l->at.size - from < REPLAY_PAGE ? l->at.size - from : REPLAY_PAGE;
         l->failed = ERR_OK;
-        enum err err = l->reader->ops->records(l->reader, l->slot, from, max, replay_one, l);
+        enum err err =
+            l->reader->ops->records(l->reader, l->slot, from, max, replay_one, l);
         if (err == ERR_OK)
             err = l->failed;
         if (err == ERR_OK && l->log->frontier.size == from)
             err = ERR_CORRUPT;
         if (err != ERR_OK)
-            return say(l, err, "slot %02x: record %llu does not follow from those before it",
+            return say(l, err,
+                       "slot %02x: record %llu does not follow from those before it",
                        (unsigned)l->slot, (unsigned long long)l->log->frontier.size);
     }
     return ERR_OK;
@@ -187,9 +190,10 @@ static enum err check_signed(struct loading *l)
     struct frontier kept;
     if (c.size != l->at.size || !hash_equal(&c.root, &root) ||
         !frontier_restore(&kept, c.size, &c.root, l->at.edges, l->at.edge_count))
-        return say(l, ERR_CORRUPT,
-                   "slot %02x: records, edges and signed checkpoint of size %llu disagree",
-                   (unsigned)l->slot, (unsigned long long)c.size);
+        return say(
+            l, ERR_CORRUPT,
+            "slot %02x: records, edges and signed checkpoint of size %llu disagree",
+            (unsigned)l->slot, (unsigned long long)c.size);
     return ERR_OK;
 }
 
@@ -215,7 +219,8 @@ static enum err check_tail(struct loading *l)
     tree_size from = (l->at.size - 1) / TILE_HASHES * TILE_HASHES;
     enum err err = nodes_frontier(l->reader, l->slot, from, &t.f);
     if (err == ERR_OK)
-        err = l->reader->ops->records(l->reader, l->slot, from, t.end - from, tail_one, &t);
+        err =
+            l->reader->ops->records(l->reader, l->slot, from, t.end - from, tail_one, &t);
     if (err == ERR_OK && t.f.size != t.end)
         err = ERR_CORRUPT;
     if (err == ERR_OK) {
@@ -223,9 +228,10 @@ static enum err check_tail(struct loading *l)
         struct hash root = frontier_root(&l->log->frontier);
         err = hash_equal(&found, &root) ? ERR_OK : ERR_CORRUPT;
     }
-    return err == ERR_OK ? err
-                         : say(l, err, "slot %02x: last records on disk are not those signed",
-                               (unsigned)l->slot);
+    return err == ERR_OK
+               ? err
+               : say(l, err, "slot %02x: last records on disk are not those signed",
+                     (unsigned)l->slot);
 }
 
 static enum err load_tiles(struct loading *l)
@@ -245,10 +251,11 @@ static enum err check_mark(struct loading *l, const struct recover_mark *mark)
     if (mark == NULL || mark->size == 0)
         return ERR_OK;
     if (mark->size > l->at.size)
-        return say(l, ERR_BEHIND,
-                   "slot %02x: store holds %llu records, but %llu were signed: it is a backup",
-                   (unsigned)l->slot, (unsigned long long)l->at.size,
-                   (unsigned long long)mark->size);
+        return say(
+            l, ERR_BEHIND,
+            "slot %02x: store holds %llu records, but %llu were signed: it is a backup",
+            (unsigned)l->slot, (unsigned long long)l->at.size,
+            (unsigned long long)mark->size);
     struct frontier f;
     TRY(nodes_frontier(l->reader, l->slot, mark->size, &f));
     struct hash root = frontier_root(&f);
@@ -314,7 +321,8 @@ static enum err load_log(struct loading *l, const struct recover_mark *mark)
     return load_outbox(l);
 }
 
-static enum err load(struct loading *l, struct sequencer *q, const struct recover_mark *mark)
+static enum err load(struct loading *l, struct sequencer *q,
+                     const struct recover_mark *mark)
 {
     TRY(l->store->ops->claim(l->store, l->slot, &l->epoch));
     TRY(l->store->ops->slot(l->store, l->slot, &l->at));
@@ -338,7 +346,8 @@ static enum err load(struct loading *l, struct sequencer *q, const struct recove
     if (err == ERR_OK)
         l->log = NULL; /* the sequencer's now */
     else if (err != ERR_MEMORY)
-        say(l, err, "slot %02x: what it sent and what others settled contradict each other",
+        say(l, err,
+            "slot %02x: what it sent and what others settled contradict each other",
             (unsigned)l->slot);
     return err;
 }
@@ -357,8 +366,8 @@ static void unload(struct loading *l)
     drop_parts(l);
 }
 
-enum err recover_slot(struct sequencer *q, const struct sequencer_config *c, struct store *st,
-                      uint32_t slot, const struct recover_mark *mark,
+enum err recover_slot(struct sequencer *q, const struct sequencer_config *c,
+                      struct store *st, uint32_t slot, const struct recover_mark *mark,
                       struct recover_report *report)
 {
     *report = (struct recover_report){.slot = slot};

@@ -7,8 +7,9 @@
 
 #define GENESIS_ENTRY_MAX 2048
 
-static enum err build_log_open(const struct sequencer_config *c, const struct recover_genesis *g,
-                               uint32_t slot, uint64_t now_ms, struct payload *p, uint8_t *out,
+static enum err build_log_open(const struct sequencer_config *c,
+                               const struct recover_genesis *g, uint32_t slot,
+                               uint64_t now_ms, struct payload *p, uint8_t *out,
                                size_t *size)
 {
     char origin[NOTE_NAME_MAX + 1];
@@ -43,8 +44,8 @@ static enum err build_log_open(const struct sequencer_config *c, const struct re
 }
 
 static enum err submit_log_open(struct sequencer *q, const struct sequencer_config *c,
-                                const struct recover_genesis *g, uint32_t slot, uint64_t now_ms,
-                                struct payload *p)
+                                const struct recover_genesis *g, uint32_t slot,
+                                uint64_t now_ms, struct payload *p)
 {
     uint8_t envelope[GENESIS_ENTRY_MAX];
     size_t size;
@@ -75,7 +76,8 @@ static void on_commit(void *context, const struct seq_commit *c)
     (void)c;
 }
 
-static enum err commit(struct sequencer *q, struct store *st, uint64_t now_ms, uint32_t wanted)
+static enum err commit(struct sequencer *q, struct store *st, uint64_t now_ms,
+                       uint32_t wanted)
 {
     const struct store_append *appends;
     size_t count;
@@ -98,8 +100,9 @@ static enum err commit(struct sequencer *q, struct store *st, uint64_t now_ms, u
 
 /* Slots that were opened before stay as they are, so an `init` that was cut short can be
  * started again. */
-static enum err genesis(struct sequencer *q, struct store *st, const struct sequencer_config *c,
-                        const struct recover_genesis *g, uint64_t now_ms, struct payload *p)
+static enum err genesis(struct sequencer *q, struct store *st,
+                        const struct sequencer_config *c, const struct recover_genesis *g,
+                        uint64_t now_ms, struct payload *p)
 {
     uint32_t wanted = 0;
     for (uint32_t slot = 0; slot < c->slots; slot++) {

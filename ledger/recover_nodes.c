@@ -15,8 +15,8 @@ enum err nodes_frontier(struct store_reader *r, uint32_t slot, tree_size size,
 }
 
 /* The hashes of a tile, folded, are the edges of the levels the tile covers. */
-static bool tile_fits(const struct frontier *f, unsigned tile_level, const struct hash tile[],
-                      size_t width)
+static bool tile_fits(const struct frontier *f, unsigned tile_level,
+                      const struct hash tile[], size_t width)
 {
     struct frontier folded = {.size = 0};
     for (size_t i = 0; i < width; i++) {
@@ -30,8 +30,8 @@ static bool tile_fits(const struct frontier *f, unsigned tile_level, const struc
     return true;
 }
 
-enum err nodes_partial_tiles(struct store_reader *r, uint32_t slot, const struct frontier *f,
-                             struct hash out[])
+enum err nodes_partial_tiles(struct store_reader *r, uint32_t slot,
+                             const struct frontier *f, struct hash out[])
 {
     for (unsigned level = 0; level < TILE_LEVELS_OF_TREE; level++) {
         uint64_t hashes = f->size >> (level * TILE_HEIGHT);

@@ -11,7 +11,8 @@
 MUST_CHECK enum err nodes_frontier(struct store_reader *r, uint32_t slot, tree_size size,
                                    struct frontier *out);
 /* The hashes of every level's partial tile, lowest level first, back to back into
- * out[TILE_LEVELS_OF_TREE * TILE_HASHES]. ERR_CORRUPT: they do not give the edges of `f`. */
+ * out[TILE_LEVELS_OF_TREE * TILE_HASHES]. ERR_CORRUPT: they do not give the edges of `f`.
+ */
 MUST_CHECK enum err nodes_partial_tiles(struct store_reader *r, uint32_t slot,
                                         const struct frontier *f, struct hash out[]);
 

@@ -60,26 +60,26 @@ void arena_close(struct arena *a)
 /* ---- open and close ---- */
 
 /* Every table of the sequencer, so that opening and closing cannot disagree on a size. */
-#define TABLES(X)                                                                          \
-    X(slot, q->slots)                                                                      \
-    X(pending, SEQ_BATCH_ENTRIES_MAX)                                                      \
-    X(sorted, SEQ_BATCH_ENTRIES_MAX)                                                       \
-    X(order, SEQ_BATCH_ENTRIES_MAX)                                                        \
-    X(leaves, SEQ_BATCH_ENTRIES_MAX)                                                       \
-    X(nodes, merkle_batch_room(SEQ_BATCH_ENTRIES_MAX) + merkle_batch_room(0) * q->slots)   \
-    X(waiters, SEQ_BATCH_WAITERS_MAX)                                                      \
-    X(ids, ID_CELLS)                                                                       \
-    X(appends, q->slots)                                                                   \
-    X(tiles, TILES_MAX(q->slots))                                                          \
+#define TABLES(X)                                                                        \
+    X(slot, q->slots)                                                                    \
+    X(pending, SEQ_BATCH_ENTRIES_MAX)                                                    \
+    X(sorted, SEQ_BATCH_ENTRIES_MAX)                                                     \
+    X(order, SEQ_BATCH_ENTRIES_MAX)                                                      \
+    X(leaves, SEQ_BATCH_ENTRIES_MAX)                                                     \
+    X(nodes, merkle_batch_room(SEQ_BATCH_ENTRIES_MAX) + merkle_batch_room(0) * q->slots) \
+    X(waiters, SEQ_BATCH_WAITERS_MAX)                                                    \
+    X(ids, ID_CELLS)                                                                     \
+    X(appends, q->slots)                                                                 \
+    X(tiles, TILES_MAX(q->slots))                                                        \
     X(counts, q->slots)
 
 static bool take_tables(struct sequencer *q)
 {
     const struct alloc *mem = q->mem;
-#define TAKE(name, count)                                                                  \
-    q->name = mem->resize(mem->context, NULL, 0, (count) * sizeof *q->name);               \
-    if (q->name == NULL)                                                                   \
-        return false;                                                                      \
+#define TAKE(name, count)                                                                \
+    q->name = mem->resize(mem->context, NULL, 0, (count) * sizeof *q->name);             \
+    if (q->name == NULL)                                                                 \
+        return false;                                                                    \
     memset(q->name, 0, (count) * sizeof *q->name);
     TABLES(TAKE)
 #undef TAKE
@@ -91,8 +91,8 @@ static bool take_tables(struct sequencer *q)
 static void free_tables(struct sequencer *q)
 {
     const struct alloc *mem = q->mem;
-#define FREE(name, count)                                                                  \
-    if (q->name != NULL)                                                                   \
+#define FREE(name, count)                                                                \
+    if (q->name != NULL)                                                                 \
         mem->resize(mem->context, q->name, (count) * sizeof *q->name, 0);
     TABLES(FREE)
 #undef FREE
@@ -113,7 +113,8 @@ enum err sequencer_open(struct sequencer **out, const struct sequencer_config *c
     q->log_public = key_public(c->log);
     q->id_seed = c->map_seed;
     q->slots = c->slots;
-    enum err err = take_tables(q) ? outbox_open(&q->outbox, c->mem, c->slots) : ERR_MEMORY;
+    enum err err =
+        take_tables(q) ? outbox_open(&q->outbox, c->mem, c->slots) : ERR_MEMORY;
     if (err != ERR_OK) {
         sequencer_close(q);
         return err;
@@ -150,7 +151,8 @@ void sequencer_close(struct sequencer *q)
 /* ---- slots ---- */
 
 /* The slot a channel leads to; false when it is not one of this hub's. */
-static bool slot_of_channel(const struct hub_account *h, const char *origin, uint32_t *slot)
+static bool slot_of_channel(const struct hub_account *h, const char *origin,
+                            uint32_t *slot)
 {
     size_t hub = strlen(h->hub);
     uint8_t number;
@@ -187,7 +189,8 @@ enum err sequencer_slot_ready(struct sequencer *q, struct slotlog *log, uint64_t
                               struct bytes checkpoint, const struct hash tiles[],
                               const struct channel_item items[], size_t count)
 {
-    assert(log->slot < q->slots && checkpoint.size <= CHECKPOINT_BYTES_MAX && !q->in_flight);
+    assert(log->slot < q->slots && checkpoint.size <= CHECKPOINT_BYTES_MAX &&
+           !q->in_flight);
     struct seq_slot *s = &q->slot[log->slot];
     assert(s->state != SEQ_SLOT_READY);
     if (s->state == SEQ_SLOT_STOPPED || q->stopped)

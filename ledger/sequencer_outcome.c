@@ -79,7 +79,8 @@ static void advance_tile(struct seq_slot *s, unsigned level)
     if (count == 0)
         return;
     size_t width = (size_t)((first + count) & (TILE_HASHES - 1));
-    size_t fresh = width < count ? width : count; /* those of the last tile that are new */
+    size_t fresh =
+        width < count ? width : count; /* those of the last tile that are new */
     memcpy(&s->tiles[level][width - fresh], nodes + count - fresh, fresh * sizeof *nodes);
 }
 
@@ -105,7 +106,8 @@ static void promote(struct sequencer *q, const struct store_append *a,
     q->stats.records += a->record_count;
 }
 
-/* Items of a committed slot come under way after every settlement of the batch is counted. */
+/* Items of a committed slot come under way after every settlement of the batch is
+ * counted. */
 static bool put_items(struct sequencer *q, const struct store_append *a)
 {
     struct seq_slot *s = &q->slot[a->slot];

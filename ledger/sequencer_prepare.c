@@ -47,7 +47,8 @@ static void check_tree(const struct seq_slot *s)
     const struct frontier *b = &s->log->frontier;
     assert(a->size == b->size);
     for (unsigned level = 0; level < MERKLE_LEVELS_MAX; level++)
-        assert((a->size >> level & 1) == 0 || hash_equal(&a->edge[level], &b->edge[level]));
+        assert((a->size >> level & 1) == 0 ||
+               hash_equal(&a->edge[level], &b->edge[level]));
 }
 
 /* New nodes at the bottom of a tile level: number of the first, and where they stand. */
@@ -61,8 +62,8 @@ static size_t new_nodes(const struct seq_slot *s, unsigned tile_level, uint64_t 
     return m->level_count[level];
 }
 
-/* Full tiles of one level. The first is completed from the partial one and needs memory; the
- * others stand side by side among the nodes. */
+/* Full tiles of one level. The first is completed from the partial one and needs memory;
+ * the others stand side by side among the nodes. */
 static enum err tile_level(struct sequencer *q, struct seq_slot *s, unsigned level,
                            size_t *tile_count)
 {
@@ -108,8 +109,8 @@ static enum err fill_append(struct sequencer *q, uint32_t slot, struct hash *nod
     memcpy(c.origin, s->log->hub.origin, sizeof c.origin);
     c.size = s->merkle.after.size;
     c.root = frontier_root(&s->merkle.after);
-    s->next_checkpoint_size = checkpoint_sign(s->next_checkpoint, sizeof s->next_checkpoint,
-                                              &c, &s->log->hub.log, q->log);
+    s->next_checkpoint_size = checkpoint_sign(
+        s->next_checkpoint, sizeof s->next_checkpoint, &c, &s->log->hub.log, q->log);
     assert(s->next_checkpoint_size > 0); /* submit lets no log stand under another key */
 
     q->appends[q->append_count++] = (struct store_append){

@@ -17,7 +17,8 @@ void settle_refresh(struct sequencer *q)
 }
 
 /* What both payloads say about the item. */
-static void fill_credit(struct p_credit *p, const struct channel_item *item, const char *source)
+static void fill_credit(struct p_credit *p, const struct channel_item *item,
+                        const char *source)
 {
     *p = (struct p_credit){.cause = item->cause,
                            .payee_index = item->payee_index,
@@ -35,8 +36,8 @@ struct hub_entry {
 };
 
 /* Build, sign and admit the entry whose payload stands in q->payload. */
-static enum err write_entry(struct sequencer *q, struct seq_slot *s, const struct hub_entry *h,
-                            uint64_t now_ms)
+static enum err write_entry(struct sequencer *q, struct seq_slot *s,
+                            const struct hub_entry *h, uint64_t now_ms)
 {
     uint8_t payload[PAYLOAD_BYTES_MAX] __attribute__((uninitialized));
     uint8_t envelope[HUB_ENTRY_BYTES_MAX] __attribute__((uninitialized));
@@ -57,9 +58,9 @@ static enum err write_entry(struct sequencer *q, struct seq_slot *s, const struc
     return batch_admit(q, s, &q->entry, now_ms, &p);
 }
 
-static enum err write_credit(struct sequencer *q, struct seq_slot *s, const struct account *a,
-                             const struct channel_item *item, const char *source,
-                             uint64_t now_ms)
+static enum err write_credit(struct sequencer *q, struct seq_slot *s,
+                             const struct account *a, const struct channel_item *item,
+                             const char *source, uint64_t now_ms)
 {
     q->payload.kind = KIND_CREDIT;
     fill_credit(&q->payload.credit, item, source);
@@ -68,9 +69,9 @@ static enum err write_credit(struct sequencer *q, struct seq_slot *s, const stru
     return write_entry(q, s, &h, now_ms);
 }
 
-static enum err write_bounce(struct sequencer *q, struct seq_slot *s, enum bounce_reason reason,
-                             const struct channel_item *item, const char *source,
-                             uint64_t now_ms)
+static enum err write_bounce(struct sequencer *q, struct seq_slot *s,
+                             enum bounce_reason reason, const struct channel_item *item,
+                             const char *source, uint64_t now_ms)
 {
     q->payload.kind = KIND_BOUNCE;
     struct p_bounce *p = &q->payload.bounce;
@@ -87,13 +88,15 @@ static enum err settle_item(struct sequencer *q, struct seq_slot *s,
                             const struct channel_item *item, uint64_t now_ms)
 {
     char source[NOTE_NAME_MAX + 1] __attribute__((uninitialized));
-    snprintf(source, sizeof source, "%s/%02x", s->log->hub.hub, (unsigned)item->source_slot);
+    snprintf(source, sizeof source, "%s/%02x", s->log->hub.hub,
+             (unsigned)item->source_slot);
     const struct account *a = slotlog_account(s->log, &item->payee);
     if (!item->is_return && a == NULL)
         return write_bounce(q, s, BOUNCE_UNKNOWN, item, source, now_ms);
     if (!item->is_return && a->balance > BALANCE_MAX - item->amount)
         return write_bounce(q, s, BOUNCE_OVERFLOW, item, source, now_ms);
-    /* A return never bounces: its payee paid it once, so it exists and has room for it. */
+    /* A return never bounces: its payee paid it once, so it exists and has room for it.
+     */
     return a == NULL ? ERR_BUG : write_credit(q, s, a, item, source, now_ms);
 }
 
@@ -104,9 +107,9 @@ static bool has_room(const struct sequencer *q)
            q->item_count < SEQ_BATCH_ITEMS_MAX;
 }
 
-/* Settle what is due between two slots; false when the batch or memory is full. An item that
- * the rules refuse to settle stays first in its queue, its age shows in the statistics, and
- * its slot settles nothing more: our state is not what we think. */
+/* Settle what is due between two slots; false when the batch or memory is full. An item
+ * that the rules refuse to settle stays first in its queue, its age shows in the
+ * statistics, and its slot settles nothing more: our state is not what we think. */
 static bool settle_pair(struct sequencer *q, uint32_t source, uint32_t destination,
                         uint64_t now_ms)
 {

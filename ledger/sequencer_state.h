@@ -7,7 +7,7 @@
 #include "ledger/sequencer.h"
 
 #define TILE_LEVELS (MERKLE_LEVELS_MAX / TILE_HEIGHT)
-#define TILES_MAX(slots)                                                                   \
+#define TILES_MAX(slots)                                                                 \
     (SEQ_BATCH_ENTRIES_MAX / TILE_HASHES + (size_t)TILE_LEVELS * (slots))
 #define ARENA_BLOCK_BYTES ((size_t)512 << 10)
 #define ARENA_BLOCKS_MAX 128
@@ -127,9 +127,11 @@ void settle_refresh(struct sequencer *q);
 /* Write credits and bounces for what is due, as far as the batch has room. */
 void settle_write(struct sequencer *q, uint64_t now_ms);
 
-/* Admit an entry whose slot is READY as the next pending record; the batch has room for it. */
-MUST_CHECK enum err batch_admit(struct sequencer *q, struct seq_slot *s, const struct entry *e,
-                                uint64_t now_ms, struct pending **out);
+/* Admit an entry whose slot is READY as the next pending record; the batch has room for
+ * it. */
+MUST_CHECK enum err batch_admit(struct sequencer *q, struct seq_slot *s,
+                                const struct entry *e, uint64_t now_ms,
+                                struct pending **out);
 /* Forget the batch; nobody waits any more. */
 void batch_reset(struct sequencer *q);
 /* Take the slot's records out of the batch, close its log. */

@@ -58,11 +58,10 @@ static bool items_reserve(struct sequencer *q, struct seq_slot *s, size_t more)
 {
     if (s->item_count + more <= s->item_cap)
         return true;
-    size_t cap = s->item_cap * 2 > s->item_count + more ? s->item_cap * 2
-                                                        : s->item_count + more;
-    struct channel_item *items =
-        q->mem->resize(q->mem->context, s->items, s->item_cap * sizeof *items,
-                       cap * sizeof *items);
+    size_t cap =
+        s->item_cap * 2 > s->item_count + more ? s->item_cap * 2 : s->item_count + more;
+    struct channel_item *items = q->mem->resize(
+        q->mem->context, s->items, s->item_cap * sizeof *items, cap * sizeof *items);
     if (items == NULL)
         return false;
     s->items = items;
@@ -117,7 +116,8 @@ enum err batch_admit(struct sequencer *q, struct seq_slot *s, const struct entry
     return ERR_OK;
 }
 
-static void wait_for(struct sequencer *q, struct pending *p, uint64_t token, bool duplicate)
+static void wait_for(struct sequencer *q, struct pending *p, uint64_t token,
+                     bool duplicate)
 {
     assert(q->waiter_count < SEQ_BATCH_WAITERS_MAX);
     uint32_t at = q->waiter_count++;
@@ -162,7 +162,8 @@ static enum err check_kind(const struct entry *e, bool from_wire)
         return ERR_KIND_UNKNOWN;
     if (writer == BY_NOBODY)
         return ERR_KIND_RESERVED;
-    if (e->kind == KIND_CREDIT || e->kind == KIND_BOUNCE || (from_wire && writer == BY_RELAY))
+    if (e->kind == KIND_CREDIT || e->kind == KIND_BOUNCE ||
+        (from_wire && writer == BY_RELAY))
         return ERR_AUTHORITY;
     return ERR_OK;
 }
@@ -214,7 +215,8 @@ static bool batch_has_room(const struct sequencer *q, const struct entry *e)
     size_t items = e->kind == KIND_TRANSFER ? PAYEES_MAX : 0;
     return q->pending_count + kept < SEQ_BATCH_ENTRIES_MAX &&
            q->waiter_count < SEQ_BATCH_WAITERS_MAX &&
-           q->bytes + e->envelope.size + kept * HUB_ENTRY_BYTES_MAX <= SEQ_BATCH_BYTES_MAX &&
+           q->bytes + e->envelope.size + kept * HUB_ENTRY_BYTES_MAX <=
+               SEQ_BATCH_BYTES_MAX &&
            q->item_count + items + kept <= SEQ_BATCH_ITEMS_MAX;
 }
 
@@ -240,8 +242,8 @@ static const struct chain *writer_chain(struct seq_slot *s, const struct entry *
 }
 
 /* Could the log hold this very entry already? Then the store is to be asked. */
-static enum err taken(const struct seq_slot *s, const struct entry *e, const struct account *a,
-                      const struct chain *c)
+static enum err taken(const struct seq_slot *s, const struct entry *e,
+                      const struct account *a, const struct chain *c)
 {
     if (e->kind == KIND_OPEN && a != NULL)
         return ERR_ACCOUNT_EXISTS;

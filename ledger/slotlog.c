@@ -56,7 +56,8 @@ void slotlog_each(struct slotlog *s, bool (*visit)(void *context, struct account
 /* What an entry is about. */
 struct place {
     bool hub;
-    bool fresh; /* `account` is the map's spare one, to be added when the open is applied */
+    bool fresh; /* `account` is the map's spare one, to be added when the open is applied
+                 */
     struct account *account;
 };
 
@@ -108,8 +109,8 @@ static enum err find_place(struct slotlog *s, const struct entry *e, struct plac
     return ERR_OK;
 }
 
-/* The hub Lamport of the record a credit or bounce settles; 0 for other kinds. The form of
- * the payload was checked when the entry was decoded. */
+/* The hub Lamport of the record a credit or bounce settles; 0 for other kinds. The form
+ * of the payload was checked when the entry was decoded. */
 static uint64_t source_lamport(const struct entry *e)
 {
     size_t skip;
@@ -136,8 +137,8 @@ static uint64_t source_lamport(const struct entry *e)
 
 /* What the log makes of the entry: everything but the time, and the account head, which
  * applying works out. */
-static enum err derive(const struct slotlog *s, const struct place *p, const struct entry *e,
-                       struct record *out)
+static enum err derive(const struct slotlog *s, const struct place *p,
+                       const struct entry *e, struct record *out)
 {
     uint64_t lamport = source_lamport(e);
     if (lamport < s->hub_lamport)
@@ -263,7 +264,8 @@ enum err slotlog_order_open(struct slotlog_order *o, struct slotlog *s)
     *o = (struct slotlog_order){.mem = s->mem, .count = account_map_count(s->accounts)};
     if (o->count == 0)
         return ERR_OK;
-    o->accounts = s->mem->resize(s->mem->context, NULL, 0, o->count * sizeof *o->accounts);
+    o->accounts =
+        s->mem->resize(s->mem->context, NULL, 0, o->count * sizeof *o->accounts);
     if (o->accounts == NULL)
         return ERR_MEMORY;
     struct account_cursor c = account_map_begin(s->accounts);

@@ -98,7 +98,8 @@ static void put(struct cell cells[], size_t cell_count, struct cell c)
     cells[i] = c;
 }
 
-/* At most half of the cells are taken, so that a search for what is not there is short. */
+/* At most half of the cells are taken, so that a search for what is not there is short.
+ */
 static bool make_cells(struct account_map *m)
 {
     if ((m->count + 1) * 2 <= m->cell_count)
@@ -147,7 +148,8 @@ void account_map_add(struct account_map *m)
 
 struct account *account_map_newest(struct account_map *m)
 {
-    /* A slab is made for the account after a full one, so the newest may still be empty. */
+    /* A slab is made for the account after a full one, so the newest may still be empty.
+     */
     struct slab *slab = m->newest;
     if (slab != NULL && slab->used == 0)
         slab = slab->older;

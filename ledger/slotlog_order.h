@@ -18,14 +18,14 @@ struct slotlog_order {
 };
 MUST_CHECK enum err slotlog_order_open(struct slotlog_order *o, struct slotlog *s);
 /* Canonical state of one account; valid until the next call. */
-MUST_CHECK enum err slotlog_order_account(struct slotlog_order *o, const struct account *a,
-                                          struct bytes *state);
-MUST_CHECK enum err slotlog_order_hub(struct slotlog_order *o, const struct hub_account *h,
-                                      struct bytes *state);
+MUST_CHECK enum err slotlog_order_account(struct slotlog_order *o,
+                                          const struct account *a, struct bytes *state);
+MUST_CHECK enum err slotlog_order_hub(struct slotlog_order *o,
+                                      const struct hub_account *h, struct bytes *state);
 void slotlog_order_close(struct slotlog_order *o);
 
-/* RFC 6962 root over account digests, built in ascending id order; the hub account is put in
- * where its id belongs. hub_id NULL: a slot without log_open. */
+/* RFC 6962 root over account digests, built in ascending id order; the hub account is put
+ * in where its id belongs. hub_id NULL: a slot without log_open. */
 struct slot_digest {
     struct frontier tree;
     bool hub_due;

@@ -3,8 +3,8 @@
  *     G  canonical state of the hub account
  *     A  canonical state of an account, ascending id
  *     E  end: slot digest, chain over all bytes before it, signature over both
- * chain(0) = 32 zero bytes; chain(n+1) = H(CTX_SNAPSHOT, chain(n) || part n), the last part
- * counting without its end item. */
+ * chain(0) = 32 zero bytes; chain(n+1) = H(CTX_SNAPSHOT, chain(n) || part n), the last
+ * part counting without its end item. */
 #include <assert.h>
 #include <string.h>
 
@@ -58,7 +58,8 @@ static enum err flush(struct snapshot_writer *w)
     return taken ? ERR_OK : ERR_STORE;
 }
 
-static void put_item(struct snapshot_writer *w, enum tag tag, const void *data, size_t size)
+static void put_item(struct snapshot_writer *w, enum tag tag, const void *data,
+                     size_t size)
 {
     uint8_t *at = w->part + w->size;
     at[0] = (uint8_t)tag;
@@ -82,7 +83,8 @@ static enum err item(struct snapshot_writer *w, enum tag tag, struct bytes data)
     return ERR_OK;
 }
 
-static enum err put_header(struct snapshot_writer *w, const struct slotlog *s, const struct key *relay)
+static enum err put_header(struct snapshot_writer *w, const struct slotlog *s,
+                           const struct key *relay)
 {
     uint8_t data[SNAPSHOT_HEADER_MAX];
     struct mp_writer m = mp_writer_of(data, sizeof data);
@@ -111,7 +113,8 @@ static struct signature sign(const struct key *relay, const struct hash *digest,
     return key_sign(relay, CTX_SNAPSHOT, message, sizeof message);
 }
 
-static enum err put_end(struct snapshot_writer *w, const struct key *relay, const struct hash *digest)
+static enum err put_end(struct snapshot_writer *w, const struct key *relay,
+                        const struct hash *digest)
 {
     uint8_t data[END_BYTES - ITEM_HEAD];
     struct hash chain = chain_next(&w->chain, w->part, w->size);
@@ -123,8 +126,8 @@ static enum err put_end(struct snapshot_writer *w, const struct key *relay, cons
     return flush(w);
 }
 
-static enum err put_states(struct snapshot_writer *w, struct slotlog *s, struct slotlog_order *o,
-                           struct hash *digest)
+static enum err put_states(struct snapshot_writer *w, struct slotlog *s,
+                           struct slotlog_order *o, struct hash *digest)
 {
     struct bytes state;
     TRY(slotlog_order_hub(o, &s->hub, &state));
@@ -165,8 +168,8 @@ enum err slotlog_snapshot(struct slotlog *s, const struct key *relay,
 
 /* ---- reading ---- */
 
-/* The relay's signature covers every byte, so after this only a writer with other ideas than
- * ours can surprise us. `digest` is the signed slot digest. */
+/* The relay's signature covers every byte, so after this only a writer with other ideas
+ * than ours can surprise us. `digest` is the signed slot digest. */
 static bool verify(const struct bytes parts[], size_t count, const struct pubkey *relay,
                    struct hash *digest)
 {
@@ -175,7 +178,8 @@ static bool verify(const struct bytes parts[], size_t count, const struct pubkey
         size_t size = parts[i].size;
         if (size > SNAPSHOT_PART_MAX || (i + 1 == count && size < END_BYTES))
             return false;
-        chain = chain_next(&chain, parts[i].data, i + 1 == count ? size - END_BYTES : size);
+        chain =
+            chain_next(&chain, parts[i].data, i + 1 == count ? size - END_BYTES : size);
     }
     const uint8_t *end = parts[count - 1].data + parts[count - 1].size - END_BYTES;
     static const uint8_t head[ITEM_HEAD] = {TAG_END, 0, 0, 0, END_BYTES - ITEM_HEAD};
@@ -251,8 +255,8 @@ static enum err get_account(struct slotlog *s, struct bytes data)
     return ERR_OK;
 }
 
-static enum err get_accounts(struct slotlog *s, struct snapshot_reader *r, const struct hash *hub_digest,
-                             struct hash *digest)
+static enum err get_accounts(struct slotlog *s, struct snapshot_reader *r,
+                             const struct hash *hub_digest, struct hash *digest)
 {
     struct slot_digest d;
     struct hash last = {{0}};

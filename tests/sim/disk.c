@@ -72,7 +72,8 @@ static void drop_rubbish(struct disk_slot *s)
 
 static void add_record(struct disk_slot *s, const struct store_record *r)
 {
-    s->records = grow(s->records, &s->record_cap, s->record_count + 1, sizeof *s->records);
+    s->records =
+        grow(s->records, &s->record_cap, s->record_count + 1, sizeof *s->records);
     struct disk_record *kept = &s->records[s->record_count++];
     *kept = (struct disk_record){.r = r->r, .account = r->account, .id = r->id};
     uint8_t *envelope = malloc(r->r.envelope.size);
@@ -94,7 +95,8 @@ static void check_record(const struct store_append *a, size_t i)
     must(hash_equal(&leaf, &r->leaf_hash), "leaf hash is not the record's");
 }
 
-static void check_tiles(struct disk *d, const struct disk_slot *s, const struct store_append *a)
+static void check_tiles(struct disk *d, const struct disk_slot *s,
+                        const struct store_append *a)
 {
     size_t wanted = 0;
     tree_size size = a->old_size + a->record_count;
@@ -114,18 +116,21 @@ static void check_tiles(struct disk *d, const struct disk_slot *s, const struct 
     }
 }
 
-static void check_edge(struct disk *d, const struct disk_slot *s, const struct store_append *a)
+static void check_edge(struct disk *d, const struct disk_slot *s,
+                       const struct store_append *a)
 {
     tree_size size = a->old_size + a->record_count;
     struct hash root = root_of(s, size);
     struct frontier f;
-    must(frontier_restore(&f, size, &root, a->edges, a->edge_count), "edges are not the tree's");
+    must(frontier_restore(&f, size, &root, a->edges, a->edge_count),
+         "edges are not the tree's");
     if (d->log_keys != NULL) {
         struct checkpoint c;
         must(checkpoint_open(&c, (const char *)a->checkpoint.data, a->checkpoint.size,
                              &d->log_keys[a->slot]),
              "checkpoint is not signed");
-        must(c.size == size && hash_equal(&c.root, &root), "checkpoint is of another tree");
+        must(c.size == size && hash_equal(&c.root, &root),
+             "checkpoint is of another tree");
     }
 }
 
@@ -222,8 +227,8 @@ static enum store_outcome append_one(struct disk *d, const struct store_append *
     return STORE_LOST;
 }
 
-static void disk_append(struct store *st, const struct store_append appends[], size_t count,
-                        enum store_outcome outcome[])
+static void disk_append(struct store *st, const struct store_append appends[],
+                        size_t count, enum store_outcome outcome[])
 {
     struct disk *d = of(st);
     size_t records = 0;
@@ -266,7 +271,8 @@ static enum err slot_at(const struct disk *d, uint32_t slot, struct store_slot *
     memcpy(out->checkpoint, s->checkpoint, s->checkpoint_size);
     for (unsigned level = 0; level < MERKLE_LEVELS_MAX; level++)
         if ((s->size >> level & 1) != 0)
-            out->edges[out->edge_count++] = s->levels[level].nodes[(s->size >> level) - 1];
+            out->edges[out->edge_count++] =
+                s->levels[level].nodes[(s->size >> level) - 1];
     return ERR_OK;
 }
 
@@ -362,8 +368,8 @@ static enum err reader_find(struct store_reader *r, const struct hash *id, uint3
     return ERR_NOT_FOUND;
 }
 
-static enum err reader_node(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
-                            struct hash *out)
+static enum err reader_node(struct store_reader *r, uint32_t slot, unsigned level,
+                            uint64_t n, struct hash *out)
 {
     const struct disk_slot *s = &of_reader(r)->slot[slot];
     if (level >= MERKLE_LEVELS_MAX || n >= s->size >> level)
@@ -372,14 +378,15 @@ static enum err reader_node(struct store_reader *r, uint32_t slot, unsigned leve
     return ERR_OK;
 }
 
-static enum err reader_tile(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
-                            unsigned width, struct hash out[TILE_HASHES])
+static enum err reader_tile(struct store_reader *r, uint32_t slot, unsigned level,
+                            uint64_t n, unsigned width, struct hash out[TILE_HASHES])
 {
     const struct disk_slot *s = &of_reader(r)->slot[slot];
     if (level * TILE_HEIGHT >= MERKLE_LEVELS_MAX || width > TILE_HASHES ||
         n * TILE_HASHES + width > s->size >> (level * TILE_HEIGHT))
         return ERR_RANGE;
-    memcpy(out, &s->levels[level * TILE_HEIGHT].nodes[n * TILE_HASHES], width * sizeof *out);
+    memcpy(out, &s->levels[level * TILE_HEIGHT].nodes[n * TILE_HASHES],
+           width * sizeof *out);
     return ERR_OK;
 }
 

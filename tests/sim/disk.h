@@ -1,6 +1,6 @@
-/* A disk for tests: keeps what a hub appended, knows what is durable, fails on request, and
- * checks every append on its own: hashes, tiles, edges and checkpoint must be what the records
- * give. What a store must never be handed aborts with a sentence. */
+/* A disk for tests: keeps what a hub appended, knows what is durable, fails on request,
+ * and checks every append on its own: hashes, tiles, edges and checkpoint must be what
+ * the records give. What a store must never be handed aborts with a sentence. */
 #ifndef TESTS_SIM_DISK_H
 #define TESTS_SIM_DISK_H
 
@@ -56,7 +56,7 @@ struct disk {
     struct store_identity identity;
     uint32_t slots;
     struct disk_slot *slot;
-    const struct vkey *log_keys; /* per slot, NULL: checkpoints are not opened */
+    const struct vkey *log_keys;          /* per slot, NULL: checkpoints are not opened */
     enum disk_verdict verdict[SLOTS_MAX]; /* for the next append, then all OK */
     bool torn;                            /* a part that does not happen leaves rubbish */
     enum err claim_fails;                 /* once */

@@ -68,7 +68,8 @@ static void on_commit(void *context, const struct seq_commit *c)
          "published checkpoint is not signed");
     must(at.size == c->new_size && c->new_size > c->old_size, "published size is wrong");
     for (size_t i = 0; i < h->unverified; i++) {
-        const struct hub_result *r = &h->seen.results[h->seen.result_count - h->unverified + i];
+        const struct hub_result *r =
+            &h->seen.results[h->seen.result_count - h->unverified + i];
         must(r->slot == c->slot && r->index >= c->old_size && r->index < c->new_size,
              "receipt of another commit");
         must(merkle_verify_inclusion(r->index, at.size, &h->leaves[i], h->paths[i],
@@ -105,7 +106,7 @@ static void make_keys(struct hub *h)
     }
 }
 
-void hub_create(struct hub *h, uint32_t slots)
+static void create(struct hub *h, uint32_t slots, struct store *store, struct disk *disk)
 {
     must(crypto_start(), "crypto does not start");
     memset(h, 0, sizeof *h);
@@ -114,8 +115,10 @@ void hub_create(struct hub *h, uint32_t slots)
     h->paths = malloc(SEQ_BATCH_WAITERS_MAX * sizeof *h->paths);
     must(h->paths != NULL, "no memory");
     make_keys(h);
-    h->disk = disk_open(slots);
-    h->disk->log_keys = h->log_keys;
+    h->store = store;
+    h->disk = disk;
+    if (disk != NULL)
+        disk->log_keys = h->log_keys;
     h->config = (struct sequencer_config){.mem = &alloc_heap,
                                           .relay = kit_key(HUB_KEY_RELAY),
                                           .log = kit_key(HUB_KEY_LOG),
@@ -126,9 +129,20 @@ void hub_create(struct hub *h, uint32_t slots)
                                 .issuer = kit_pub(HUB_KEY_ISSUER),
                                 .relay = kit_key(HUB_KEY_RELAY),
                                 .log = kit_pub(HUB_KEY_LOG)};
-    must(recover_genesis(disk_store(h->disk), &h->config, &g, h->now_ms) == ERR_OK,
+    must(recover_genesis(h->store, &h->config, &g, h->now_ms) == ERR_OK,
          "genesis failed");
     must(hub_start(h) == ERR_OK, "first start failed");
+}
+
+void hub_create(struct hub *h, uint32_t slots)
+{
+    struct disk *disk = disk_open(slots);
+    create(h, slots, disk_store(disk), disk);
+}
+
+void hub_create_on(struct hub *h, uint32_t slots, struct store *store)
+{
+    create(h, slots, store, NULL);
 }
 
 void hub_crash(struct hub *h)
@@ -136,7 +150,8 @@ void hub_crash(struct hub *h)
     sequencer_close(h->q);
     h->q = NULL;
     h->unverified = 0;
-    disk_crash(h->disk);
+    if (h->disk != NULL)
+        disk_crash(h->disk);
 }
 
 void hub_close(struct hub *h)
@@ -151,7 +166,7 @@ void hub_close(struct hub *h)
 
 enum err hub_recover(struct hub *h, uint32_t slot, const struct recover_mark *mark)
 {
-    return recover_slot(h->q, &h->config, disk_store(h->disk), slot, mark, &h->report);
+    return recover_slot(h->q, &h->config, h->store, slot, mark, &h->report);
 }
 
 enum err hub_start(struct hub *h)
@@ -180,7 +195,7 @@ enum err hub_commit(struct hub *h)
     const struct seq_output out = hub_output(h);
     TRY(sequencer_prepare(h->q, h->now_ms, h->mono_ms, &appends, &count));
     if (count > 0) {
-        struct store *st = disk_store(h->disk);
+        struct store *st = h->store;
         st->ops->append(st, appends, count, outcome);
     }
     return sequencer_outcome(h->q, outcome, &out);
@@ -231,7 +246,7 @@ void hub_snapshot(struct hub *h, uint32_t slot)
     struct gathered g = {.count = 0};
     struct slotlog *log = sequencer_slotlog(h->q, slot);
     must(slotlog_snapshot(log, h->config.relay, gather, &g) == ERR_OK, "no snapshot");
-    struct store *st = disk_store(h->disk);
+    struct store *st = h->store;
     must(st->ops->snapshot_save(st, slot, log->frontier.size, g.parts, g.count) == ERR_OK,
          "snapshot not saved");
     for (size_t i = 0; i < g.count; i++)

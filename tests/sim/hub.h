@@ -1,6 +1,6 @@
 /* A hub for tests: the real sequencer and recovery on a disk of tests/sim/disk.h. Every
- * receipt is checked against the checkpoint that comes with it: leaf, path, root, signature.
- * What must never happen aborts with a sentence. */
+ * receipt is checked against the checkpoint that comes with it: leaf, path, root,
+ * signature. What must never happen aborts with a sentence. */
 #ifndef TESTS_SIM_HUB_H
 #define TESTS_SIM_HUB_H
 
@@ -32,7 +32,8 @@ struct hub_seen {
 
 struct hub {
     uint32_t slots;
-    struct disk *disk;
+    struct store *store;
+    struct disk *disk; /* the same, NULL: a real store */
     struct sequencer_config config;
     struct sequencer *q; /* NULL: not running */
     struct vkey log_keys[SLOTS_MAX];
@@ -50,6 +51,8 @@ struct hub {
 
 /* A fresh ledger of `slots` logs, all open, running. */
 void hub_create(struct hub *h, uint32_t slots);
+/* The same on a store of the caller's, just created; crashes then only end the process. */
+void hub_create_on(struct hub *h, uint32_t slots, struct store *store);
 void hub_close(struct hub *h);
 /* The process dies; the disk keeps what is durable. */
 void hub_crash(struct hub *h);

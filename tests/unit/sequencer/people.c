@@ -72,7 +72,8 @@ void people_fund(struct hub *h, const struct hash *account, int64_t points)
 void people_open(struct person people[], size_t count, struct hub *h, int64_t points)
 {
     for (size_t i = 0; i < count; i++) {
-        person_init(&people[i], h, (uint32_t)(i % h->slots), HUB_KEY_FREE + 2 * (uint32_t)i);
+        person_init(&people[i], h, (uint32_t)(i % h->slots),
+                    HUB_KEY_FREE + 2 * (uint32_t)i);
         person_send(&people[i], h, 0);
     }
     OK(hub_commit(h));
@@ -84,8 +85,9 @@ void people_open(struct person people[], size_t count, struct hub *h, int64_t po
 
 void other_signature(struct kit_entry *out, const struct kit_entry *e)
 {
-    /* An entry's id does not cover its signature, and decoding does not check it: any other
-     * 64 bytes stand for the second valid signature a randomised signer would make. */
+    /* An entry's id does not cover its signature, and decoding does not check it: any
+     * other 64 bytes stand for the second valid signature a randomised signer would make.
+     */
     memcpy(out->bytes, e->bytes, e->size);
     out->bytes[e->size - 1] ^= 1;
     out->size = e->size;

@@ -1,5 +1,6 @@
-/* What sequencing costs a record, in microseconds: submit, prepare, outcome, replay. Signing
- * and verifying of members' entries are not in it. Numbers go to docs/parts/sequencing.md. */
+/* What sequencing costs a record, in microseconds: submit, prepare, outcome, replay.
+ * Signing and verifying of members' entries are not in it. Numbers go to
+ * docs/parts/sequencing.md. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #define PEOPLE 64
 #define ROUNDS 40
 #define PER_ROUND 2048
+#define ACCOUNTS 50000
 
 static double now_us(void)
 {
@@ -59,7 +61,7 @@ static void commit(struct hub *h, struct costs *c)
     c->prepare += now_us() - t;
     for (size_t i = 0; i < count; i++)
         c->records += appends[i].record_count;
-    struct store *st = disk_store(h->disk);
+    struct store *st = h->store;
     st->ops->append(st, appends, count, outcome);
     t = now_us();
     OK(sequencer_outcome(h->q, outcome, &out));
@@ -72,9 +74,11 @@ static void round_of(struct hub *h, struct person people[], struct written writt
     for (size_t i = 0; i < PER_ROUND; i++) {
         struct person *p = &people[i % PEOPLE];
         if (transfers)
-            person_pay(p, &people[(i * 7 + 1) % PEOPLE == i % PEOPLE
-                                      ? (i + 1) % PEOPLE
-                                      : (i * 7 + 1) % PEOPLE].id, 1);
+            person_pay(p,
+                       &people[(i * 7 + 1) % PEOPLE == i % PEOPLE ? (i + 1) % PEOPLE
+                                                                  : (i * 7 + 1) % PEOPLE]
+                            .id,
+                       1);
         else
             person_note(p, "a note of some twenty-odd bytes");
         memcpy(written[i].bytes, p->entry.bytes, p->entry.size);
@@ -93,8 +97,56 @@ static void round_of(struct hub *h, struct person people[], struct written writt
 static void print(const char *what, const struct costs *c)
 {
     printf("%-24s submit %5.2f/entry  prepare %5.2f/record  outcome %5.2f/record\n", what,
-           c->submit / (double)(c->entries ? c->entries : 1), c->prepare / (double)c->records,
-           c->outcome / (double)c->records);
+           c->submit / (double)(c->entries ? c->entries : 1),
+           c->prepare / (double)c->records, c->outcome / (double)c->records);
+}
+
+static bool count_bytes(void *context, struct bytes part)
+{
+    *(size_t *)context += part.size;
+    return true;
+}
+
+/* A slot of many accounts: what it takes to write its snapshot and to start from it. */
+static void snapshots(struct hub *h)
+{
+    static struct kit_entry e;
+    struct refusal r;
+    for (uint32_t i = 0; i < ACCOUNTS; i++) {
+        struct kit_open o = {.federation = kit_hash(1),
+                             .hub = HUB_NAME,
+                             .root = kit_key(300),
+                             .device = kit_key(301),
+                             .nonce = UINT64_C(1) << 40 | i};
+        kit_open(&e, &o);
+        if (hub_submit(h, &e.e, i, &r) != SEQ_QUEUED)
+            OK(r.code);
+        if (i % PER_ROUND == 0)
+            OK(hub_commit(h));
+    }
+    OK(hub_commit(h));
+    uint64_t accounts = 0;
+    size_t bytes = 0;
+    double write = 0, start = 0;
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        struct slotlog *log = sequencer_slotlog(h->q, i);
+        double t = now_us();
+        OK(slotlog_snapshot(log, h->config.relay, count_bytes, &bytes));
+        write += now_us() - t;
+        accounts += log->account_count;
+        hub_snapshot(h, i);
+    }
+    sequencer_close(h->q);
+    h->q = NULL;
+    OK(sequencer_open(&h->q, &h->config));
+    for (uint32_t i = 0; i < SLOTS; i++) {
+        double t = now_us();
+        OK(hub_recover(h, i, NULL));
+        start += now_us() - t;
+        assert_int_equal(h->report.replayed, 0);
+    }
+    printf("%-24s write %5.2f  start %5.2f us/account, %zu bytes/account\n", "snapshot",
+           write / (double)accounts, start / (double)accounts, bytes / (size_t)accounts);
 }
 
 int main(void)
@@ -123,8 +175,9 @@ int main(void)
         OK(hub_recover(&h, i, NULL));
         records += h.report.replayed;
     }
-    printf("%-24s %5.2f/record over %llu records\n", "replay", (now_us() - t) / (double)records,
-           (unsigned long long)records);
+    printf("%-24s %5.2f/record over %llu records\n", "replay",
+           (now_us() - t) / (double)records, (unsigned long long)records);
+    snapshots(&h);
     hub_close(&h);
     free(written);
     kit_close();

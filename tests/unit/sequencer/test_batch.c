@@ -224,7 +224,8 @@ static void a_hub_key_takes_over_only_when_it_is_ours(void **state)
     person_note(someone, "early");
     assert_int_equal(hub_submit(&w->hub, &someone->entry.e, 2, &r), SEQ_REFUSED);
     EXPECT(ERR_UNAVAILABLE, r.code);
-    assert_int_equal(sequencer_submit(w->hub.q, &e.e, 3, false, w->hub.now_ms, &r), SEQ_QUEUED);
+    assert_int_equal(sequencer_submit(w->hub.q, &e.e, 3, false, w->hub.now_ms, &r),
+                     SEQ_QUEUED);
     struct pubkey log = kit_pub(50);
     assert_true(vkey_make(&w->hub.log_keys[1], HUB_NAME "/01", NOTE_ED25519, &log));
     person_send(someone, &w->hub, 4);

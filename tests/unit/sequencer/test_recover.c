@@ -197,8 +197,8 @@ static void genesis_can_be_run_again(void **state)
     assert_int_equal(w->hub.disk->slot[0].size, size);
     struct disk *fresh = disk_open(2);
     g.hub = "not a name";
-    assert_int_not_equal(
-        recover_genesis(disk_store(fresh), &w->hub.config, &g, 1), ERR_OK);
+    assert_int_not_equal(recover_genesis(disk_store(fresh), &w->hub.config, &g, 1),
+                         ERR_OK);
     g.hub = "a.name";
     fresh->verdict[1] = DISK_FULL;
     EXPECT(ERR_STORE_FULL, recover_genesis(disk_store(fresh), &w->hub.config, &g, 1));

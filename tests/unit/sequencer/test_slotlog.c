@@ -12,7 +12,8 @@ struct world {
     struct effects fx;
 };
 
-/* A history with every effect: opens, accruals, notes, transfers, credits, bounces, returns. */
+/* A history with every effect: opens, accruals, notes, transfers, credits, bounces,
+ * returns. */
 static void live(struct world *w)
 {
     struct hash nobody = kit_hash(99);
@@ -165,7 +166,8 @@ static void a_refusal_changes_nothing(void **state)
     uint64_t lamport = log->hub_lamport, time_ms = log->hub_time_ms;
     static struct person stranger;
     struct record r;
-    /* An open whose root signature is wrong fails late, with the spare account half used. */
+    /* An open whose root signature is wrong fails late, with the spare account half used.
+     */
     person_init(&stranger, &w->hub, 0, 800);
     struct kit_open o = {.federation = kit_hash(2), /* another federation */
                          .hub = HUB_NAME,

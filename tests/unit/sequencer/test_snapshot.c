@@ -1,4 +1,5 @@
-/* Snapshots: a good one is used, any other is dropped, and the digest is the same always. */
+/* Snapshots: a good one is used, any other is dropped, and the digest is the same always.
+ */
 #include "people.h"
 
 #include <string.h>
@@ -34,9 +35,12 @@ static void work(struct world *w, int rounds)
         if (i % 3 == 0)
             person_note(p, "text");
         else
-            person_pay(p, &w->people[(i * 7 + 1) % PEOPLE == i % PEOPLE
-                                         ? (i + 1) % PEOPLE
-                                         : (i * 7 + 1) % PEOPLE].id, 2);
+            person_pay(
+                p,
+                &w->people[(i * 7 + 1) % PEOPLE == i % PEOPLE ? (i + 1) % PEOPLE
+                                                              : (i * 7 + 1) % PEOPLE]
+                     .id,
+                2);
         person_send(p, &w->hub, 1);
     }
     hub_settle(&w->hub);
@@ -168,6 +172,7 @@ static void a_snapshot_ahead_of_the_log_is_dropped(void **state)
     old->slot[0].snapshot = newer->slot[0].snapshot;
     newer->slot[0].snapshot = (struct disk_parts){.there = false};
     w->hub.disk = old;
+    w->hub.store = disk_store(old);
     OK(sequencer_open(&w->hub.q, &w->hub.config));
     OK(hub_recover(&w->hub, 0, NULL));
     assert_true(w->hub.report.snapshot_dropped);
