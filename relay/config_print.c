@@ -97,7 +97,7 @@ static void print_json_text(FILE *out, const char *text)
 void config_show_origin_json(const struct config *c, FILE *out)
 {
     char value[CONFIG_LIST_MAX * 80];
-    fputs("{\"schema\":\"stoa-config-1\",\"settings\":[", out);
+    fputs("{\"schema\":\"stoa.config/1\",\"settings\":[", out);
     for (const struct config_row *row = config_rows; row->section; row++) {
         config_format(value, sizeof value, &c->values, row);
         fprintf(out, "%s{\"key\":\"%s.%s\",\"value\":%s,\"origin\":",

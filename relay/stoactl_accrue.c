@@ -336,14 +336,19 @@ static int conclude(struct job *j, enum err e, const char *why)
     else if (e == ERR_OK || rows_done(j) > 0)
         print_tally(j);
     if (e == ERR_LIMIT)
-        return ctl_fail(c, EXIT_UNFINISHED, e, again, "interrupted after %zu of %zu rows",
-                        rows_done(j), j->rows.count);
+        return ctl_fail(c, EXIT_UNFINISHED, ERR_UNKNOWN, again,
+                        "interrupted after %zu of %zu rows", rows_done(j), j->rows.count);
     if (e != ERR_OK && j->tally[ROW_UNKNOWN] > 0)
         return ctl_fail(c, j->alone ? EXIT_UNKNOWN : EXIT_UNFINISHED, ERR_UNKNOWN, again,
                         "%s; %zu sent and not answered", why, j->tally[ROW_UNKNOWN]);
     if (e != ERR_OK)
         return ctl_fail(c, rows_done(j) > j->at_start ? EXIT_UNFINISHED : ctl_exit_of(e),
                         e, rows_done(j) > j->at_start ? again : NULL, "%s", why);
+    if (c->json && j->alone && j->tally[ROW_REFUSED] > 0) {
+        enum err why_not = ERR_UNKNOWN;
+        (void)err_from_number(j->rows.row[0].code, &why_not);
+        return ctl_fail(c, EXIT_REFUSED, why_not, NULL, "%s", err_text(why_not));
+    }
     return ctl_finish(c, j->tally[ROW_REFUSED] > 0 ? EXIT_REFUSED : EXIT_DONE);
 }
 

@@ -8,10 +8,10 @@
 
 static void name_schema(const struct ctl *c, char out[64])
 {
-    snprintf(out, 64, "stoactl-%s-1", c->command ? c->command->name : "error");
+    snprintf(out, 64, "stoactl.%s/1", c->command ? c->command->name : "error");
     for (char *at = out; *at; at++)
         if (*at == ' ')
-            *at = '-';
+            *at = '.';
 }
 
 static const char *retry_word(enum err e)

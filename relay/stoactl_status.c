@@ -9,40 +9,64 @@
 #define NAME_BYTES_MAX 200
 #define HTTP_OK 200
 
-/* Whatever the hub tells, one "name  value" a line; a list of plain values on one. */
+static json_t *loose(const json_t *v)
+{
+    return (json_t *)(uintptr_t)v; /* the library's iterators take no const */
+}
+
+static void print_text(const char *text)
+{
+    for (; *text; text++)
+        putchar((unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void print_plain(const json_t *v)
+{
+    char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+    print_text(json_is_string(v) ? json_string_value(v) : text ? text : "?");
+    free(text);
+}
+
+/* "name=value name=value", for things of which there are many. */
+static void print_line(const char *name, const json_t *object)
+{
+    printf("%-20s", name);
+    for (void *at = json_object_iter(loose(object)); at;
+         at = json_object_iter_next(loose(object), at)) {
+        putchar(' ');
+        print_text(json_object_iter_key(at));
+        putchar('=');
+        print_plain(json_object_iter_value(at));
+    }
+    putchar('\n');
+}
+
+/* Whatever the hub tells, one "name  value" a line; of a list of objects one a line. */
 static void print_value(const char *name, const json_t *v)
 {
     char inner_name[NAME_BYTES_MAX];
-    const char *key;
     json_t *inner;
     size_t i;
     if (json_is_object(v)) {
-        void *at = json_object_iter((json_t *)(uintptr_t)v);
-        for (; at; at = json_object_iter_next((json_t *)(uintptr_t)v, at)) {
-            key = json_object_iter_key(at);
-            inner = json_object_iter_value(at);
+        for (void *at = json_object_iter(loose(v)); at;
+             at = json_object_iter_next(loose(v), at)) {
+            const char *key = json_object_iter_key(at);
             snprintf(inner_name, sizeof inner_name, "%s%s%s", name, name[0] ? "." : "",
                      key);
             if (name[0] || strcmp(key, "schema") != 0)
-                print_value(inner_name, inner);
+                print_value(inner_name, json_object_iter_value(at));
         }
-        return;
-    }
-    if (json_is_array(v)) {
-        json_array_foreach((json_t *)(uintptr_t)v, i, inner)
+    } else if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
+        json_array_foreach(loose(v), i, inner)
         {
             snprintf(inner_name, sizeof inner_name, "%s.%zu", name, i);
-            print_value(inner_name, inner);
+            print_line(inner_name, inner);
         }
-        return;
+    } else {
+        printf("%-32s ", name);
+        print_plain(v);
+        putchar('\n');
     }
-    char *text = json_is_string(v) ? NULL : json_dumps(v, JSON_ENCODE_ANY);
-    const char *shown = json_is_string(v) ? json_string_value(v) : text ? text : "?";
-    printf("%-32s ", name);
-    for (; *shown; shown++)
-        putchar((unsigned char)*shown < 0x20 || *shown == 0x7f ? '?' : *shown);
-    putchar('\n');
-    free(text);
 }
 
 int ctl_status(struct ctl *c)
