@@ -18,7 +18,7 @@
 #define READY_MS 20000
 #define STEP_MS 5
 #define LINE_BYTES 512
-#define ARGV_MAX (8 + 2 * HUBPROC_ARGS_MAX + 16)
+#define ARGV_MAX (HUBPROC_WRAP_MAX + 2 * HUBPROC_ARGS_MAX + 16)
 
 static uint64_t mono_ms(void)
 {
@@ -64,6 +64,7 @@ bool hubproc_open(struct hubproc *h, bool memory)
     hubproc_set(h, "listen.client=127.0.0.1:0");
     hubproc_set(h, "listen.admin=");
     hubproc_set(h, "listen.connections_per_address=0");
+    hubproc_set(h, "listen.max_connections=12000");
     hubproc_set(h, "store.min_free_bytes=0");
     hubproc_set(h, "log.level=warn");
     if (memory)
@@ -75,7 +76,7 @@ bool hubproc_open(struct hubproc *h, bool memory)
 static void build_argv(struct hubproc *h, const char *const args[], const char *argv[ARGV_MAX])
 {
     size_t n = 0;
-    for (size_t i = 0; i < 8 && h->wrap[i]; i++)
+    for (size_t i = 0; i < HUBPROC_WRAP_MAX && h->wrap[i]; i++)
         argv[n++] = h->wrap[i];
     argv[n++] = h->stoad;
     for (size_t i = 0; args[i] && n < ARGV_MAX - 3; i++)

@@ -9,6 +9,7 @@
 
 #define HUBPROC_ARGS_MAX 40
 #define HUBPROC_WHY_MAX 512
+#define HUBPROC_WRAP_MAX 12
 
 struct hubproc {
     char dir[256]; /* made by hubproc_init, removed by hubproc_close */
@@ -20,7 +21,7 @@ struct hubproc {
     bool memory;
     char settings[HUBPROC_ARGS_MAX][160]; /* "key=value" for --set, of every start */
     unsigned setting_count;
-    const char *wrap[8]; /* a command put in front of stoad, NULL-terminated */
+    const char *wrap[HUBPROC_WRAP_MAX]; /* put in front of stoad; NULL-terminated */
     char why[HUBPROC_WHY_MAX];
 };
 

@@ -135,7 +135,7 @@ bool rawws_upgrade(struct rawws *c, const struct rawws_options *o)
         size_t size = c->in_end - c->in_at;
         uint8_t *stop = size ? memmem(head, size, "\r\n\r\n", 4) : NULL;
         if (stop) {
-            if (size > 12 && memcmp(head, "HTTP/1.1 ", 9) == 0)
+            if (size > 12 && memcmp(head, "HTTP/1.", 7) == 0)
                 c->http_status = (int)strtol((const char *)head + 9, NULL, 10);
             c->in_at += (size_t)(stop - head) + 4;
             return c->http_status == 101;
@@ -180,8 +180,8 @@ bool rawws_flush(struct rawws *c)
             continue;
         if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
             return true;
-        if (n <= 0) {
-            c->closed = true;
+        if (n <= 0) { /* what it said before it closed can still be read */
+            c->out_at = c->out_end = 0;
             return false;
         }
         c->out_at += (size_t)n;
@@ -241,12 +241,13 @@ bool rawws_queue(struct rawws *c, const void *data, size_t size)
 static bool flush_all(struct rawws *c)
 {
     uint64_t end = mono_ms() + 30000u;
-    while (rawws_flush(c) && rawws_unsent(c) > 0) {
+    bool alive;
+    while ((alive = rawws_flush(c)) && rawws_unsent(c) > 0) {
         uint64_t now = mono_ms();
         if (now >= end || !wait_for(c->fd, POLLOUT, (int)(end - now)))
             return false;
     }
-    return !c->closed && rawws_unsent(c) == 0;
+    return alive;
 }
 
 bool rawws_send_raw(struct rawws *c, const void *data, size_t size)
@@ -443,7 +444,7 @@ int rawhttp_get(uint16_t port, const char *path, char *body, size_t cap, size_t 
             break;
     }
     uint8_t *stop = c.in_end ? memmem(c.in, c.in_end, "\r\n\r\n", 4) : NULL;
-    if (stop && memcmp(c.in, "HTTP/1.1 ", 9) == 0) {
+    if (stop && memcmp(c.in, "HTTP/1.", 7) == 0) {
         status = (int)strtol((const char *)c.in + 9, NULL, 10);
         size_t have = c.in_end - (size_t)(stop + 4 - c.in);
         *size = have < cap - 1 ? have : cap - 1;
