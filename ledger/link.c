@@ -344,7 +344,7 @@ static bool connect_now(struct link *l)
     ci.port = l->port;
     ci.path = l->path;
     ci.host = l->host;
-    ci.origin = l->host;
+    ci.origin = NULL; /* a program, not a web page: there is no origin to name */
     ci.protocol = WIRE_SUBPROTOCOL;
     ci.ssl_connection = l->tls ? LCCSCF_USE_SSL : 0;
     ci.pwsi = &l->wsi;
