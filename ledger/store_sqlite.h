@@ -26,10 +26,12 @@
 #define STORE_READER_CACHE_KIB 2048
 #define STORE_BUSY_MS 2000 /* nobody else writes, so waiting at all is rare */
 
-/* WAL: a passive checkpoint is due from SOFT on; the pages a commit would have to wait for
- * are at most TAIL, unless the WAL has passed HARD. */
-#define STORE_WAL_SOFT_BYTES (8u << 20)
-#define STORE_WAL_TAIL_BYTES (1u << 20)
+/* WAL: what is not in the file yet is copied there in passes of PASS, beside the commits. From
+ * RESET on the WAL shall start again from its beginning; for that the rest, at most TAIL, is
+ * copied while commits wait, unless the WAL has passed HARD. */
+#define STORE_WAL_PASS_BYTES (4u << 20)
+#define STORE_WAL_TAIL_BYTES (512u << 10)
+#define STORE_WAL_RESET_BYTES (64u << 20)
 #define STORE_WAL_HARD_BYTES (256u << 20)
 #define STORE_WAL_PASSES_MAX 8
 #define STORE_WAL_READERS_MS 10 /* how long the tail may wait for readers */
@@ -47,7 +49,8 @@
 #define GENERATIONS_FLUSH 2  /* full ones that make a flush worth while */
 #define RUN_FANOUT 8         /* runs of one level that are merged into one of the next */
 #define RUN_LEVELS_MAX 20
-#define RUN_BLOCK_BYTES 8120 /* with its row it fills one page of 8192 */
+#define RUN_PAGE_BYTES 8192
+#define RUN_BLOCK_BYTES 8120 /* with its row it fills one page */
 #define RUN_STEP_BLOCKS 512  /* merged in one transaction */
 #define RUN_BUILD_RECORDS 131072 /* records of one run while the index is built anew */
 
@@ -127,7 +130,8 @@ struct sqlite_store {
     uint64_t size[SLOTS_MAX];       /* as last committed; guarded by commit */
     uint64_t outbox_low[SLOTS_MAX]; /* nothing is left below; guarded by commit */
     struct buf room;                /* an outbox row being packed */
-    atomic_uint_fast64_t wal_pages;
+    atomic_uint_fast64_t wal_pages; /* in the WAL since it last began */
+    uint64_t wal_copied;            /* of those, in the file; guarded by upkeep */
     atomic_bool erased; /* sealed bytes may still stand in the WAL */
     struct sqlite_index index;
 };

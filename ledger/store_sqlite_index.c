@@ -369,7 +369,7 @@ static enum err make_file(struct sqlite_store *s, const char *path)
     TRY(connect_file(s, path));
     char sql[256];
     snprintf(sql, sizeof sql, "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE",
-             STORE_PAGE_BYTES);
+             RUN_PAGE_BYTES);
     TRY(sqlite_exec(x->db, sql));
     TRY(sqlite_exec(x->db, RUN_SCHEMA
                     "CREATE TABLE owner(one INTEGER PRIMARY KEY CHECK(one=1),"
