@@ -35,7 +35,8 @@ static void watch(struct commit *c, const struct job_item *item)
 }
 
 /* A taken seq: a reader looks whether this very entry has it. False: no memory. */
-static bool add_lookup(struct commit *c, const struct job_item *item, const struct refusal *r)
+static bool add_lookup(struct commit *c, const struct job_item *item,
+                       const struct refusal *r)
 {
     if (c->lookups && c->lookups->lookup_count == LOOKUPS_A_REQUEST) {
         links_add(&c->lookup_requests, &c->lookups->work.link);
@@ -51,12 +52,12 @@ static bool add_lookup(struct commit *c, const struct job_item *item, const stru
         }
         c->lookups = q;
     }
-    c->lookups->lookups[c->lookups->lookup_count++] = (struct lookup){
-        .conn = item->job->conn,
-        .rid = item->job->rid,
-        .i = item->i,
-        .id = item->entry.id,
-        .refusal = *r};
+    c->lookups->lookups[c->lookups->lookup_count++] =
+        (struct lookup){.conn = item->job->conn,
+                        .rid = item->job->rid,
+                        .i = item->i,
+                        .id = item->entry.id,
+                        .refusal = *r};
     watch(c, item);
     return true;
 }
@@ -96,7 +97,8 @@ static bool submit_item(struct commit *c, struct job_item *item, uint64_t now_ms
 }
 
 /* Items [from, count) of a job; how many were taken. */
-static uint32_t submit_items(struct commit *c, struct job *j, uint32_t from, uint64_t now_ms)
+static uint32_t submit_items(struct commit *c, struct job *j, uint32_t from,
+                             uint64_t now_ms)
 {
     uint32_t count = j->count, i = from; /* the last item done frees the job */
     for (; i < count; i++)
@@ -145,7 +147,8 @@ static void on_result(void *context, const struct seq_result *r)
     }
     answer_accepted(c, item, r);
     if (item->entry.kind == KIND_TRANSFER && !r->duplicate) {
-        struct mp_reader p = mp_reader_of(item->entry.payload.data, item->entry.payload.size);
+        struct mp_reader p =
+            mp_reader_of(item->entry.payload.data, item->entry.payload.size);
         size_t one = 0, payees = 0;
         (void)mp_read_array(&p, &one, 1);
         (void)mp_read_array(&p, &payees, PAYEES_MAX);
@@ -219,7 +222,8 @@ static void commit_batch(struct commit *c)
             return;
         c->full_ms = now;
     }
-    enum err e = sequencer_prepare(c->q, clock_wall_ms(), clock_mono_ms(), &appends, &count);
+    enum err e =
+        sequencer_prepare(c->q, clock_wall_ms(), clock_mono_ms(), &appends, &count);
     if (e == ERR_MEMORY)
         return;
     if (e != ERR_OK) {
@@ -233,7 +237,8 @@ static void commit_batch(struct commit *c)
     e = pinned_prepare(c, appends, count);
     if (e != ERR_OK) {
         for (size_t i = 0; i < count; i++)
-            c->outcomes[i] = STORE_FULL; /* nothing was written; the same batch again later */
+            c->outcomes[i] =
+                STORE_FULL; /* nothing was written; the same batch again later */
     } else if (count > 0) {
         append(c, appends, count);
     }
@@ -342,7 +347,8 @@ static enum err recover_all(struct commit *c, char *why)
     for (uint32_t slot = 0; slot < r->slots; slot++) {
         enum err e = causes_load(c, slot);
         if (e != ERR_OK) {
-            snprintf(why, STORE_WHY_MAX, "slot %u: outbox: %s", (unsigned)slot, err_text(e));
+            snprintf(why, STORE_WHY_MAX, "slot %u: outbox: %s", (unsigned)slot,
+                     err_text(e));
             return e;
         }
     }

@@ -1,7 +1,8 @@
-/* The commit thread: owns the sequencer and the store's writer. Whatever waits is the next
- * batch; an idle relay commits at once. Order of effects: sequence, one durable append, then
- * answers and subscribers. Between batches it answers questions about committed state (HEAD,
- * SETTLEMENT), puts checked attachments into the store and saves snapshots. */
+/* The commit thread: owns the sequencer and the store's writer. Whatever waits is the
+ * next batch; an idle relay commits at once. Order of effects: sequence, one durable
+ * append, then answers and subscribers. Between batches it answers questions about
+ * committed state (HEAD, SETTLEMENT), puts checked attachments into the store and saves
+ * snapshots. */
 #ifndef RELAY_COMMIT_H
 #define RELAY_COMMIT_H
 
@@ -10,11 +11,11 @@
 struct relay;
 struct commit;
 
-#define COMMIT_IDLE_MS 1000u       /* longest sleep; also the retry of a full disk */
-#define COMMIT_TAKE_MAX 4096u      /* jobs and requests taken from the queue at once */
+#define COMMIT_IDLE_MS 1000u  /* longest sleep; also the retry of a full disk */
+#define COMMIT_TAKE_MAX 4096u /* jobs and requests taken from the queue at once */
 
-/* Recovers every slot (ledger/recover.h) on the calling thread. `why` has STORE_WHY_MAX room.
- * Errors of recover_slot, named with the slot; ERR_MEMORY. */
+/* Recovers every slot (ledger/recover.h) on the calling thread. `why` has STORE_WHY_MAX
+ * room. Errors of recover_slot, named with the slot; ERR_MEMORY. */
 MUST_CHECK enum err committer_open(struct commit **out, struct relay *r, char *why);
 /* Start the thread. */
 MUST_CHECK enum err committer_start(struct commit *c);

@@ -1,5 +1,5 @@
-/* Results of a batch into frames: every connection gets one RESULTS (and one SETTLED) frame a
- * batch, however many entries it had in it. */
+/* Results of a batch into frames: every connection gets one RESULTS (and one SETTLED)
+ * frame a batch, however many entries it had in it. */
 #include "relay/commit_internal.h"
 
 #include <stdlib.h>
@@ -47,7 +47,8 @@ static struct answer *answer_of(struct commit *c, conn_id conn)
         struct answer **more = realloc(c->by_conn, cap * sizeof(struct answer *));
         if (!more)
             return NULL;
-        memset(more + c->by_conn_cap, 0, (cap - c->by_conn_cap) * sizeof(struct answer *));
+        memset(more + c->by_conn_cap, 0,
+               (cap - c->by_conn_cap) * sizeof(struct answer *));
         c->by_conn = more;
         c->by_conn_cap = cap;
     }
@@ -135,8 +136,8 @@ static void add_result(struct commit *c, conn_id conn, const struct wire_result 
     a->entries++;
     if (!buf_reserve(&a->results, WIRE_RESULT_BYTES_MAX))
         return;
-    struct mp_writer w = mp_writer_of(a->results.data + a->results.size,
-                                      a->results.cap - a->results.size);
+    struct mp_writer w =
+        mp_writer_of(a->results.data + a->results.size, a->results.cap - a->results.size);
     wire_put_result(&w, r);
     if (w.full)
         return;
@@ -170,8 +171,9 @@ void answer_accepted(struct commit *c, struct job_item *item, const struct seq_r
     time_request(c, item->job, M_CODE_OK);
 }
 
-void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid, uint32_t i,
-                    const struct hash *id, const struct refusal *refusal, uint64_t now_ms)
+void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid,
+                    uint32_t i, const struct hash *id, const struct refusal *refusal,
+                    uint64_t now_ms)
 {
     *out = (struct wire_result){.rid = rid,
                                 .i = i,
@@ -210,8 +212,8 @@ void answer_settled(struct commit *c, conn_id conn, const struct seq_settled *s)
         finish_settled(c, a);
     if (!buf_reserve(&a->settled, SETTLED_BYTES_MAX))
         return;
-    struct mp_writer w = mp_writer_of(a->settled.data + a->settled.size,
-                                      a->settled.cap - a->settled.size);
+    struct mp_writer w =
+        mp_writer_of(a->settled.data + a->settled.size, a->settled.cap - a->settled.size);
     wire_put_settled(&w, &(struct wire_settled){.cause = s->cause,
                                                 .payee_index = s->payee_index,
                                                 .bounced = s->bounced,

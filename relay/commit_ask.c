@@ -133,8 +133,8 @@ void ask(struct commit *c, struct request *q)
     request_drop(q);
 }
 
-/* Transfers that a restart finds under way: an item counts unless its destination's log says
- * that it was settled. */
+/* Transfers that a restart finds under way: an item counts unless its destination's log
+ * says that it was settled. */
 static bool load_item(void *context, const struct channel_item *item)
 {
     struct commit *c = context;
@@ -242,8 +242,8 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     enum err e = recover_slot(c->q, &c->config, c->r->store, slot, &mark, &report);
     if (e == ERR_OK)
         e = pinned_load(c, slot);
-    trace(e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload", TRACE_U64("slot", slot),
-          TRACE_U64("size", report.size), TRACE_ERR("result", e),
+    trace(e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload",
+          TRACE_U64("slot", slot), TRACE_U64("size", report.size), TRACE_ERR("result", e),
           TRACE_STR("why", report.why));
     if (e == ERR_IO) {
         relay_broken(c->r, "reload", e);
@@ -256,6 +256,8 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
 
 void slots_reload(struct commit *c, uint64_t now_mono_ms)
 {
+    if (atomic_load(&c->r->write_state) == ERR_CLOCK)
+        return; /* nothing is loaded again until a person has looked at the clock */
     for (uint32_t slot = 0; slot < c->r->slots; slot++)
         if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
             now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0)
@@ -289,6 +291,7 @@ void write_state_refresh(struct commit *c)
     metrics_set(m, METRIC_QUEUE, M_QUEUE_OUTBOX, (int64_t)stats.items_waiting);
     if (is == was)
         return;
-    trace(is == ERR_OK ? TRACE_INFO : TRACE_WARN, "commit.write_state", TRACE_ERR("now", is));
+    trace(is == ERR_OK ? TRACE_INFO : TRACE_WARN, "commit.write_state",
+          TRACE_ERR("now", is));
     atomic_store(&c->r->write_state, (int)is);
 }

@@ -21,8 +21,8 @@ static size_t block_room(const struct commit *c, const struct seq_commit *done)
 }
 
 /* Encode each record once; a pinned one also without its envelope and place. */
-static void encode_records(struct commit *c, struct event *e, const struct seq_commit *done,
-                           size_t room)
+static void encode_records(struct commit *c, struct event *e,
+                           const struct seq_commit *done, size_t room)
 {
     struct mp_writer w = mp_writer_of(e->block, room);
     for (size_t i = 0; i < e->count; i++) {
@@ -87,12 +87,14 @@ void event_committed(struct commit *c, const struct seq_commit *done)
 }
 
 /* Before a record can be read from the store, the set knows whose it is. */
-enum err pinned_prepare(struct commit *c, const struct store_append appends[], size_t count)
+enum err pinned_prepare(struct commit *c, const struct store_append appends[],
+                        size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct slotlog *log = sequencer_slotlog(c->q, appends[i].slot);
         for (size_t n = 0; log && n < appends[i].record_count; n++) {
-            const struct account *a = slotlog_account(log, &appends[i].records[n].account);
+            const struct account *a =
+                slotlog_account(log, &appends[i].records[n].account);
             if (a && a->residency == RESIDENCY_PINNED)
                 TRY(pinned_update(&c->r->pinned, a));
         }

@@ -30,7 +30,7 @@ struct commit {
     pthread_t thread;
     bool started;
     struct chain_of_links waiting; /* taken from the queue, not handled yet */
-    struct job *resume;            /* its items from resume_at on wait for the next batch */
+    struct job *resume; /* its items from resume_at on wait for the next batch */
     uint32_t resume_at;
     struct answer **by_conn; /* by index of connection */
     size_t by_conn_cap;
@@ -55,8 +55,9 @@ void answer_settled(struct commit *c, conn_id conn, const struct seq_settled *s)
 void answers_finish(struct commit *c);
 void answers_close(struct commit *c);
 /* The encoded form of a refused result, signed when the rules made it. */
-void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid, uint32_t i,
-                    const struct hash *id, const struct refusal *refusal, uint64_t now_ms);
+void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid,
+                    uint32_t i, const struct hash *id, const struct refusal *refusal,
+                    uint64_t now_ms);
 
 /* commit_event.c: what subscribers get; the set of pinned accounts. */
 void event_committed(struct commit *c, const struct seq_commit *done);

@@ -45,7 +45,8 @@ static enum err parse(struct highwater *h, const char *text, size_t size)
     static const char sum_key[] = "\nsha256 ";
     const char *sum = memmem(text, size, sum_key, sizeof(sum_key) - 1);
     struct hash want;
-    if (!sum || size - (size_t)(sum - text) != sizeof(sum_key) - 1 + 2 * HASH_BYTES + 1 ||
+    if (!sum || text[size - 1] != '\n' ||
+        size - (size_t)(sum - text) != sizeof(sum_key) - 1 + 2 * HASH_BYTES + 1 ||
         !hex_decode(want.b, HASH_BYTES, sum + sizeof(sum_key) - 1, 2 * HASH_BYTES))
         return ERR_CORRUPT;
     struct hash got = hash_sha256(text, (size_t)(sum - text) + 1);

@@ -123,7 +123,8 @@ void conn_answered(struct loop *l, struct conn *c, uint32_t entries)
 {
     assert(l->inflight >= entries);
     l->inflight -= entries;
-    if (l->queue_full && l->inflight < QUEUE_RESUME_PART(l->r->config->limits.queue_entries)) {
+    if (l->queue_full &&
+        l->inflight < QUEUE_RESUME_PART(l->r->config->limits.queue_entries)) {
         l->queue_full = false;
         conn_walk(l, resume_one);
     }
@@ -276,7 +277,8 @@ static void on_mail_hello(struct loop *l, struct mail *m)
         conn_input(l, c);
         return;
     }
-    trace(TRACE_ERROR, "loop.behind", TRACE_STR("found", "a client's checkpoint beside ours"));
+    trace(TRACE_ERROR, "loop.behind",
+          TRACE_STR("found", "a client's checkpoint beside ours"));
     conn_send(l, c, frame_bye(m->code, 0));
     c->session.phase = SESSION_ENDED;
     ws_end(c->ws, CLOSE_POLICY);
@@ -406,7 +408,8 @@ static void on_signal(void *context, int number)
 {
     struct loop *l = context;
     if (number == SIGHUP) {
-        trace(TRACE_WARN, "loop.no_reload", TRACE_STR("try", "restart to apply settings"));
+        trace(TRACE_WARN, "loop.no_reload",
+              TRACE_STR("try", "restart to apply settings"));
         return;
     }
     if (l->draining) {
@@ -427,23 +430,23 @@ static void on_signal(void *context, int number)
 static void fill_rules(struct loop *l)
 {
     const struct relay_config *c = l->r->config;
-    l->rules = (struct session_rules){
-        .federation = l->r->federation,
-        .hub = l->r->hub,
-        .slots = l->r->slots,
-        .limits = {.frame_bytes = c->limits.frame_bytes,
-                   .entry_bytes = c->limits.entry_bytes,
-                   .entries_a_frame = c->limits.entries_a_frame,
-                   .subscriptions = c->limits.subscriptions,
-                   .inflight_entries = c->limits.inflight_entries,
-                   .page_records = c->limits.page_records,
-                   .entries_a_second = c->limits.entries_a_second,
-                   .burst = c->limits.burst,
-                   .idle_ms = c->limits.idle_ms,
-                   .unsent_bytes = c->limits.unsent_bytes},
-        .handshake_ms = c->limits.handshake_ms,
-        .ping_ms = c->limits.ping_ms,
-        .stalled_ms = c->limits.stalled_ms};
+    l->rules =
+        (struct session_rules){.federation = l->r->federation,
+                               .hub = l->r->hub,
+                               .slots = l->r->slots,
+                               .limits = {.frame_bytes = c->limits.frame_bytes,
+                                          .entry_bytes = c->limits.entry_bytes,
+                                          .entries_a_frame = c->limits.entries_a_frame,
+                                          .subscriptions = c->limits.subscriptions,
+                                          .inflight_entries = c->limits.inflight_entries,
+                                          .page_records = c->limits.page_records,
+                                          .entries_a_second = c->limits.entries_a_second,
+                                          .burst = c->limits.burst,
+                                          .idle_ms = c->limits.idle_ms,
+                                          .unsent_bytes = c->limits.unsent_bytes},
+                               .handshake_ms = c->limits.handshake_ms,
+                               .ping_ms = c->limits.ping_ms,
+                               .stalled_ms = c->limits.stalled_ms};
 }
 
 /* What was published before this process began. */
@@ -455,7 +458,8 @@ static enum err load_published(struct loop *l)
         struct checkpoint c;
         struct published *p = &l->published[slot];
         TRY(s->ops->slot(s, slot, &at));
-        if (!checkpoint_open(&c, at.checkpoint, at.checkpoint_size, &l->r->log_vkeys[slot]))
+        if (!checkpoint_open(&c, at.checkpoint, at.checkpoint_size,
+                             &l->r->log_vkeys[slot]))
             return ERR_CORRUPT;
         p->size = c.size;
         p->root = c.root;
@@ -469,25 +473,25 @@ static enum err load_published(struct loop *l)
 static enum err listen_for(struct loop *l, char *why)
 {
     char host[CONFIG_TEXT_MAX];
-    struct ws_settings s = {
-        .host = host,
-        .backlog = (int)l->r->config->listen.backlog,
-        .handshake_seconds = (unsigned)((l->rules.handshake_ms + 999) / 1000),
-        .events = {.context = l,
-                   .accepted = on_accepted,
-                   .origin_ok = on_origin,
-                   .opened = on_opened,
-                   .frame_max = on_frame_max,
-                   .heard = on_heard,
-                   .message = on_message,
-                   .broken = on_broken,
-                   .sent = on_sent,
-                   .http = on_http,
-                   .closed = on_closed,
-                   .wake = on_wake,
-                   .round = on_round,
-                   .tick = on_tick,
-                   .signal = on_signal}};
+    struct ws_settings s = {.host = host,
+                            .backlog = (int)l->r->config->listen.backlog,
+                            .handshake_seconds =
+                                (unsigned)((l->rules.handshake_ms + 999) / 1000),
+                            .events = {.context = l,
+                                       .accepted = on_accepted,
+                                       .origin_ok = on_origin,
+                                       .opened = on_opened,
+                                       .frame_max = on_frame_max,
+                                       .heard = on_heard,
+                                       .message = on_message,
+                                       .broken = on_broken,
+                                       .sent = on_sent,
+                                       .http = on_http,
+                                       .closed = on_closed,
+                                       .wake = on_wake,
+                                       .round = on_round,
+                                       .tick = on_tick,
+                                       .signal = on_signal}};
     if (!config_address(l->r->config->listen.client, host, &s.port))
         return ERR_CONFIG;
     return ws_open(&l->r->ws, &s, why);

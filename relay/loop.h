@@ -1,6 +1,6 @@
-/* The main thread: connections, their sessions and subscriptions, and the traffic between the
- * transport edge (ws.h) and the threads (verify, commit, readers). Decisions about one
- * connection are relay/session.c's; this wires them. */
+/* The main thread: connections, their sessions and subscriptions, and the traffic between
+ * the transport edge (ws.h) and the threads (verify, commit, readers). Decisions about
+ * one connection are relay/session.c's; this wires them. */
 #ifndef RELAY_LOOP_H
 #define RELAY_LOOP_H
 

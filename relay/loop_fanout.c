@@ -1,6 +1,7 @@
 /* Subscriptions: catch-up by readers, live from commits, and the handover between them by
- * position or index. A subscription's `next` is the record it gets next, whoever sends it:
- * what is below was sent, what is above waits; so nothing is sent twice or left out. */
+ * position or index. A subscription's `next` is the record it gets next, whoever sends
+ * it: what is below was sent, what is above waits; so nothing is sent twice or left out.
+ */
 #include "relay/loop_internal.h"
 
 #include <assert.h>
@@ -81,7 +82,8 @@ void on_page(struct loop *l, struct mail *m)
     s->next = m->next;
     if (m->at_end && l->published[m->slot].size <= m->view)
         s->state = SUB_LIVE;
-    /* An empty page says nothing, unless it is the first word that the end was reached. */
+    /* An empty page says nothing, unless it is the first word that the end was reached.
+     */
     if (moved || (s->state == SUB_LIVE && !s->told_end)) {
         conn_send(l, c, m->frame);
         m->frame = NULL;
@@ -120,8 +122,9 @@ void unsubscribe(struct loop *l, struct conn *c, const struct wire_frame *f)
     struct sub *s = topics_of(c->subs, &f->key);
     if (s)
         drop_sub(l, c, s);
-    conn_send(l, c, s ? frame_of(&(struct wire_frame){.type = WIRE_OK, .rid = f->rid})
-                      : frame_error(f->rid, ERR_NOT_FOUND, 0));
+    conn_send(l, c,
+              s ? frame_of(&(struct wire_frame){.type = WIRE_OK, .rid = f->rid})
+                : frame_error(f->rid, ERR_NOT_FOUND, 0));
 }
 
 void unsubscribe_all(struct loop *l, struct conn *c)
@@ -172,15 +175,16 @@ static void deliver(struct loop *l, struct sub *s, const struct live *live)
     conn_send(l, c, frame_keep(live->frame));
 }
 
-static struct frame *live_frame(const struct wire_key *key, const struct event *e, size_t count,
-                                size_t bytes, struct mp_writer *w)
+static struct frame *live_frame(const struct wire_key *key, const struct event *e,
+                                size_t count, size_t bytes, struct mp_writer *w)
 {
     struct frame *f = frame_new(LIVE_HEAD_BYTES + bytes + e->note_size);
     if (!f)
         return NULL;
     *w = frame_writer(f);
-    wire_put(w, &(struct wire_frame){
-                    .type = WIRE_RECORDS, .key = *key, .mode = WIRE_LIVE, .count = count});
+    wire_put(w,
+             &(struct wire_frame){
+                 .type = WIRE_RECORDS, .key = *key, .mode = WIRE_LIVE, .count = count});
     return f;
 }
 
@@ -191,7 +195,8 @@ static void finish_frame(struct frame *f, struct mp_writer *w, const struct even
     f->size = (uint32_t)w->size;
 }
 
-/* A slot's stream: runs of records [from, to) that fit a frame; `open` with all envelopes. */
+/* A slot's stream: runs of records [from, to) that fit a frame; `open` with all
+ * envelopes. */
 static void slot_run(struct loop *l, struct topic *t, const struct event *e, size_t from,
                      size_t to, size_t bytes, bool open)
 {
@@ -222,7 +227,8 @@ static void slot_live(struct loop *l, struct topic *t, const struct event *e, bo
     size_t from = 0, bytes = 0;
     for (size_t i = 0; i < e->count; i++) {
         size_t size = open ? e->records[i].size : e->records[i].public_size;
-        if (i > from && (bytes + size > ANSWER_BYTES_MAX || i - from == WIRE_ENTRIES_MAX)) {
+        if (i > from &&
+            (bytes + size > ANSWER_BYTES_MAX || i - from == WIRE_ENTRIES_MAX)) {
             slot_run(l, t, e, from, i, bytes, open);
             from = i;
             bytes = 0;
@@ -234,8 +240,8 @@ static void slot_live(struct loop *l, struct topic *t, const struct event *e, bo
 }
 
 /* An account's stream: the chain of its records in this event. */
-static void account_run(struct loop *l, struct topic *t, const struct event *e, uint32_t first,
-                        size_t count, size_t bytes)
+static void account_run(struct loop *l, struct topic *t, const struct event *e,
+                        uint32_t first, size_t count, size_t bytes)
 {
     struct mp_writer w;
     struct live live = {.first = e->records[first].position,
@@ -259,8 +265,8 @@ static void account_live(struct loop *l, struct topic *t, const struct event *e)
     size_t bytes = 0, count = 0;
     uint32_t first = t->first_picked;
     for (uint32_t i = first; i != NO_RECORD; i = e->records[i].next_of_account) {
-        if (count > 0 &&
-            (bytes + e->records[i].size > ANSWER_BYTES_MAX || count == WIRE_ENTRIES_MAX)) {
+        if (count > 0 && (bytes + e->records[i].size > ANSWER_BYTES_MAX ||
+                          count == WIRE_ENTRIES_MAX)) {
             account_run(l, t, e, first, count, bytes);
             first = i;
             bytes = count = 0;
@@ -293,8 +299,8 @@ static struct topic *pick_accounts(struct loop *l, struct event *e)
     return picked;
 }
 
-/* A commit nobody was known to listen to when it was made: whoever does by now and has not
- * seen it reads it from the store. */
+/* A commit nobody was known to listen to when it was made: whoever does by now and has
+ * not seen it reads it from the store. */
 static void unseen(void *context, struct topic *t)
 {
     struct loop *l = context;

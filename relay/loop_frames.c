@@ -18,14 +18,14 @@ void greet(struct loop *l, struct conn *c)
     struct hash nonce;
     random_bytes(nonce.b, sizeof(nonce.b));
     session_begin(&c->session, &l->rules, &nonce, clock_mono_ms());
-    conn_send(l, c, frame_of(&(struct wire_frame){.type = WIRE_CHALLENGE,
-                                                  .version = WIRE_VERSION,
-                                                  .federation = l->r->federation,
-                                                  .hub = bytes_of(l->r->hub,
-                                                                  strlen(l->r->hub)),
-                                                  .slots = l->r->slots,
-                                                  .nonce = nonce,
-                                                  .limits = l->rules.limits}));
+    conn_send(l, c,
+              frame_of(&(struct wire_frame){.type = WIRE_CHALLENGE,
+                                            .version = WIRE_VERSION,
+                                            .federation = l->r->federation,
+                                            .hub = bytes_of(l->r->hub, strlen(l->r->hub)),
+                                            .slots = l->r->slots,
+                                            .nonce = nonce,
+                                            .limits = l->rules.limits}));
 }
 
 static struct frame *welcome_frame(struct loop *l, const struct conn *c)
@@ -45,13 +45,15 @@ static struct frame *welcome_frame(struct loop *l, const struct conn *c)
                              .has_device = true,
                              .device = l->r->relay_public,
                              .has_sig = true,
-                             .sig = key_sign(l->r->keys.relay, CTX_WELCOME, message, size),
+                             .sig =
+                                 key_sign(l->r->keys.relay, CTX_WELCOME, message, size),
                              .hub_time_ms = clock_wall_ms(),
                              .note_count = l->r->slots};
     struct mp_writer w = frame_writer(f);
     wire_put(&w, &out);
     for (uint32_t slot = 0; slot < l->r->slots; slot++)
-        wire_put_note(&w, bytes_of(l->published[slot].note, l->published[slot].note_size));
+        wire_put_note(&w,
+                      bytes_of(l->published[slot].note, l->published[slot].note_size));
     assert(!w.full);
     f->size = (uint32_t)w.size;
     return f;
@@ -103,10 +105,11 @@ static void read_or_ask(struct loop *l, struct conn *c, const struct session_ste
             return;
         }
         const struct published *p = &l->published[f->slot];
-        conn_send(l, c, frame_of(&(struct wire_frame){
-                            .type = WIRE_CHECKPOINT_IS,
-                            .rid = f->rid,
-                            .note = bytes_of(p->note, p->note_size)}));
+        conn_send(
+            l, c,
+            frame_of(&(struct wire_frame){.type = WIRE_CHECKPOINT_IS,
+                                          .rid = f->rid,
+                                          .note = bytes_of(p->note, p->note_size)}));
         return;
     }
     q = request_from(c, REQUEST_FRAME, f, frame);
@@ -266,9 +269,10 @@ static void act(struct loop *l, struct conn *c, const struct session_step *step,
         read_or_ask(l, c, step, f, frame);
         break;
     case SESSION_LIMITS:
-        conn_send(l, c, frame_of(&(struct wire_frame){.type = WIRE_LIMITS_IS,
-                                                      .rid = step->rid,
-                                                      .limits = l->rules.limits}));
+        conn_send(l, c,
+                  frame_of(&(struct wire_frame){.type = WIRE_LIMITS_IS,
+                                                .rid = step->rid,
+                                                .limits = l->rules.limits}));
         break;
     case SESSION_ERROR:
         metrics_count(l->r->metrics, METRIC_LIMITED, M_LIMIT_SUBSCRIPTIONS,

@@ -8,10 +8,12 @@
 #include "relay/session.h"
 #include "relay/topics.h"
 
-#define CATCHUP_PAGES_MAX 2u           /* pages of one connection under way */
-#define CATCHUP_UNSENT_MAX (512u << 10) /* with more waiting for the socket, no next page */
-#define QUEUE_RESUME_PART(n) ((n) / 4 * 3) /* below it paused connections are read again */
-#define QUEUE_REFUSE_FACTOR 2u  /* past this times limits.queue_entries: busy */
+#define CATCHUP_PAGES_MAX 2u /* pages of one connection under way */
+#define CATCHUP_UNSENT_MAX                                                               \
+    (512u << 10) /* with more waiting for the socket, no next page */
+#define QUEUE_RESUME_PART(n)                                                             \
+    ((n) / 4 * 3)              /* below it paused connections are read again */
+#define QUEUE_REFUSE_FACTOR 2u /* past this times limits.queue_entries: busy */
 
 enum close_code {
     CLOSE_GOING_AWAY = 1001,
@@ -52,8 +54,8 @@ struct loop {
     struct topics topics;
     struct published published[SLOTS_MAX];
     struct chain_of_links to_verify; /* gathered in this turn */
-    uint64_t inflight; /* entries taken and not answered */
-    uint64_t reads;    /* questions taken and not answered */
+    uint64_t inflight;               /* entries taken and not answered */
+    uint64_t reads;                  /* questions taken and not answered */
     bool queue_full;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;
@@ -62,9 +64,11 @@ struct loop {
 
 /* loop.c */
 struct conn *conn_of(struct loop *l, conn_id id);
-void conn_send(struct loop *l, struct conn *c, struct frame *f); /* owned; NULL is allowed */
+void conn_send(struct loop *l, struct conn *c,
+               struct frame *f); /* owned; NULL is allowed */
 /* Say why and close. */
-void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code, uint16_t close);
+void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code,
+              uint16_t close);
 void conn_input(struct loop *l, struct conn *c); /* read on or pause, as budgets say */
 void conn_answered(struct loop *l, struct conn *c, uint32_t entries);
 void conn_release(struct loop *l, struct conn *c); /* free it when nothing needs it */
@@ -84,7 +88,8 @@ void unsubscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
 void unsubscribe_all(struct loop *l, struct conn *c);
 void on_event(struct loop *l, struct event *e);
 void on_page(struct loop *l, struct mail *m);
-void catchup(struct loop *l, struct conn *c); /* ask for the next pages, as there is room */
+void catchup(struct loop *l,
+             struct conn *c); /* ask for the next pages, as there is room */
 
 /* loop_http.c */
 void on_http(void *context, void *user, const char *path, const char *query);

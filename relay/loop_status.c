@@ -17,8 +17,8 @@ static json_t *slots_json(struct loop *l)
         hex_encode(root, p->root.b, HASH_BYTES);
         json_array_append_new(
             list, json_pack("{s:i, s:s, s:I, s:s, s:I}", "slot", (int)slot, "origin",
-                            l->r->log_vkeys[slot].name, "size", (json_int_t)p->size, "root",
-                            root, "checkpoint_age_ms",
+                            l->r->log_vkeys[slot].name, "size", (json_int_t)p->size,
+                            "root", root, "checkpoint_age_ms",
                             (json_int_t)(now > p->time_ms ? now - p->time_ms : 0)));
     }
     return list;
@@ -28,9 +28,10 @@ static json_t *queues_json(struct loop *l)
 {
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "inflight_entries",
                      (json_int_t)l->inflight, "inflight_reads", (json_int_t)l->reads,
-                     "verify_jobs", (json_int_t)queue_count(&l->r->verify.in), "commit_jobs",
-                     (json_int_t)queue_count(&l->r->commit), "reader_requests",
-                     (json_int_t)atomic_load(&l->r->reads_waiting), "channel_items",
+                     "verify_jobs", (json_int_t)queue_count(&l->r->verify.in),
+                     "commit_jobs", (json_int_t)queue_count(&l->r->commit),
+                     "reader_requests", (json_int_t)atomic_load(&l->r->reads_waiting),
+                     "channel_items",
                      (json_int_t)metrics_value(l->r->metrics, METRIC_CHANNEL_ITEMS, 0));
 }
 
@@ -57,12 +58,13 @@ struct frame *status_json(struct loop *l)
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:o, s:o, "
         "s:{s:s, s:I}}",
         "schema", "stoa/status/1", "version", STOA_VERSION, "hub", l->r->hub, "region",
-        l->r->config->hub.region, "federation", federation, "relay_key", relay, "uptime_ms",
-        (json_int_t)(clock_mono_ms() - l->began_ms), "ready_read", !l->draining,
-        "ready_write", write == ERR_OK, "write_state", err_word(write), "connections",
-        (json_int_t)l->ws_count, "subscriptions", (json_int_t)l->topics.subs, "accounts",
-        (json_int_t)metrics_value(m, METRIC_ACCOUNTS, 0), "queues", queues_json(l), "slots",
-        slots_json(l), "store", "kind", scheme, "free_bytes",
+        l->r->config->hub.region, "federation", federation, "relay_key", relay,
+        "uptime_ms", (json_int_t)(clock_mono_ms() - l->began_ms), "ready_read",
+        !l->draining, "ready_write", write == ERR_OK, "write_state", err_word(write),
+        "connections", (json_int_t)l->ws_count, "subscriptions",
+        (json_int_t)l->topics.subs, "accounts",
+        (json_int_t)metrics_value(m, METRIC_ACCOUNTS, 0), "queues", queues_json(l),
+        "slots", slots_json(l), "store", "kind", scheme, "free_bytes",
         (json_int_t)metrics_value(m, METRIC_STORE_FREE, 0));
     if (!j)
         return NULL;

@@ -36,7 +36,8 @@ static const char usage[] =
 
 static int wrong_use(const char *what, const char *argument)
 {
-    fprintf(stderr, "error[T6401] %s%s%s\n%s", what, *argument ? ": " : "", argument, usage);
+    fprintf(stderr, "error[T6401] %s%s%s\n%s", what, *argument ? ": " : "", argument,
+            usage);
     return EXIT_USAGE;
 }
 
@@ -155,8 +156,10 @@ int main(int argc, char **argv)
         free(a);
         return code;
     }
-    struct config_sources sources = {
-        .file = a->file, .sets = a->sets, .set_count = a->set_count, .environment = environ};
+    struct config_sources sources = {.file = a->file,
+                                     .sets = a->sets,
+                                     .set_count = a->set_count,
+                                     .environment = environ};
     struct config *config = config_load(&sources);
     if (!config || config_problem_count(config) > 0) {
         if (config)
@@ -173,7 +176,8 @@ int main(int argc, char **argv)
     if (a->command == COMMAND_CHECK) {
         printf("configuration is fine\n");
     } else if (!crypto_start()) {
-        say_error(7001, "crypto", "a self-check failed; this machine must not run a hub", "");
+        say_error(7001, "crypto", "a self-check failed; this machine must not run a hub",
+                  "");
         code = 70;
     } else {
         harden();

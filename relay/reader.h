@@ -1,7 +1,8 @@
 /* Reader threads: everything that reads the past (FETCH, PROOF, SEALED_GET, catch-up of
- * subscriptions, duplicates, checkpoints of a HELLO, tiles), each with a store reader of its
- * own, so reads never wait for commits nor commits for reads. Nothing past a slot's committed
- * checkpoint is read; pinned accounts only for who may. Answers go to the loop as mail. */
+ * subscriptions, duplicates, checkpoints of a HELLO, tiles), each with a store reader of
+ * its own, so reads never wait for commits nor commits for reads. Nothing past a slot's
+ * committed checkpoint is read; pinned accounts only for who may. Answers go to the loop
+ * as mail. */
 #ifndef RELAY_READER_H
 #define RELAY_READER_H
 

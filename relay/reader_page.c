@@ -35,7 +35,8 @@ static bool add_record(struct page *p, const struct record *r, const struct hash
     return true;
 }
 
-static bool on_slot_record(void *context, const struct record *r, const struct hash *account)
+static bool on_slot_record(void *context, const struct record *r,
+                           const struct hash *account)
 {
     struct page *p = context;
     if (!add_record(p, r, account))
@@ -44,7 +45,8 @@ static bool on_slot_record(void *context, const struct record *r, const struct h
     return true;
 }
 
-static bool on_account_record(void *context, const struct record *r, const struct hash *account)
+static bool on_account_record(void *context, const struct record *r,
+                              const struct hash *account)
 {
     struct page *p = context;
     if (!add_record(p, r, account))
@@ -53,8 +55,8 @@ static bool on_account_record(void *context, const struct record *r, const struc
     return true;
 }
 
-/* Records from `from` on as far as one answer holds them, never past the size the slot has
- * now: that is read first, so everything under it is there. */
+/* Records from `from` on as far as one answer holds them, never past the size the slot
+ * has now: that is read first, so everything under it is there. */
 enum err page_read(struct page *p, struct reader *rd, const struct request *q,
                    const struct wire_key *key, uint64_t from, uint64_t max)
 {
@@ -114,11 +116,13 @@ static bool note_index(void *context, const struct record *r, const struct hash 
 }
 
 /* Has the account a record at this position, under the view? */
-static bool has_position(const struct page *p, const struct wire_key *key, uint64_t position)
+static bool has_position(const struct page *p, const struct wire_key *key,
+                         uint64_t position)
 {
     uint64_t index = UINT64_MAX;
     struct store_reader *store = p->reader->store;
-    return store->ops->account(store, &key->id, position, 1, note_index, &index) == ERR_OK &&
+    return store->ops->account(store, &key->id, position, 1, note_index, &index) ==
+               ERR_OK &&
            index < p->view;
 }
 
@@ -143,10 +147,8 @@ static uint64_t account_length(const struct page *p, const struct wire_key *key)
 static void fetch_id(struct reader *rd, const struct request *q)
 {
     const struct store_reader_ops *ops = rd->store->ops;
-    struct page p = {.reader = rd,
-                     .q = q,
-                     .device = q->has_device ? &q->device : NULL,
-                     .max = 1};
+    struct page p = {
+        .reader = rd, .q = q, .device = q->has_device ? &q->device : NULL, .max = 1};
     uint32_t slot;
     uint64_t index;
     buf_clear(&rd->records);
@@ -190,13 +192,12 @@ void serve_fetch(struct reader *rd, const struct request *q)
         reader_error(rd, q, e);
         return;
     }
-    struct wire_frame head = {.type = WIRE_PAGE,
-                              .rid = q->f.rid,
-                              .count = p.count,
-                              .next = p.next,
-                              .end = q->f.key.what == WIRE_SLOT
-                                         ? p.view
-                                         : account_length(&p, &q->f.key)};
+    struct wire_frame head = {
+        .type = WIRE_PAGE,
+        .rid = q->f.rid,
+        .count = p.count,
+        .next = p.next,
+        .end = q->f.key.what == WIRE_SLOT ? p.view : account_length(&p, &q->f.key)};
     reader_reply(rd, q, page_frame(&p, &head));
 }
 
@@ -213,10 +214,8 @@ void serve_page(struct reader *rd, const struct request *q)
     m->next = q->next;
     m->code = reader_code(rd, page_read(&p, rd, q, &q->key, q->next, max));
     if (m->code == ERR_OK) {
-        struct wire_frame head = {.type = WIRE_RECORDS,
-                                  .key = q->key,
-                                  .mode = WIRE_CATCHUP,
-                                  .count = p.count};
+        struct wire_frame head = {
+            .type = WIRE_RECORDS, .key = q->key, .mode = WIRE_CATCHUP, .count = p.count};
         if (!p.more)
             head.note = bytes_of(rd->slot.checkpoint, rd->slot.checkpoint_size);
         m->frame = page_frame(&p, &head);

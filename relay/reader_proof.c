@@ -36,10 +36,11 @@ void serve_proof(struct reader *rd, const struct request *q)
         reader_error(rd, q, ERR_UNAVAILABLE);
         return;
     }
-    reader_reply(rd, q, frame_of(&(struct wire_frame){
-                            .type = WIRE_PROOF_IS,
-                            .rid = q->f.rid,
-                            .path = bytes_of(path, count * HASH_BYTES)}));
+    reader_reply(
+        rd, q,
+        frame_of(&(struct wire_frame){.type = WIRE_PROOF_IS,
+                                      .rid = q->f.rid,
+                                      .path = bytes_of(path, count * HASH_BYTES)}));
 }
 
 /* Root of the slot's tree when it had `size` leaves. */
@@ -121,7 +122,8 @@ struct receipt {
     bool there;
 };
 
-static bool fill_receipt(void *context, const struct record *r, const struct hash *account)
+static bool fill_receipt(void *context, const struct record *r,
+                         const struct hash *account)
 {
     struct receipt *out = context;
     (void)account;
@@ -136,7 +138,8 @@ static bool fill_receipt(void *context, const struct record *r, const struct has
 }
 
 /* Is it in the log? Then its place and the path to the slot's present root. */
-static enum err find_duplicate(struct reader *rd, const struct lookup *l, struct receipt *out)
+static enum err find_duplicate(struct reader *rd, const struct lookup *l,
+                               struct receipt *out)
 {
     const struct store_reader_ops *ops = rd->store->ops;
     uint32_t slot;
@@ -168,7 +171,8 @@ static struct frame *lookup_frame(struct reader *rd, const struct lookup *l)
         if (e != ERR_NOT_FOUND)
             refusal = (struct refusal){.code = ERR_UNAVAILABLE,
                                        .retry_after_ms = SEQ_RETRY_UNAVAILABLE_MS};
-        result_refused(&out.result, rd->r, l->rid, l->i, &l->id, &refusal, clock_wall_ms());
+        result_refused(&out.result, rd->r, l->rid, l->i, &l->id, &refusal,
+                       clock_wall_ms());
     } else {
         metrics_count(rd->r->metrics, METRIC_DUPLICATE, 0, 1);
     }
@@ -201,7 +205,8 @@ void serve_lookup(struct reader *rd, const struct request *q)
     relay_mail(rd->r, &mail);
 }
 
-/* Tiles, as C2SP tlog-tiles names them: exact widths under the committed checkpoint only. */
+/* Tiles, as C2SP tlog-tiles names them: exact widths under the committed checkpoint only.
+ */
 
 struct bundle {
     struct frame *f;
@@ -224,8 +229,8 @@ static bool add_leaf(void *context, const struct record *r, const struct hash *a
 static enum err read_bundle(struct reader *rd, const struct request *q, struct frame *f)
 {
     struct bundle b = {.f = f};
-    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width, add_leaf,
-                                &b));
+    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width,
+                                add_leaf, &b));
     return b.count == q->width ? ERR_OK : ERR_NOT_FOUND;
 }
 

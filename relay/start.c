@@ -194,7 +194,8 @@ static int open_on_disk(struct relay *r)
                                     : "");
         return CONFIG_EXIT;
     }
-    e = hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase, text);
+    e = hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase,
+                      text);
     if (e != ERR_OK) {
         say_error(START_KEYS, "keys", text, "");
         return CONFIG_EXIT;
@@ -211,8 +212,9 @@ static int open_store(struct relay *r, const struct start_options *o)
     const struct store_identity *id = r->store->ops->identity(r->store);
     char text[START_WHY_MAX];
     if (strcmp(id->hub, r->config->hub.name) != 0) {
-        snprintf(text, sizeof(text), "the store belongs to hub \"%s\", hub.name says \"%s\"",
-                 id->hub, r->config->hub.name);
+        snprintf(text, sizeof(text),
+                 "the store belongs to hub \"%s\", hub.name says \"%s\"", id->hub,
+                 r->config->hub.name);
         say_error(START_MISMATCH, "store", text, "set hub.name, or open the right store");
         return CONFIG_EXIT;
     }
@@ -229,11 +231,13 @@ static int open_store(struct relay *r, const struct start_options *o)
         struct store_slot at;
         struct checkpoint c;
         if (r->store->ops->slot(r->store, slot, &at) != ERR_OK ||
-            !checkpoint_open(&c, at.checkpoint, at.checkpoint_size, &r->log_vkeys[slot])) {
+            !checkpoint_open(&c, at.checkpoint, at.checkpoint_size,
+                             &r->log_vkeys[slot])) {
             snprintf(text, sizeof(text),
                      "slot %u: the store's checkpoint is not signed by this log.key",
                      (unsigned)slot);
-            say_error(START_MISMATCH, "store", text, "point hub.keys_dir at this hub's keys");
+            say_error(START_MISMATCH, "store", text,
+                      "point hub.keys_dir at this hub's keys");
             return CONFIG_EXIT;
         }
     }
@@ -246,9 +250,10 @@ static int open_highwater(struct relay *r)
     enum err e = highwater_load(&r->highwater);
     if (e == ERR_OK)
         return 0;
-    say_error(START_HIGHWATER, r->highwater.path, err_text(e),
-              "compare the hub's checkpoints with what clients and mirrors hold; then remove "
-              "the file");
+    say_error(
+        START_HIGHWATER, r->highwater.path, err_text(e),
+        "compare the hub's checkpoints with what clients and mirrors hold; then remove "
+        "the file");
     return CONFIG_EXIT;
 }
 
@@ -271,8 +276,8 @@ static void raise_limits(const struct relay_config *c)
         return;
     l.rlim_cur = l.rlim_max < want ? l.rlim_max : want;
     if (setrlimit(RLIMIT_NOFILE, &l) != 0 || l.rlim_cur < want)
-        trace(TRACE_WARN, "start.few_descriptors", TRACE_U64("have", (uint64_t)l.rlim_cur),
-              TRACE_U64("want", (uint64_t)want));
+        trace(TRACE_WARN, "start.few_descriptors",
+              TRACE_U64("have", (uint64_t)l.rlim_cur), TRACE_U64("want", (uint64_t)want));
 }
 
 static int start_threads(struct running *u)
@@ -305,8 +310,9 @@ static int bring_up(struct running *u, const struct start_options *o)
     char why[STORE_WHY_MAX] = "";
     random_bytes(&r->pinned.seed, sizeof(r->pinned.seed));
     r->metrics = metrics_open(STORE_SCHEMA, WIRE_VERSION);
-    if (!r->metrics || pinned_open(&r->pinned, r->pinned.seed, r->config->access.auditors.item,
-                                   r->config->access.auditors.count) != ERR_OK) {
+    if (!r->metrics ||
+        pinned_open(&r->pinned, r->pinned.seed, r->config->access.auditors.item,
+                    r->config->access.auditors.count) != ERR_OK) {
         say_error(START_RESOURCES, "start", err_text(ERR_MEMORY), "");
         return CONFIG_EXIT;
     }
@@ -322,9 +328,10 @@ static int bring_up(struct running *u, const struct start_options *o)
     enum err e = committer_open(&u->commit, r, why);
     if (e != ERR_OK) {
         say_error(START_RECOVER, "ledger", why,
-                  e == ERR_BEHIND ? "this looks like a restored older copy: bring back the "
-                                    "newest one; see docs, \"high-water mark\""
-                                  : "");
+                  e == ERR_BEHIND
+                      ? "this looks like a restored older copy: bring back the "
+                        "newest one; see docs, \"high-water mark\""
+                      : "");
         return e == ERR_CORRUPT || e == ERR_IO || e == ERR_BEHIND ? RELAY_EXIT_BROKEN
                                                                   : CONFIG_EXIT;
     }
@@ -359,7 +366,8 @@ static void drop_mail(struct link *l)
     mail_drop((struct mail *)l);
 }
 
-/* The order of a submit, from its front: nobody is left waiting on someone already gone. */
+/* The order of a submit, from its front: nobody is left waiting on someone already gone.
+ */
 static void take_down(struct running *u)
 {
     struct relay *r = &u->r;

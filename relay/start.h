@@ -1,5 +1,5 @@
-/* Bringing a relay up and down: store, keys, recovery, threads, in the order that makes each
- * step safe; and the maintenance thread. Main thread only. */
+/* Bringing a relay up and down: store, keys, recovery, threads, in the order that makes
+ * each step safe; and the maintenance thread. Main thread only. */
 #ifndef RELAY_START_H
 #define RELAY_START_H
 
@@ -23,16 +23,16 @@ struct start_options {
     unsigned slots;       /* 0: the default */
 };
 
-/* Run until a signal or a failure; returns the exit code: 0 drained, 78 cannot be started as
- * it is configured, 70 broken. Prints the ready line, and errors for people. */
+/* Run until a signal or a failure; returns the exit code: 0 drained, 78 cannot be started
+ * as it is configured, 70 broken. Prints the ready line, and errors for people. */
 int relay_run(const struct relay_config *config, const struct start_options *o);
 
 /* Make a hub: state folder, keys, store, log_open in every slot. Prints what was made. */
 struct init_options {
     bool has_federation;
     struct hash federation;
-    unsigned slots;   /* 0: the default */
-    bool quick_keys;  /* tests: cheap key derivation */
+    unsigned slots;  /* 0: the default */
+    bool quick_keys; /* tests: cheap key derivation */
 };
 int relay_init(const struct relay_config *config, const struct init_options *o);
 

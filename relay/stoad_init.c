@@ -46,7 +46,8 @@ static void print_made(const struct relay_config *c, const struct store_identity
 {
     char hex[2 * HASH_BYTES + 1], text[VKEY_TEXT_MAX], origin[NOTE_NAME_MAX + 1];
     hex_encode(hex, id->federation.b, HASH_BYTES);
-    printf("hub          %s\nfederation   %s\nslots        %u\nstate        %s\nkeys         %s\n",
+    printf("hub          %s\nfederation   %s\nslots        %u\nstate        %s\nkeys     "
+           "    %s\n",
            id->hub, hex, (unsigned)id->slots, c->hub.state_dir, c->hub.keys_dir);
     print_key("log key", &keys->log);
     print_key("relay key", &keys->relay);
@@ -59,7 +60,8 @@ static void print_made(const struct relay_config *c, const struct store_identity
         size_t n = vkey_format(&v, text, sizeof(text));
         printf("vkey         %.*s\n", (int)n, text);
     }
-    printf("next         move issuer.key to another machine: it creates points and the relay\n"
+    printf("next         move issuer.key to another machine: it creates points and the "
+           "relay\n"
            "             does not need it. back up the keys folder. then: stoad run\n");
 }
 
@@ -68,10 +70,8 @@ static enum err genesis(const struct relay_config *c, const struct store_identit
                         struct store_why *why)
 {
     struct store *store = NULL;
-    struct sequencer_config sc = {.mem = &alloc_heap,
-                                  .relay = keys->relay,
-                                  .log = keys->log,
-                                  .slots = id->slots};
+    struct sequencer_config sc = {
+        .mem = &alloc_heap, .relay = keys->relay, .log = keys->log, .slots = id->slots};
     struct recover_genesis g = {.federation = id->federation,
                                 .hub = id->hub,
                                 .issuer = *issuer,
@@ -97,8 +97,8 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
         return CONFIG_EXIT;
     }
     if (exists(c->hub.state_dir, HIGHWATER_FILE)) {
-        say_error(INIT_EXISTS, c->hub.state_dir, "there is a hub already; nothing was changed",
-                  "");
+        say_error(INIT_EXISTS, c->hub.state_dir,
+                  "there is a hub already; nothing was changed", "");
         return CONFIG_EXIT;
     }
     random_bytes(id.federation.b, sizeof(id.federation.b));
@@ -108,9 +108,9 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
     int bad = make_folder(c->hub.state_dir);
     if (bad)
         return bad;
-    enum err e = hub_keys_generate(c->hub.keys_dir, c->keys.passphrase,
-                                   o->quick_keys ? KEYFILE_COST_TEST : KEYFILE_COST_NORMAL,
-                                   &public_keys, text);
+    enum err e = hub_keys_generate(
+        c->hub.keys_dir, c->keys.passphrase,
+        o->quick_keys ? KEYFILE_COST_TEST : KEYFILE_COST_NORMAL, &public_keys, text);
     if (e == ERR_OK)
         e = hub_keys_load(&keys, c->hub.keys_dir, c->keys.passphrase, text);
     if (e != ERR_OK) {

@@ -142,7 +142,8 @@ void topics_remove(struct topics *t, struct sub *s, struct sub **list)
     t->count--;
 }
 
-void topics_each(struct topics *t, void (*each)(void *context, struct topic *t), void *context)
+void topics_each(struct topics *t, void (*each)(void *context, struct topic *t),
+                 void *context)
 {
     for (size_t i = 0; i < t->bucket_count; i++)
         for (struct topic *p = t->buckets[i]; p; p = p->next_in_bucket)

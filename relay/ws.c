@@ -538,9 +538,8 @@ static void close_handle(uv_handle_t *h)
 
 void ws_stop(struct ws *w)
 {
-    if (w->stopping)
+    if (atomic_exchange(&w->stopping, true))
         return;
-    w->stopping = true;
     ws_stop_accepting(w);
     if (w->listen_fd >= 0)
         close(w->listen_fd);
@@ -569,5 +568,6 @@ void ws_close(struct ws *w)
 
 void ws_wake(struct ws *w)
 {
-    uv_async_send(&w->async);
+    if (!atomic_load(&w->stopping))
+        uv_async_send(&w->async);
 }

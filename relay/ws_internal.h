@@ -35,7 +35,8 @@ struct ws {
     uv_signal_t signals[3];
     int listen_fd;
     uint16_t port;
-    bool accepting, stopping;
+    bool accepting;
+    atomic_bool stopping;
     struct lws_context *context;
     struct lws_vhost *vhost;
     unsigned connections;

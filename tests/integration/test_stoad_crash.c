@@ -1,5 +1,6 @@
-/* The end of a process, in every way: killed, told to stop, restored from an old copy, started
- * twice. What was acknowledged is there afterwards, under a tree that contains the old one. */
+/* The end of a process, in every way: killed, told to stop, restored from an old copy,
+ * started twice. What was acknowledged is there afterwards, under a tree that contains
+ * the old one. */
 #include "tests/integration/hub.h"
 
 #include <pthread.h>
@@ -82,8 +83,8 @@ static void begin(struct scribe *w, const struct hubproc *hub, uint64_t seed)
     open_account(&w->k, &w->p, seed);
 }
 
-/* Every acknowledged id is where it was said to be; the old checkpoint is a beginning of the
- * present tree. */
+/* Every acknowledged id is where it was said to be; the old checkpoint is a beginning of
+ * the present tree. */
 static void check_all(struct scribe *w)
 {
     struct wirekit k;
@@ -96,11 +97,11 @@ static void check_all(struct scribe *w)
         found++;
         if (found % 17 != 1 && i + 40 < w->sent)
             continue; /* all of the last ones, a sample of the rest */
-        assert_true(wirekit_send(&k, &(struct wire_frame){.type = WIRE_FETCH,
-                                                          .rid = ++k.rid,
-                                                          .key = {.what = WIRE_ID,
-                                                                  .id = w->ids[i]},
-                                                          .max = 1}));
+        assert_true(wirekit_send(
+            &k, &(struct wire_frame){.type = WIRE_FETCH,
+                                     .rid = ++k.rid,
+                                     .key = {.what = WIRE_ID, .id = w->ids[i]},
+                                     .max = 1}));
         assert_true(wirekit_receive(&k, WAIT_MS));
         assert_int_equal(k.f.type, WIRE_PAGE);
         assert_int_equal(k.f.count, 1);
@@ -128,7 +129,8 @@ static void what_was_acknowledged_survives_kill_9(void **state)
     hub_new(&hub, false);
     for (int round = 0; round < ROUNDS; round++) {
         begin(&writers[round], &hub, 100 + (uint64_t)round);
-        assert_int_equal(pthread_create(&thread, NULL, write_until_end, &writers[round]), 0);
+        assert_int_equal(pthread_create(&thread, NULL, write_until_end, &writers[round]),
+                         0);
         sleep_ms(60 + 90 * (unsigned)round);
         hubproc_kill(&hub);
         pthread_join(thread, NULL);

@@ -1,5 +1,5 @@
-/* Everything malformed or too much at the door: each is refused in words or cut, and the hub
- * goes on serving others. */
+/* Everything malformed or too much at the door: each is refused in words or cut, and the
+ * hub goes on serving others. */
 #include "tests/integration/hub.h"
 
 #include <time.h>

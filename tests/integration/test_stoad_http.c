@@ -1,5 +1,5 @@
-/* HTTP beside the WebSocket: health, metrics, status; and the public log, from whose tiles
- * anybody can build the root that the checkpoint signs. */
+/* HTTP beside the WebSocket: health, metrics, status; and the public log, from whose
+ * tiles anybody can build the root that the checkpoint signs. */
 #include "tests/integration/hub.h"
 
 #include <jansson.h>

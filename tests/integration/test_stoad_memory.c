@@ -1,5 +1,5 @@
-/* A hub in memory writes no file: every system call that opens or makes one is watched. Skipped
- * where strace is not there. */
+/* A hub in memory writes no file: every system call that opens or makes one is watched.
+ * Skipped where strace is not there. */
 #include "tests/integration/hub.h"
 
 #include <signal.h>
@@ -16,7 +16,8 @@ static void check_line(const char *line)
 {
     bool opens = strstr(line, "open") != NULL || strstr(line, "creat(") != NULL;
     bool writes = strstr(line, "O_WRONLY") || strstr(line, "O_RDWR") ||
-                  strstr(line, "O_CREAT") || strstr(line, "O_TRUNC") || strstr(line, "creat(");
+                  strstr(line, "O_CREAT") || strstr(line, "O_TRUNC") ||
+                  strstr(line, "creat(");
     bool harmless = strstr(line, "\"/dev/") != NULL || strstr(line, " ENOENT ") != NULL;
     if (opens && writes && !harmless)
         fail_msg("a hub in memory opened a file for writing: %s", line);
@@ -39,10 +40,16 @@ static void no_file_is_ever_written(void **state)
     assert_true(hubproc_open(&hub, true));
     hubproc_path(&hub, "strace.txt", out);
     hubproc_path(&hub, "state", state_dir);
-    const char *const wrap[] = {
-        "/usr/bin/strace", "-D", "-f", "-qq", "-o", out, "-e", /* -D: the hub is our child */
-        "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2,ftruncate,memfd_create",
-        NULL};
+    const char *const wrap[] = {"/usr/bin/strace",
+                                "-D",
+                                "-f",
+                                "-qq",
+                                "-o",
+                                out,
+                                "-e", /* -D: the hub is our child */
+                                "trace=open,openat,creat,mkdir,mkdirat,rename,renameat,"
+                                "renameat2,ftruncate,memfd_create",
+                                NULL};
     memcpy(hub.wrap, wrap, sizeof(wrap));
     hub_start(&hub);
     assert_true(wirekit_open(&k, hub.port, NULL));

@@ -1,4 +1,5 @@
-/* Hello, submit, receipt, duplicate, refusal, settlement: one client and a hub on disk. */
+/* Hello, submit, receipt, duplicate, refusal, settlement: one client and a hub on disk.
+ */
 #include "tests/integration/hub.h"
 
 #include "crypto/keyfile.h"
@@ -209,8 +210,8 @@ static void points_are_sent_and_settled(void **state)
     struct pubkey public_key = key_public(issuer);
     assert_true(wirekit_head(&k, &from.account, &public_key));
     assert_true(k.f.has_chain);
-    size_t n = issuer_accrue(issuer, &from.account, k.f.next_seq, &k.f.tip, k.f.tip_lamport, 1,
-                             1000, envelope, sizeof(envelope));
+    size_t n = issuer_accrue(issuer, &from.account, k.f.next_seq, &k.f.tip,
+                             k.f.tip_lamport, 1, 1000, envelope, sizeof(envelope));
     assert_true(wirekit_submit_one(&k, bytes_of(envelope, n), &r));
     assert_int_equal(r.code, 0);
     person_transfer(&from, &to.account, 400);
@@ -227,7 +228,8 @@ static void points_are_sent_and_settled(void **state)
     assert_int_equal(s.left, 0);
 
     assert_true(wirekit_send(
-        &k, &(struct wire_frame){.type = WIRE_SETTLEMENT, .rid = ++k.rid, .id = from.id}));
+        &k,
+        &(struct wire_frame){.type = WIRE_SETTLEMENT, .rid = ++k.rid, .id = from.id}));
     assert_true(wirekit_expect(&k, WIRE_SETTLEMENT_IS, WAIT_MS));
     assert_int_equal(k.f.state, WIRE_SETTLE_DONE);
     assert_true(wirekit_head(&k, &from.account, NULL));
@@ -305,10 +307,11 @@ static void pages_proofs_and_checkpoints_can_be_read(void **state)
 
     struct checkpoint c;
     assert_true(wirekit_send(
-        &k, &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = ++k.rid, .slot = r.slot}));
+        &k,
+        &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = ++k.rid, .slot = r.slot}));
     assert_true(wirekit_expect(&k, WIRE_CHECKPOINT_IS, WAIT_MS));
-    assert_true(checkpoint_open(&c, (const char *)k.f.note.data, k.f.note.size,
-                                &k.log[r.slot]));
+    assert_true(
+        checkpoint_open(&c, (const char *)k.f.note.data, k.f.note.size, &k.log[r.slot]));
     assert_int_equal(c.size, r.index + 1);
     person_free(&p);
     wirekit_close(&k);

@@ -1,5 +1,5 @@
-/* Subscriptions under load: what a subscriber gets is the log, record by record, without a gap
- * or a repeat, whatever he is: early, late, slow, or not allowed. */
+/* Subscriptions under load: what a subscriber gets is the log, record by record, without
+ * a gap or a repeat, whatever he is: early, late, slow, or not allowed. */
 #include "tests/integration/hub.h"
 
 #include <pthread.h>
@@ -189,8 +189,8 @@ static void many_followers_of_a_slot_joining_at_any_time_see_the_same(void **sta
     }
     pthread_join(a.thread, NULL);
     pthread_join(b.thread, NULL);
-    assert_true(wirekit_send(&a.k, &(struct wire_frame){
-                                       .type = WIRE_CHECKPOINT, .rid = 1, .slot = slot}));
+    assert_true(wirekit_send(
+        &a.k, &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = 1, .slot = slot}));
     assert_true(wirekit_expect(&a.k, WIRE_CHECKPOINT_IS, WAIT_MS));
     const char *text = (const char *)a.k.f.note.data;
     const char *stop = strstr(text, "\n\n");
@@ -251,8 +251,8 @@ static void unsubscribed_means_silence(void **state)
     load_begin(&w, 50, 200, 60);
     follow(&f, &(struct wire_key){.what = WIRE_ACCOUNT, .id = w.p.account}, 0);
     follow_until(&f, 1);
-    assert_true(wirekit_send(&f.k, &(struct wire_frame){
-                                       .type = WIRE_UNSUBSCRIBE, .rid = 9, .key = f.key}));
+    assert_true(wirekit_send(
+        &f.k, &(struct wire_frame){.type = WIRE_UNSUBSCRIBE, .rid = 9, .key = f.key}));
     assert_true(wirekit_expect(&f.k, WIRE_OK, WAIT_MS));
     load_run(&w);
     load_end(&w);

@@ -73,7 +73,8 @@ bool hubproc_open(struct hubproc *h, bool memory)
 }
 
 /* argv: [wrap..] stoad args.. --set s..; pointers into `h` and `args`. */
-static void build_argv(struct hubproc *h, const char *const args[], const char *argv[ARGV_MAX])
+static void build_argv(struct hubproc *h, const char *const args[],
+                       const char *argv[ARGV_MAX])
 {
     size_t n = 0;
     for (size_t i = 0; i < HUBPROC_WRAP_MAX && h->wrap[i]; i++)

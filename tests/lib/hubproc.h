@@ -39,7 +39,8 @@ bool hubproc_start(struct hubproc *h);
 int hubproc_run(struct hubproc *h, const char *const args[], char *err, size_t cap);
 /* Send a signal. */
 void hubproc_signal(struct hubproc *h, int signal_number);
-/* Wait for the end, at most timeout_ms: exit code, 128+n for a signal, -1 when it still runs. */
+/* Wait for the end, at most timeout_ms: exit code, 128+n for a signal, -1 when it still
+ * runs. */
 int hubproc_wait(struct hubproc *h, unsigned timeout_ms);
 /* kill -9 and reap. */
 void hubproc_kill(struct hubproc *h);

@@ -91,7 +91,8 @@ static void encode_and_write(struct person *p, const struct payload *payload)
 void person_note(struct person *p, size_t data_size)
 {
     static const uint8_t data[PERSON_ENVELOPE_MAX];
-    struct payload payload = {.kind = KIND_NOTE, .note = {.data = bytes_of(data, data_size)}};
+    struct payload payload = {.kind = KIND_NOTE,
+                              .note = {.data = bytes_of(data, data_size)}};
     assert(data_size <= sizeof(data));
     encode_and_write(p, &payload);
 }
@@ -105,9 +106,9 @@ void person_transfer(struct person *p, const struct hash *payee, int64_t amount)
     encode_and_write(p, &payload);
 }
 
-size_t issuer_accrue(const struct key *issuer, const struct hash *account, uint64_t next_seq,
-                     const struct hash *tip, uint64_t tip_lamport, uint64_t epoch,
-                     int64_t amount, uint8_t *out, size_t cap)
+size_t issuer_accrue(const struct key *issuer, const struct hash *account,
+                     uint64_t next_seq, const struct hash *tip, uint64_t tip_lamport,
+                     uint64_t epoch, int64_t amount, uint8_t *out, size_t cap)
 {
     uint8_t room[256];
     struct payload payload = {.kind = KIND_ACCRUE};

@@ -41,8 +41,8 @@ void person_entry(struct person *p, uint64_t kind, struct bytes payload);
 struct bytes person_bytes(const struct person *p);
 
 /* Chain as HEAD_IS gives it for the issuer's key. */
-size_t issuer_accrue(const struct key *issuer, const struct hash *account, uint64_t next_seq,
-                     const struct hash *tip, uint64_t tip_lamport, uint64_t epoch,
-                     int64_t amount, uint8_t *out, size_t cap);
+size_t issuer_accrue(const struct key *issuer, const struct hash *account,
+                     uint64_t next_seq, const struct hash *tip, uint64_t tip_lamport,
+                     uint64_t epoch, int64_t amount, uint8_t *out, size_t cap);
 
 #endif

@@ -94,8 +94,7 @@ static bool reserve(uint8_t **data, size_t *at, size_t *end, size_t *cap, size_t
 bool rawws_fill(struct rawws *c)
 {
     for (;;) {
-        if (c->closed ||
-            !reserve(&c->in, &c->in_at, &c->in_end, &c->in_cap, READ_BYTES))
+        if (c->closed || !reserve(&c->in, &c->in_at, &c->in_end, &c->in_cap, READ_BYTES))
             return false;
         size_t room = c->in_cap - c->in_end;
         ssize_t n = recv(c->fd, c->in + c->in_end, room, MSG_DONTWAIT);
@@ -119,14 +118,15 @@ bool rawws_upgrade(struct rawws *c, const struct rawws_options *o)
 {
     char request[HEADER_MAX];
     const char *sub = o->subprotocol ? o->subprotocol : "stoa.v1";
-    int n = snprintf(request, sizeof(request),
-                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
-                     "Connection: Upgrade\r\nSec-WebSocket-Key: c3RvYS10ZXN0LWtleS0wMQ==\r\n"
-                     "Sec-WebSocket-Version: 13\r\n%s%s%s%s%s%s%s\r\n",
-                     o->path ? o->path : "/", (unsigned)o->port,
-                     *sub ? "Sec-WebSocket-Protocol: " : "", sub, *sub ? "\r\n" : "",
-                     o->origin ? "Origin: " : "", o->origin ? o->origin : "",
-                     o->origin ? "\r\n" : "", o->extra ? o->extra : "");
+    int n =
+        snprintf(request, sizeof(request),
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\n"
+                 "Connection: Upgrade\r\nSec-WebSocket-Key: c3RvYS10ZXN0LWtleS0wMQ==\r\n"
+                 "Sec-WebSocket-Version: 13\r\n%s%s%s%s%s%s%s\r\n",
+                 o->path ? o->path : "/", (unsigned)o->port,
+                 *sub ? "Sec-WebSocket-Protocol: " : "", sub, *sub ? "\r\n" : "",
+                 o->origin ? "Origin: " : "", o->origin ? o->origin : "",
+                 o->origin ? "\r\n" : "", o->extra ? o->extra : "");
     if (n < 0 || (size_t)n >= sizeof(request) || !rawws_send_raw(c, request, (size_t)n))
         return false;
     uint64_t end = mono_ms() + (o->timeout_ms ? o->timeout_ms : DEFAULT_TIMEOUT_MS);
@@ -309,7 +309,9 @@ bool rawws_next(struct rawws *c, struct rawws_message *m)
     m->size = (size_t)size;
     c->in_at += head + (size_t)size;
     if (m->opcode == RAWWS_CLOSE) {
-        c->close_code = size >= 2 ? (uint16_t)(m->data[0] << 8 | m->data[1]) : 1005;
+        c->close_code = 1005;
+        if (size >= 2)
+            c->close_code = (uint16_t)(m->data[0] << 8 | m->data[1]);
         c->closed = true;
     }
     return true;
@@ -419,8 +421,9 @@ int rawhttp_get(uint16_t port, const char *path, char *body, size_t cap, size_t 
     body[0] = 0;
     if (!rawws_open(&c, &o))
         return 0;
-    int n = snprintf(request, sizeof(request),
-                     "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
+    int n =
+        snprintf(request, sizeof(request),
+                 "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n", path);
     if (n < 0 || (size_t)n >= sizeof(request) || !rawws_send_raw(&c, request, (size_t)n))
         goto out;
     uint64_t end = mono_ms() + DEFAULT_TIMEOUT_MS;

@@ -1,5 +1,5 @@
-/* A minimal WebSocket client on a bare socket, for tests and load: it sends exactly the bytes
- * it is told to (also wrong ones) and receives without copying. No library, no TLS.
+/* A minimal WebSocket client on a bare socket, for tests and load: it sends exactly the
+ * bytes it is told to (also wrong ones) and receives without copying. No library, no TLS.
  * One thread per connection or set; failures are returned, never asserted. */
 #ifndef TESTS_LIB_RAWWS_H
 #define TESTS_LIB_RAWWS_H
@@ -19,7 +19,8 @@ enum rawws_opcode {
 
 struct rawws {
     int fd;
-    int http_status; /* of the upgrade answer; 101 when it worked, 0 when there was none */
+    int http_status; /* of the upgrade answer; 101 when it worked, 0 when there was none
+                      */
     bool closed;     /* the other side ended it, or a frame was malformed */
     uint16_t close_code;
     uint8_t *in; /* received and not consumed: [in_at, in_end) */
@@ -41,7 +42,8 @@ struct rawws_options {
     uint32_t timeout_ms;     /* for connect and upgrade, 0: 5000 */
 };
 
-/* A message, or a control frame. Data is borrowed until the next call on the connection. */
+/* A message, or a control frame. Data is borrowed until the next call on the connection.
+ */
 struct rawws_message {
     uint8_t opcode;
     bool final;
@@ -51,7 +53,8 @@ struct rawws_message {
 
 /* TCP connect only; false with errno set. */
 bool rawws_open(struct rawws *c, const struct rawws_options *o);
-/* Connect and upgrade. False: no TCP connection, or the answer was not 101 (http_status). */
+/* Connect and upgrade. False: no TCP connection, or the answer was not 101 (http_status).
+ */
 bool rawws_connect(struct rawws *c, const struct rawws_options *o);
 /* Only the upgrade, on a connection from rawws_open. */
 bool rawws_upgrade(struct rawws *c, const struct rawws_options *o);
@@ -61,15 +64,17 @@ void rawws_close(struct rawws *c);
 void rawws_abort(struct rawws *c);
 
 /* Blocking. */
-bool rawws_send(struct rawws *c, const void *data, size_t size); /* one masked binary frame */
+bool rawws_send(struct rawws *c, const void *data,
+                size_t size); /* one masked binary frame */
 bool rawws_send_frame(struct rawws *c, uint8_t opcode, bool final, bool masked,
                       const void *data, size_t size);
 bool rawws_send_raw(struct rawws *c, const void *data, size_t size);
 /* 1: a message; 0: none within timeout_ms; -1: the connection ended. Answers pings. */
 int rawws_receive(struct rawws *c, struct rawws_message *m, int timeout_ms);
 
-/* Not blocking, for load. rawws_queue copies a binary frame into the out buffer (mask key 0,
- * so masking costs nothing); rawws_flush sends what the socket takes: false when it ended. */
+/* Not blocking, for load. rawws_queue copies a binary frame into the out buffer (mask key
+ * 0, so masking costs nothing); rawws_flush sends what the socket takes: false when it
+ * ended. */
 bool rawws_queue(struct rawws *c, const void *data, size_t size);
 bool rawws_flush(struct rawws *c);
 size_t rawws_unsent(const struct rawws *c);
@@ -82,7 +87,8 @@ struct rawws_set {
     int epoll;
     size_t count;
 };
-typedef void rawws_on_message(void *context, struct rawws *c, const struct rawws_message *m);
+typedef void rawws_on_message(void *context, struct rawws *c,
+                              const struct rawws_message *m);
 typedef void rawws_on_end(void *context, struct rawws *c);
 bool rawws_set_open(struct rawws_set *s);
 void rawws_set_close(struct rawws_set *s);
@@ -95,8 +101,8 @@ void rawws_set_want_write(struct rawws_set *s, struct rawws *c);
 int rawws_set_poll(struct rawws_set *s, int timeout_ms, rawws_on_message *on_message,
                    rawws_on_end *on_end, void *context);
 
-/* One plain HTTP/1.1 GET on a connection of its own. Returns the status (0: none); the body is
- * put into body[cap] with a final zero. */
+/* One plain HTTP/1.1 GET on a connection of its own. Returns the status (0: none); the
+ * body is put into body[cap] with a final zero. */
 int rawhttp_get(uint16_t port, const char *path, char *body, size_t cap, size_t *size);
 
 #endif

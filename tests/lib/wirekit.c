@@ -96,8 +96,8 @@ bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *devic
         hello.has_device = hello.has_sig = true;
         hello.device = public_key;
     }
-    size_t n = hello_message(message, &k->hub.federation, k->hub.hub, &k->hub.nonce, &nonce,
-                             device ? &public_key : NULL);
+    size_t n = hello_message(message, &k->hub.federation, k->hub.hub, &k->hub.nonce,
+                             &nonce, device ? &public_key : NULL);
     if (device)
         hello.sig = key_sign(device, CTX_HELLO, message, n);
     size_t cap = 4096 + count * (CHECKPOINT_BYTES_MAX + 8);
@@ -158,8 +158,9 @@ bool wirekit_submit(struct wirekit *k, const struct bytes envelopes[], size_t co
         cap += envelopes[i].size + 8;
     uint8_t *room = malloc(cap);
     struct mp_writer w = mp_writer_of(room, cap);
-    wire_put(&w, &(struct wire_frame){
-                     .type = WIRE_SUBMIT, .rid = ++k->rid, .flags = flags, .count = count});
+    wire_put(&w,
+             &(struct wire_frame){
+                 .type = WIRE_SUBMIT, .rid = ++k->rid, .flags = flags, .count = count});
     for (size_t i = 0; i < count; i++)
         wire_put_envelope(&w, envelopes[i]);
     bool ok = !w.full && rawws_send(&k->ws, room, w.size);
@@ -169,10 +170,9 @@ bool wirekit_submit(struct wirekit *k, const struct bytes envelopes[], size_t co
 
 bool wirekit_subscribe(struct wirekit *k, const struct wire_key *key, uint64_t from)
 {
-    return wirekit_send(k, &(struct wire_frame){.type = WIRE_SUBSCRIBE,
-                                                .rid = ++k->rid,
-                                                .key = *key,
-                                                .from = from});
+    return wirekit_send(
+        k, &(struct wire_frame){
+               .type = WIRE_SUBSCRIBE, .rid = ++k->rid, .key = *key, .from = from});
 }
 
 struct wire_result wirekit_result(struct wirekit *k)
@@ -196,7 +196,8 @@ bool wirekit_submit_one(struct wirekit *k, struct bytes envelope, struct wire_re
     return true;
 }
 
-bool wirekit_receipt_ok(struct wirekit *k, const struct wire_result *r, struct bytes envelope)
+bool wirekit_receipt_ok(struct wirekit *k, const struct wire_result *r,
+                        struct bytes envelope)
 {
     struct checkpoint c;
     struct hash path[MERKLE_PATH_MAX];
@@ -213,8 +214,8 @@ bool wirekit_receipt_ok(struct wirekit *k, const struct wire_result *r, struct b
         return false;
     memcpy(path, r->path.data, r->path.size);
     struct hash leaf = record_leaf_hash(&record);
-    return merkle_verify_inclusion(r->index, c.size, &leaf, path, r->path.size / HASH_BYTES,
-                                   &c.root);
+    return merkle_verify_inclusion(r->index, c.size, &leaf, path,
+                                   r->path.size / HASH_BYTES, &c.root);
 }
 
 bool wirekit_head(struct wirekit *k, const struct hash *account, const struct pubkey *key)
@@ -236,6 +237,7 @@ bool wirekit_head(struct wirekit *k, const struct hash *account, const struct pu
     if (k->f.type != WIRE_HEAD_IS)
         return false;
     snprintf(origin, sizeof(origin), "%s/%02x", k->hub.hub, (unsigned)k->f.slot);
-    size_t n = head_message(message, account, k->f.position, &k->f.head, origin, k->f.size);
+    size_t n =
+        head_message(message, account, k->f.position, &k->f.head, origin, k->f.size);
     return sig_verify(&k->f.sig, &k->hub.relay, CTX_HEAD, message, n);
 }

@@ -1,5 +1,5 @@
-/* The wire protocol from a test's side of the socket: hello, frames out, frames in, and the
- * checks a client makes of a receipt. Blocking; one thread. */
+/* The wire protocol from a test's side of the socket: hello, frames out, frames in, and
+ * the checks a client makes of a receipt. Blocking; one thread. */
 #ifndef TESTS_LIB_WIREKIT_H
 #define TESTS_LIB_WIREKIT_H
 
@@ -12,16 +12,18 @@
 struct wirekit {
     struct rawws ws;
     struct hub_facts hub;
-    struct wire_frame f;  /* newest frame; spans live until the next receive */
+    struct wire_frame f; /* newest frame; spans live until the next receive */
     uint64_t rid;
-    char (*notes)[CHECKPOINT_BYTES_MAX]; /* newest checkpoint of each slot, and its size */
+    char (
+        *notes)[CHECKPOINT_BYTES_MAX]; /* newest checkpoint of each slot, and its size */
     size_t note_size[SLOTS_MAX];
     struct vkey log[SLOTS_MAX]; /* filled by wirekit_trust */
     bool trusted;
 };
 
-/* Connect, upgrade, CHALLENGE, HELLO (as `device`, or anonymous), WELCOME; checks the hub's
- * signature over the challenge. False: not welcome (f is the newest frame, if any). */
+/* Connect, upgrade, CHALLENGE, HELLO (as `device`, or anonymous), WELCOME; checks the
+ * hub's signature over the challenge. False: not welcome (f is the newest frame, if any).
+ */
 bool wirekit_open(struct wirekit *k, uint16_t port, const struct key *device);
 /* The same with checkpoints in HELLO. */
 bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *device,
@@ -48,10 +50,12 @@ bool wirekit_expect(struct wirekit *k, uint64_t type, int timeout_ms);
 struct wire_result wirekit_result(struct wirekit *k);
 /* Submit one envelope and wait for its result. False: none came. */
 bool wirekit_submit_one(struct wirekit *k, struct bytes envelope, struct wire_result *r);
-/* Is an accepted result true? Its path leads from the leaf of `envelope` to the root of the
- * slot's checkpoint in the newest RESULTS, which the trusted log key signed. */
-bool wirekit_receipt_ok(struct wirekit *k, const struct wire_result *r, struct bytes envelope);
+/* Is an accepted result true? Its path leads from the leaf of `envelope` to the root of
+ * the slot's checkpoint in the newest RESULTS, which the trusted log key signed. */
+bool wirekit_receipt_ok(struct wirekit *k, const struct wire_result *r,
+                        struct bytes envelope);
 /* HEAD: asks, fills k->f with HEAD_IS and checks its signature. */
-bool wirekit_head(struct wirekit *k, const struct hash *account, const struct pubkey *key);
+bool wirekit_head(struct wirekit *k, const struct hash *account,
+                  const struct pubkey *key);
 
 #endif
