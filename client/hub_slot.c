@@ -1,0 +1,389 @@
+/* Slots as a client sees them: the hub account's records say which keys are in force, and
+ * every checkpoint must be consistent with the newest one known. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/wallet.h"
+
+static void slot_drop(struct slot_view *v)
+{
+    follow_close(&v->f);
+    free(v);
+}
+
+void slots_close(stoa_wallet *w)
+{
+    for (unsigned i = 0; i < SLOTS_MAX; i++) {
+        struct slot_view *v = w->slot[i];
+        if (!v)
+            continue;
+        slot_drop(v);
+        w->slot[i] = NULL;
+    }
+}
+
+/* ---- from disk -----------------------------------------------------------------------
+ */
+
+struct replay {
+    struct follow *f;
+    enum err err;
+};
+
+static bool replay_hub(void *context, const struct record *stored, int64_t balance)
+{
+    struct replay *x = context;
+    struct record r = *stored;
+    struct entry e;
+    (void)balance;
+    x->err = entry_decode(&e, r.envelope.data, r.envelope.size);
+    if (x->err != ERR_OK)
+        return false;
+    x->err = follow_apply(x->f, &e, &r);
+    return x->err == ERR_OK;
+}
+
+/* The hub account's records are few (keys, rules, bounces): replayed each time. */
+static stoa_result replay_slot(stoa_wallet *w, struct slot_view *v, stoa_error *error)
+{
+    struct replay x = {&v->f, ERR_OK};
+    follow_close(&v->f);
+    follow_init(&v->f, &alloc_heap, NULL, &v->row.id, v->row.slot);
+    TRY_S(client_store_records(w->store, &v->row, 0, v->row.position, replay_hub, &x));
+    if (x.err == ERR_OK && v->f.hub.position == v->row.position)
+        return STOA_OK;
+    return fail_as(
+        error, STOA_CONFIG, ERR_CORRUPT,
+        "local records of the hub's slot %u do not replay: rebuild the database",
+        v->row.slot);
+}
+
+static stoa_result load_note(stoa_wallet *w, struct slot_view *v, stoa_error *error)
+{
+    struct bytes note;
+    uint64_t seen;
+    enum err e = client_store_note_load(w->store, v->row.slot, &note, &seen);
+    if (e == ERR_NOT_FOUND)
+        return STOA_OK;
+    TRY_S(e);
+    /* Its signature was checked under the key then in force; only text is needed now. */
+    const char *end = memmem(note.data, note.size, "\n\n", 2);
+    if (!end || !checkpoint_parse(&v->known, (const char *)note.data,
+                                  (size_t)(end + 1 - (const char *)note.data)))
+        return fail_as(error, STOA_CONFIG, ERR_CORRUPT,
+                       "the checkpoint kept for slot %u is damaged: rebuild the database",
+                       v->row.slot);
+    v->has_note = true;
+    return STOA_OK;
+}
+
+stoa_result slot_load(stoa_wallet *w, uint32_t slot, struct slot_view **out,
+                      stoa_error *error)
+{
+    if (!w->has_hub || slot >= w->slots)
+        return fail(error, ERR_NET, "this wallet was never connected to its hub");
+    struct slot_view *v = w->slot[slot];
+    if (!v) {
+        v = calloc(1, sizeof(*v));
+        if (!v)
+            return fail(error, ERR_MEMORY, "out of memory");
+        w->slot[slot] = v;
+    }
+    *out = v;
+    if (v->loaded)
+        return STOA_OK;
+    enum err e = client_store_account(w->store, &w->log_open[slot], &v->row);
+    if (e == ERR_NOT_FOUND) {
+        memset(&v->row, 0, sizeof(v->row));
+        v->row.id = w->log_open[slot];
+        v->row.slot = slot;
+        v->row.of_hub = true;
+        e = client_store_account_add(w->store, &v->row);
+    }
+    TRY_S(e);
+    TRY_R(replay_slot(w, v, error));
+    TRY_R(load_note(w, v, error));
+    v->loaded = true;
+    return STOA_OK;
+}
+
+/* ---- hub account ---------------------------------------------------------------------
+ */
+
+static enum err take_hub_record(stoa_wallet *w, struct slot_view *v,
+                                const struct record *r)
+{
+    struct entry e;
+    TRY(entry_decode(&e, r->envelope.data, r->envelope.size));
+    if (!entry_verify(&e))
+        return ERR_SIGNATURE;
+    TRY(follow_apply(&v->f, &e, r));
+    TRY(client_store_record_add(w->store, &v->row, r, &e.id, 0));
+    v->row.position = r->position + 1;
+    return ERR_OK;
+}
+
+static stoa_result take_hub_page(stoa_wallet *w, struct slot_view *v,
+                                 struct wire_frame *page, stoa_error *error)
+{
+    enum err e = client_store_begin(w->store);
+    TRY_S(e);
+    for (size_t i = 0; i < page->count && e == ERR_OK; i++) {
+        struct record r;
+        wire_next_record(&page->list, &r);
+        e = take_hub_record(w, v, &r);
+    }
+    if (e == ERR_OK)
+        e = client_store_account_put(w->store, &v->row);
+    enum err end = client_store_end(w->store, e == ERR_OK);
+    if (e == ERR_OK && end == ERR_OK)
+        return STOA_OK;
+    v->loaded = false; /* what memory holds is ahead of the disk */
+    if (e == ERR_OK)
+        return fail_store(w, error, end);
+    return fail_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
+                   "hub shows records of slot %u's hub account that do not verify: %s",
+                   v->row.slot, err_text(e));
+}
+
+stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                        stoa_error *error)
+{
+    for (;;) {
+        struct wire_frame f = {.type = WIRE_FETCH,
+                               .key = {.what = WIRE_ACCOUNT, .id = v->row.id},
+                               .from = v->row.position,
+                               .max = FETCH_RECORDS};
+        struct wire_frame page;
+        TRY_R(rpc_call(w, &f, WIRE_PAGE, deadline, &page, error));
+        if (page.end < v->row.position)
+            return slot_evidence(w, v, (struct bytes){0}, ERR_BEHIND,
+                                 "hub shows fewer records of its own account than before",
+                                 error);
+        if (page.count > 0)
+            TRY_R(take_hub_page(w, v, &page, error));
+        if (page.count == 0 || v->row.position >= page.end)
+            return STOA_OK;
+    }
+}
+
+stoa_result slot_need(stoa_wallet *w, uint32_t slot, uint64_t deadline,
+                      struct slot_view **out, stoa_error *error)
+{
+    TRY_R(slot_load(w, slot, out, error));
+    if ((*out)->row.position > 0)
+        return STOA_OK;
+    TRY_R(need_connection(w, error));
+    TRY_R(slot_follow(w, *out, deadline, error));
+    if ((*out)->row.position == 0)
+        return fail(error, ERR_HELLO, "hub does not show the log_open of slot %u", slot);
+    return STOA_OK;
+}
+
+/* ---- checkpoints ---------------------------------------------------------------------
+ */
+
+/* Two notes that cannot both be true, or one that goes back: keep both and stop. */
+stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes shown,
+                          enum err code, const char *what, stoa_error *error)
+{
+    struct bytes known = {0};
+    uint64_t seen;
+    enum err e = client_store_note_load(w->store, v->row.slot, &known, &seen);
+    struct client_evidence x = {.slot = v->row.slot,
+                                .at_ms = w->now_ms(),
+                                .known = e == ERR_OK ? known : (struct bytes){0},
+                                .shown = shown,
+                                .what = bytes_of(what, strlen(what))};
+    ignore(client_store_evidence_save(w->store, &x));
+    return fail_as(error, STOA_NO, code,
+                   "slot %u: %s; the newest known has %llu leaves. Evidence was kept",
+                   v->row.slot, what, (unsigned long long)v->known.size);
+}
+
+/* A tree somebody signed; `note` says where its note is, NONE for the newest one known.
+ */
+struct seen {
+    struct checkpoint c;
+    size_t note;
+};
+#define NONE SIZE_MAX
+
+static int by_size(const void *a, const void *b)
+{
+    const struct seen *x = a, *y = b;
+    return (x->c.size > y->c.size) - (x->c.size < y->c.size);
+}
+
+/* The log's key may have changed: look at the hub account once before saying no. */
+static stoa_result open_note(stoa_wallet *w, struct slot_view *v, struct bytes note,
+                             bool *followed, uint64_t deadline, struct checkpoint *out,
+                             stoa_error *error)
+{
+    for (;;) {
+        if (v->f.hub.open &&
+            checkpoint_open(out, (const char *)note.data, note.size, &v->f.hub.log))
+            return STOA_OK;
+        if (*followed)
+            return slot_evidence(w, v, note, ERR_SIGNATURE,
+                                 "hub's checkpoint is not signed by the log's key",
+                                 error);
+        *followed = true;
+        TRY_R(slot_follow(w, v, deadline, error));
+    }
+}
+
+static stoa_result send_proof(stoa_wallet *w, uint64_t kind, uint32_t slot, uint64_t a,
+                              uint64_t b, uint64_t deadline, uint64_t *rid,
+                              stoa_error *error)
+{
+    struct wire_frame f = {
+        .type = WIRE_PROOF, .rid = ++w->rid, .kind = kind, .slot = slot, .a = a, .b = b};
+    *rid = f.rid;
+    struct mp_writer m = frame_begin(w, 256);
+    wire_put(&m, &f);
+    return frame_send(w, &m, deadline, error);
+}
+
+static size_t path_hashes(struct bytes path, struct hash out[MERKLE_PATH_MAX])
+{
+    size_t count = path.size / HASH_BYTES;
+    if (count > MERKLE_PATH_MAX || path.size % HASH_BYTES)
+        return SIZE_MAX;
+    if (count)
+        memcpy(out, path.data, path.size);
+    return count;
+}
+
+static bool consistent(const struct wire_frame *answer, const struct checkpoint *old,
+                       const struct checkpoint *new)
+{
+    struct hash path[MERKLE_PATH_MAX];
+    size_t count = path_hashes(answer->path, path);
+    return count != SIZE_MAX && merkle_verify_consistency(old->size, new->size, path,
+                                                          count, &old->root, &new->root);
+}
+
+/* Trees in order of size: ask for all the proofs between neighbours at once, then check.
+ */
+static stoa_result check_some(stoa_wallet *w, struct slot_view *v, const struct seen t[],
+                              size_t pairs, const struct bytes notes[], uint64_t deadline,
+                              stoa_error *error)
+{
+    uint64_t rids[PROOFS_AT_ONCE] = {0};
+    for (size_t i = 0; i < pairs; i++)
+        if (t[i].c.size > 0 && t[i].c.size < t[i + 1].c.size)
+            TRY_R(send_proof(w, WIRE_CONSISTENCY, v->row.slot, t[i].c.size,
+                             t[i + 1].c.size, deadline, &rids[i], error));
+    for (size_t i = 0; i < pairs; i++) {
+        const struct checkpoint *a = &t[i].c, *b = &t[i + 1].c;
+        bool ok = a->size < b->size || hash_equal(&a->root, &b->root);
+        if (rids[i]) {
+            struct wire_frame answer;
+            TRY_R(rpc_wait(w, rids[i], WIRE_PROOF_IS, deadline, &answer, error));
+            ok = consistent(&answer, a, b);
+        }
+        if (!ok)
+            return slot_evidence(
+                w, v, notes[t[i + 1].note == NONE ? t[i].note : t[i + 1].note], ERR_FORK,
+                "hub shows a tree that is not on one line with the known "
+                "one",
+                error);
+    }
+    return STOA_OK;
+}
+
+static stoa_result check_trees(stoa_wallet *w, struct slot_view *v, struct seen t[],
+                               size_t count, const struct bytes notes[],
+                               uint64_t deadline, stoa_error *error)
+{
+    qsort(t, count, sizeof(t[0]), by_size);
+    for (size_t from = 0; from + 1 < count; from += PROOFS_AT_ONCE) {
+        size_t pairs = count - 1 - from;
+        TRY_R(check_some(w, v, t + from, pairs < PROOFS_AT_ONCE ? pairs : PROOFS_AT_ONCE,
+                         notes, deadline, error));
+    }
+    struct seen *newest = &t[count - 1];
+    while (newest > t && newest->note == NONE && newest[-1].c.size == newest->c.size)
+        newest--; /* the same tree: nothing newer */
+    if (newest->note == NONE || (v->has_note && newest->c.size == v->known.size))
+        return STOA_OK;
+    TRY_S(client_store_note_save(w->store, v->row.slot, newest->c.size,
+                                 notes[newest->note], w->now_ms()));
+    v->known = newest->c;
+    v->has_note = true;
+    return STOA_OK;
+}
+
+stoa_result slot_believe(stoa_wallet *w, struct slot_view *v, const struct bytes notes[],
+                         size_t count, struct checkpoint out[], uint64_t deadline,
+                         stoa_error *error)
+{
+    bool followed = false;
+    struct seen *trees = calloc(count + 1, sizeof(*trees));
+    if (!trees)
+        return fail(error, ERR_MEMORY, "out of memory");
+    stoa_result r = STOA_OK;
+    for (size_t i = 0; i < count && r == STOA_OK; i++) {
+        r = open_note(w, v, notes[i], &followed, deadline, &out[i], error);
+        trees[i] = (struct seen){out[i], i};
+    }
+    if (r == STOA_OK && v->has_note)
+        trees[count] = (struct seen){v->known, NONE};
+    if (r == STOA_OK)
+        r = check_trees(w, v, trees, count + v->has_note, notes, deadline, error);
+    free(trees);
+    return r;
+}
+
+/* A fresh note, which may not go back behind what this wallet saw. */
+stoa_result slot_refresh(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                         stoa_error *error)
+{
+    struct wire_frame f = {.type = WIRE_CHECKPOINT, .slot = v->row.slot}, answer;
+    struct checkpoint c;
+    TRY_R(rpc_call(w, &f, WIRE_CHECKPOINT_IS, deadline, &answer, error));
+    return slot_advance(w, v, answer.note, deadline, &c, error);
+}
+
+stoa_result slot_advance(stoa_wallet *w, struct slot_view *v, struct bytes shown,
+                         uint64_t deadline, struct checkpoint *out, stoa_error *error)
+{
+    char room[CHECKPOINT_BYTES_MAX * 4];
+    if (shown.size == 0 || shown.size > sizeof(room))
+        return fail_as(error, STOA_NO, ERR_FRAME,
+                       "hub's checkpoint of slot %u has no size "
+                       "that can be",
+                       v->row.slot);
+    memcpy(room, shown.data, shown.size); /* the frame goes with the next question */
+    struct bytes note = bytes_of(room, shown.size);
+    bool followed = false;
+    struct checkpoint c;
+    TRY_R(open_note(w, v, note, &followed, deadline, &c, error));
+    if (v->has_note && c.size < v->known.size)
+        return slot_evidence(w, v, note, ERR_BEHIND,
+                             "hub shows a smaller tree than it did before", error);
+    return slot_believe(w, v, &note, 1, out, deadline, error);
+}
+
+stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
+                          const struct hash *leaf, uint64_t deadline, stoa_error *error)
+{
+    uint64_t rid;
+    struct wire_frame answer;
+    struct hash path[MERKLE_PATH_MAX];
+    if (index >= v->known.size)
+        return fail(error, ERR_CORRUPT,
+                    "hub shows a record past its own checkpoint of slot %u", v->row.slot);
+    TRY_R(send_proof(w, WIRE_INCLUSION, v->row.slot, index, v->known.size, deadline, &rid,
+                     error));
+    TRY_R(rpc_wait(w, rid, WIRE_PROOF_IS, deadline, &answer, error));
+    size_t count = path_hashes(answer.path, path);
+    if (count != SIZE_MAX &&
+        merkle_verify_inclusion(index, v->known.size, leaf, path, count, &v->known.root))
+        return STOA_OK;
+    return fail(error, ERR_CORRUPT,
+                "record %llu of slot %u is not in the tree that the hub signed",
+                (unsigned long long)index, v->row.slot);
+}

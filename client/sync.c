@@ -1,0 +1,524 @@
+/* Accounts followed: from the local checkpoint and the records after it, and on from
+ * there with what the hub shows, which must chain, obey the rules and stand in the tree
+ * the hub signed. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client/verify.h"
+#include "client/wallet.h"
+
+#define PARALLEL_FROM 64 /* signatures worth starting threads for */
+
+/* ---- in memory -----------------------------------------------------------------------
+ */
+
+static enum err view_add(stoa_wallet *w, const struct client_account *row,
+                         struct account_view **out)
+{
+    struct account_view **views =
+        realloc(w->accounts, (w->account_count + 1) * sizeof(struct account_view *));
+    if (!views)
+        return ERR_MEMORY;
+    w->accounts = views;
+    struct account_view *v = calloc(1, sizeof(*v));
+    if (!v)
+        return ERR_MEMORY;
+    v->row = *row;
+    if (v->row.slot == UINT32_MAX && w->has_hub)
+        v->row.slot = slot_of(&v->row.id, w->slots);
+    w->accounts[w->account_count++] = v;
+    if (out)
+        *out = v;
+    return ERR_OK;
+}
+
+enum err accounts_load(stoa_wallet *w)
+{
+    for (unsigned i = 0; i < CLIENT_ACCOUNTS_MAX; i++) {
+        struct client_account row;
+        enum err e = client_store_account_at(w->store, false, i, &row);
+        if (e == ERR_NOT_FOUND)
+            break;
+        TRY(e);
+        TRY(view_add(w, &row, NULL));
+    }
+    return ERR_OK;
+}
+
+void accounts_close(stoa_wallet *w)
+{
+    for (unsigned i = 0; i < w->account_count; i++) {
+        struct account_view *v = w->accounts[i];
+        if (v->loaded && v->saved_at != v->f.account.position && w->store)
+            (void)account_save_state(w, v, NULL);
+        follow_close(&v->f);
+        free(v);
+    }
+    free(w->accounts);
+    w->accounts = NULL;
+    w->account_count = 0;
+}
+
+struct account_view *account_of(stoa_wallet *w, const struct hash *id)
+{
+    for (unsigned i = 0; i < w->account_count; i++)
+        if (hash_equal(&w->accounts[i]->row.id, id))
+            return w->accounts[i];
+    return NULL;
+}
+
+stoa_result account_add(stoa_wallet *w, const struct hash *id, const char *name,
+                        struct account_view **out, stoa_error *error)
+{
+    struct client_account row = {.id = *id};
+    struct account_view *v = account_of(w, id);
+    if (v) {
+        *out = v;
+        return STOA_OK;
+    }
+    if (w->account_count >= CLIENT_ACCOUNTS_MAX)
+        return fail(error, ERR_LIMIT,
+                    "this wallet follows its largest number of accounts");
+    row.slot = w->has_hub ? slot_of(id, w->slots) : UINT32_MAX;
+    snprintf(row.name, sizeof(row.name), "%s", name ? name : "");
+    TRY_S(client_store_account_add(w->store, &row));
+    enum err e = view_add(w, &row, out);
+    if (e != ERR_OK)
+        return fail(error, e, "out of memory");
+    return STOA_OK;
+}
+
+/* ---- from disk -----------------------------------------------------------------------
+ */
+
+/* Replays the account's records and the hub account's in the order of the log. */
+struct merge {
+    stoa_wallet *w;
+    struct follow *f;
+    const struct client_account *hub;
+    uint64_t until; /* hub records below this index are due */
+    enum err err;
+};
+
+static bool apply_hub_due(void *context, const struct record *stored, int64_t balance)
+{
+    struct merge *m = context;
+    struct record r = *stored;
+    struct entry e;
+    (void)balance;
+    if (r.index >= m->until)
+        return false;
+    m->err = entry_decode(&e, r.envelope.data, r.envelope.size);
+    if (m->err == ERR_OK)
+        m->err = follow_apply(m->f, &e, &r);
+    return m->err == ERR_OK;
+}
+
+/* Hub records that stand before `index`. */
+static enum err hub_up_to(struct merge *m, uint64_t index)
+{
+    if (m->f->hub.position >= m->hub->position)
+        return ERR_OK;
+    m->until = index;
+    TRY(client_store_records(m->w->store, m->hub, m->f->hub.position, 0, apply_hub_due,
+                             m));
+    return m->err;
+}
+
+static bool apply_stored(void *context, const struct record *stored, int64_t balance)
+{
+    struct merge *m = context;
+    struct record r = *stored;
+    struct entry e;
+    m->err = hub_up_to(m, r.index);
+    if (m->err == ERR_OK)
+        m->err = entry_decode(&e, r.envelope.data, r.envelope.size);
+    if (m->err != ERR_OK)
+        return false;
+    m->err = follow_apply(m->f, &e, &r);
+    if (m->err == ERR_OK && m->f->account.balance != balance)
+        m->err = ERR_CORRUPT;
+    return m->err == ERR_OK;
+}
+
+static enum err replay(stoa_wallet *w, struct account_view *v,
+                       const struct slot_view *slot)
+{
+    struct merge m = {.w = w, .f = &v->f, .hub = &slot->row};
+    TRY(client_store_records(w->store, &v->row, v->f.account.position, 0, apply_stored,
+                             &m));
+    TRY(m.err);
+    return v->f.account.position == v->row.position ? ERR_OK : ERR_CORRUPT;
+}
+
+/* A local checkpoint is believed when it is whole and not ahead of the records. */
+static bool load_state(stoa_wallet *w, struct account_view *v,
+                       const struct slot_view *slot)
+{
+    struct bytes state;
+    struct follow_proof proof;
+    if (client_store_state_load(w->store, &v->row, &state) != ERR_OK)
+        return false;
+    if (follow_decode(&v->f, &alloc_heap, &proof, state) != ERR_OK) {
+        v->rebuilt = true;
+        return false;
+    }
+    if (hash_equal(&v->f.id, &v->row.id) && hash_equal(&v->f.hub_id, &slot->row.id) &&
+        v->f.account.position <= v->row.position &&
+        v->f.hub.position <= slot->row.position)
+        return true;
+    v->rebuilt = true;
+    follow_close(&v->f);
+    return false;
+}
+
+static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *error)
+{
+    struct slot_view *slot;
+    if (!w->has_hub)
+        return fail(error, ERR_NET, "this wallet was never connected to its hub");
+    if (v->row.slot == UINT32_MAX)
+        v->row.slot = slot_of(&v->row.id, w->slots);
+    TRY_R(slot_load(w, v->row.slot, &slot, error));
+    follow_close(&v->f);
+    bool from_state = load_state(w, v, slot);
+    v->saved_at = from_state ? v->f.account.position : 0;
+    if (!from_state)
+        follow_init(&v->f, &alloc_heap, &v->row.id, &slot->row.id, v->row.slot);
+    enum err e = replay(w, v, slot);
+    if (e != ERR_OK && from_state) {
+        /* Only the checkpoint is in doubt as yet: the records decide. */
+        v->rebuilt = true;
+        follow_close(&v->f);
+        follow_init(&v->f, &alloc_heap, &v->row.id, &slot->row.id, v->row.slot);
+        e = replay(w, v, slot);
+    }
+    v->head_known = false;
+    v->loaded = e == ERR_OK;
+    if (e == ERR_OK)
+        return STOA_OK;
+    follow_close(&v->f);
+    stoa_result r = fail_as(error, STOA_CONFIG, e,
+                            "%s/stoa.db: records of an account do not replay (%s)",
+                            w->dir, err_text(e));
+    fail_hint(error, "rebuild the database from the hub; keys are not touched");
+    return r;
+}
+
+stoa_result account_need(stoa_wallet *w, const struct hash *id, struct account_view **out,
+                         stoa_error *error)
+{
+    *out = account_of(w, id);
+    if (!*out)
+        return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                       "this wallet does not follow that account");
+    return (*out)->loaded ? STOA_OK : load(w, *out, error);
+}
+
+stoa_result account_reload(stoa_wallet *w, struct account_view *v, stoa_error *error)
+{
+    TRY_S(client_store_account(w->store, &v->row.id, &v->row));
+    v->loaded = false;
+    return load(w, v, error);
+}
+
+stoa_result account_save_state(stoa_wallet *w, struct account_view *v, stoa_error *error)
+{
+    struct follow_proof proof = {.position = v->row.proven, .size = v->row.proven_size};
+    const struct slot_view *slot = w->slot[v->row.slot < SLOTS_MAX ? v->row.slot : 0];
+    if (!v->f.hub.open || v->f.broken)
+        return STOA_OK;
+    if (slot && slot->has_note && slot->known.size == proof.size)
+        proof.root = slot->known.root;
+    size_t cap = follow_encode_size(&v->f);
+    uint8_t *room = malloc(cap);
+    if (!room)
+        return fail(error, ERR_MEMORY, "out of memory");
+    size_t size = follow_encode(&v->f, &proof, room, cap);
+    enum err e = size ? client_store_state_save(w->store, &v->row, bytes_of(room, size))
+                      : ERR_MEMORY;
+    free(room);
+    if (e != ERR_OK)
+        return fail_store(w, error, e);
+    v->saved_at = v->f.account.position;
+    return STOA_OK;
+}
+
+/* ---- from the hub --------------------------------------------------------------------
+ */
+
+struct decoded {
+    const struct record *records;
+    struct entry *entries;
+    enum err *errs;
+};
+
+static enum err check_one(void *context, size_t i)
+{
+    struct decoded *d = context;
+    const struct record *r = &d->records[i];
+    d->errs[i] = entry_decode(&d->entries[i], r->envelope.data, r->envelope.size);
+    if (d->errs[i] == ERR_OK && !entry_verify(&d->entries[i]))
+        d->errs[i] = ERR_SIGNATURE;
+    return d->errs[i];
+}
+
+/* A record of ours that was saved before: the answer may have been lost, the entry was
+ * not. */
+static enum err note_own(stoa_wallet *w, const struct entry *e, const struct record *r)
+{
+    struct client_outgoing o;
+    enum writer by;
+    if (!kind_writer(e->kind, &by) || by != BY_MEMBER)
+        return ERR_OK;
+    enum err err = client_store_outgoing_find(w->store, &e->id, &o);
+    if (err == ERR_NOT_FOUND ||
+        (err == ERR_OK && o.state >= CLIENT_ACCEPTED && o.state != CLIENT_DROPPED))
+        return ERR_OK;
+    TRY(err);
+    o.state = o.payees > 0 ? CLIENT_ACCEPTED : CLIENT_CREDITED;
+    o.code = 0;
+    o.slot = r->slot;
+    o.index = r->index;
+    o.position = r->position;
+    o.hub_lamport = r->hub_lamport;
+    o.hub_time_ms = r->hub_time_ms;
+    return client_store_outgoing_put(w->store, &o);
+}
+
+static enum err take_one(stoa_wallet *w, struct account_view *v, struct slot_view *slot,
+                         const struct entry *e, const struct record *r)
+{
+    struct merge m = {.w = w, .f = &v->f, .hub = &slot->row};
+    TRY(hub_up_to(&m, r->index));
+    TRY(follow_apply(&v->f, e, r));
+    TRY(client_store_record_add(w->store, &v->row, r, &e->id, v->f.account.balance));
+    v->row.position = r->position + 1;
+    return note_own(w, e, r);
+}
+
+static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
+                                struct slot_view *slot, const struct decoded *d,
+                                size_t count, seen_fn seen, void *context, bool *stopped,
+                                stoa_error *error)
+{
+    enum err e = client_store_begin(w->store);
+    TRY_S(e);
+    size_t i = 0;
+    for (; i < count && e == ERR_OK && !*stopped; i++) {
+        e = d->errs[i] != ERR_OK ? d->errs[i]
+                                 : take_one(w, v, slot, &d->entries[i], &d->records[i]);
+        if (e == ERR_OK && seen)
+            *stopped =
+                !seen(context, &d->entries[i], &d->records[i], v->f.account.balance);
+    }
+    v->row.checked_ms = w->now_ms();
+    if (e == ERR_OK)
+        e = client_store_account_put(w->store, &v->row);
+    stoa_result r = STOA_OK;
+    if (e == ERR_OK && v->f.account.position - v->saved_at >= STATE_EVERY)
+        r = account_save_state(w, v, error);
+    enum err end = client_store_end(w->store, e == ERR_OK && r == STOA_OK);
+    v->head_known = false;
+    if (e == ERR_OK && end == ERR_OK && r == STOA_OK)
+        return STOA_OK;
+    /* Memory is ahead of the disk now. */
+    v->loaded = false;
+    ignore(client_store_account(w->store, &v->row.id, &v->row));
+    if (r != STOA_OK)
+        return r;
+    if (e == ERR_OK)
+        return fail_store(w, error, end);
+    if (e == ERR_FILE || e == ERR_STORE_FULL)
+        return fail_store(w, error, e);
+    return fail_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
+                   "hub shows a record %llu of this account that does not verify: %s",
+                   (unsigned long long)(i ? d->records[i - 1].position : 0), err_text(e));
+}
+
+stoa_result account_take(stoa_wallet *w, struct account_view *v, struct record records[],
+                         size_t count, seen_fn seen, void *context, bool *stopped,
+                         stoa_error *error)
+{
+    struct slot_view *slot;
+    struct decoded d = {.records = records};
+    bool ignored = false;
+    if (count == 0)
+        return STOA_OK;
+    TRY_R(slot_load(w, v->row.slot, &slot, error));
+    d.entries = malloc(count * sizeof(*d.entries));
+    d.errs = calloc(count, sizeof(*d.errs));
+    stoa_result r = STOA_OK;
+    if (!d.entries || !d.errs) {
+        r = fail(error, ERR_MEMORY, "out of memory");
+    } else {
+        ignore(verify_each(count, count >= PARALLEL_FROM ? 0 : 1, check_one, &d));
+        r = take_checked(w, v, slot, &d, count, seen, context,
+                         stopped ? stopped : &ignored, error);
+    }
+    free(d.entries);
+    free(d.errs);
+    return r;
+}
+
+/* The page is copied, because more is asked of the hub before it is used. */
+static stoa_result copy_page(struct wire_frame *page, struct record **records,
+                             struct buf *room, stoa_error *error)
+{
+    size_t count = page->count, at = 0;
+    *records = calloc(count ? count : 1, sizeof(**records));
+    if (!*records)
+        return fail(error, ERR_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        wire_next_record(&page->list, &(*records)[i]);
+        struct bytes *e = &(*records)[i].envelope;
+        if (!buf_add(room, e->data, e->size))
+            return fail(error, ERR_MEMORY, "out of memory");
+    }
+    for (size_t i = 0; i < count; i++) {
+        (*records)[i].envelope.data = room->data + at;
+        at += (*records)[i].envelope.size;
+    }
+    return STOA_OK;
+}
+
+static stoa_result fetch_page(stoa_wallet *w, struct account_view *v, bool *more,
+                              uint64_t deadline, stoa_error *error)
+{
+    struct wire_frame f = {.type = WIRE_FETCH,
+                           .key = {.what = WIRE_ACCOUNT, .id = v->row.id},
+                           .from = v->row.position,
+                           .max = FETCH_RECORDS};
+    struct wire_frame page;
+    struct record *records = NULL;
+    struct buf room = {0};
+    struct slot_view *slot;
+    TRY_R(rpc_call(w, &f, WIRE_PAGE, deadline, &page, error));
+    size_t count = page.count;
+    uint64_t end = page.end;
+    stoa_result r = copy_page(&page, &records, &room, error);
+    if (r == STOA_OK && count > 0)
+        r = slot_need(w, v->row.slot, deadline, &slot, error);
+    /* After the page, so that no hub record before its newest one is missing. */
+    if (r == STOA_OK && count > 0)
+        r = slot_follow(w, slot, deadline, error);
+    if (r == STOA_OK)
+        r = account_take(w, v, records, count, NULL, NULL, NULL, error);
+    *more = r == STOA_OK && count > 0 && v->row.position < end;
+    free(records);
+    buf_close(&room);
+    return r;
+}
+
+/* What was taken in and turned out not to be in the tree goes out again. */
+static stoa_result cut_unproven(stoa_wallet *w, struct account_view *v, stoa_error *error)
+{
+    enum err e = client_store_begin(w->store);
+    TRY_S(e);
+    v->row.position = v->row.proven;
+    e = client_store_records_cut(w->store, &v->row, v->row.proven);
+    if (e == ERR_OK)
+        e = client_store_account_put(w->store, &v->row);
+    enum err end = client_store_end(w->store, e == ERR_OK);
+    v->loaded = false;
+    if (e == ERR_OK && end == ERR_OK)
+        return STOA_OK;
+    return fail_store(w, error, e != ERR_OK ? e : end);
+}
+
+stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadline,
+                          stoa_error *error)
+{
+    struct slot_view *slot;
+    TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
+    TRY_R(slot_refresh(w, slot, deadline, error));
+    stoa_result r = STOA_OK;
+    if (slot->row.proven != slot->row.position) {
+        r = slot_includes(w, slot, slot->f.hub_index, follow_leaf(&slot->f.hub_newest),
+                          deadline, error);
+        if (r == STOA_OK) {
+            slot->row.proven = slot->row.position;
+            slot->row.proven_size = slot->known.size;
+            TRY_S(client_store_account_put(w->store, &slot->row));
+        }
+    }
+    if (r == STOA_OK && v->f.account.position > 0)
+        r = slot_includes(w, slot, v->f.account_index, follow_leaf(&v->f.account_newest),
+                          deadline, error);
+    if (r == STOA_NO && v->row.proven < v->row.position)
+        (void)cut_unproven(w, v, NULL);
+    TRY_R(r);
+    v->row.proven = v->row.position;
+    v->row.proven_size = slot->known.size;
+    v->row.checked_ms = w->now_ms();
+    TRY_S(client_store_account_put(w->store, &v->row));
+    return STOA_OK;
+}
+
+stoa_result account_sync(stoa_wallet *w, struct account_view *v, uint64_t deadline,
+                         stoa_error *error)
+{
+    struct account_view *same;
+    struct slot_view *slot;
+    bool more = true;
+    TRY_R(need_connection(w, error));
+    TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
+    TRY_R(account_need(w, &v->row.id, &same, error));
+    while (more)
+        TRY_R(fetch_page(w, v, &more, deadline, error));
+    TRY_R(account_prove(w, v, deadline, error));
+    return reconcile(w, v, error);
+}
+
+/* ---- public --------------------------------------------------------------------------
+ */
+
+stoa_result stoa_sync(stoa_wallet *w, const stoa_id *account, uint32_t timeout_ms,
+                      stoa_error *error)
+{
+    uint64_t deadline = deadline_of(w, timeout_ms);
+    if (account) {
+        struct hash id = hash_of(account);
+        struct account_view *v = account_of(w, &id);
+        if (!v)
+            return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                           "this wallet does not follow that account");
+        return account_sync(w, v, deadline, error);
+    }
+    TRY_R(need_connection(w, error));
+    for (unsigned i = 0; i < w->account_count; i++)
+        TRY_R(account_sync(w, w->accounts[i], deadline, error));
+    return STOA_OK;
+}
+
+stoa_result stoa_import(stoa_wallet *w, const stoa_id *account,
+                        const stoa_import_record records[], size_t count,
+                        stoa_error *error)
+{
+    struct hash id = hash_of(account);
+    struct account_view *v;
+    TRY_R(account_need(w, &id, &v, error));
+    struct record *list = calloc(count ? count : 1, sizeof(*list));
+    if (!list)
+        return fail(error, ERR_MEMORY, "out of memory");
+    stoa_result r = STOA_OK;
+    struct hash head = v->f.account.head;
+    for (size_t i = 0; i < count; i++) {
+        const stoa_import_record *x = &records[i];
+        list[i] = (struct record){.slot = v->row.slot,
+                                  .index = x->index,
+                                  .position = x->position,
+                                  .hub_lamport = x->hub_lamport,
+                                  .hub_time_ms = x->hub_time_ms,
+                                  .envelope = bytes_of(x->envelope, x->envelope_size)};
+        head = account_head_next(&head, list[i].envelope);
+        list[i].account_head = head;
+    }
+    r = account_take(w, v, list, count, NULL, NULL, NULL, error);
+    free(list);
+    if (r == STOA_NO && error)
+        return fail_as(error, STOA_DATA, (enum err)error->code,
+                       "imported records do not follow on what is known");
+    return r;
+}
