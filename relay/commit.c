@@ -251,6 +251,7 @@ static void publish(struct commit *c)
 {
     if (atomic_load(&c->r->exit_code) == 0)
         answers_finish(c);
+    links_join(&c->mail, &c->events);
     relay_mail(c->r, &c->mail);
     if (c->lookups) {
         links_add(&c->lookup_requests, &c->lookups->work.link);
@@ -420,6 +421,7 @@ void committer_close(struct commit *c)
     drop_work(&c->waiting);
     drop_work(&c->lookup_requests);
     request_drop(c->lookups);
+    links_join(&c->mail, &c->events);
     for (struct link *l; (l = links_pop(&c->mail));)
         mail_drop((struct mail *)l);
     answers_close(c);

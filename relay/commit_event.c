@@ -83,7 +83,7 @@ void event_committed(struct commit *c, const struct seq_commit *done)
         }
     }
     m->event = e;
-    links_add(&c->mail, &m->link);
+    links_add(&c->events, &m->link);
 }
 
 /* Before a record can be read from the store, the set knows whose it is. */

@@ -58,6 +58,29 @@ static bool grow_ring(struct ws_conn *c)
     return true;
 }
 
+static void set_dirty(struct ws_conn *c)
+{
+    if (c->at_dirty)
+        return;
+    c->next_dirty = NULL;
+    c->at_dirty = c->ws->dirty_end;
+    *c->at_dirty = c;
+    c->ws->dirty_end = &c->next_dirty;
+}
+
+static void clear_dirty(struct ws_conn *c)
+{
+    if (!c->at_dirty)
+        return;
+    *c->at_dirty = c->next_dirty;
+    if (c->next_dirty)
+        c->next_dirty->at_dirty = c->at_dirty;
+    else
+        c->ws->dirty_end = c->at_dirty;
+    c->at_dirty = NULL;
+    c->next_dirty = NULL;
+}
+
 bool ws_send(struct ws_conn *c, struct frame *f)
 {
     if (c->close_code || c->cut || !c->is_ws ||
@@ -69,7 +92,7 @@ bool ws_send(struct ws_conn *c, struct frame *f)
     c->out_count++;
     c->unsent += f->size;
     if (c->out_count == 1)
-        lws_callback_on_writable(c->wsi);
+        set_dirty(c);
     return true;
 }
 
@@ -120,15 +143,11 @@ static int write_ping(struct ws_conn *c)
     return lws_write(c->wsi, room + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
-/* Each frame is one message; lws keeps what the kernel does not take and calls again when
- * that is out. */
-static int on_writable(struct ws_conn *c)
+/* Each frame is one message; lws keeps what the kernel does not take, and calls on_writable
+ * when that is out. */
+static int write_frames(struct ws_conn *c)
 {
     size_t turn = 0;
-    if (lws_partial_buffered(c->wsi))
-        return 0;
-    if (c->ping && write_ping(c) < 0)
-        return -1;
     for (unsigned n = 0; c->out_count > 0 && n < WS_WRITES_A_TURN &&
                          turn < WS_TURN_BYTES_MAX && !lws_partial_buffered(c->wsi);
          n++) {
@@ -145,13 +164,42 @@ static int on_writable(struct ws_conn *c)
     }
     if (c->out_count == 0 && c->out_cap > OUT_FIRST)
         drop_queue(c);
-    c->ws->on.sent(c->ws->on.context, c->user);
+    if (turn > 0)
+        c->ws->on.sent(c->ws->on.context, c->user);
+    return 0;
+}
+
+/* What was queued in this turn of the loop goes out at its end, straight into the sockets: to
+ * wait for "writable" first would cost three system calls a message. */
+static void flush_dirty(struct ws *w)
+{
+    for (struct ws_conn *c; (c = w->dirty);) {
+        clear_dirty(c);
+        if (!lws_partial_buffered(c->wsi) && write_frames(c) < 0) {
+            ws_cut(c);
+            continue;
+        }
+        if (c->out_count > 0 || c->close_code || c->ping)
+            lws_callback_on_writable(c->wsi);
+    }
+}
+
+static int on_writable(struct ws_conn *c)
+{
+    if (lws_partial_buffered(c->wsi))
+        return 0;
+    if (c->ping && write_ping(c) < 0)
+        return -1;
+    if (write_frames(c) < 0)
+        return -1;
     if (c->out_count > 0 || c->ping) {
         lws_callback_on_writable(c->wsi);
         return 0;
     }
-    if (!c->close_code)
+    if (!c->close_code) {
+        c->ws->on.sent(c->ws->on.context, c->user);
         return 0;
+    }
     if (lws_partial_buffered(c->wsi)) {
         lws_callback_on_writable(c->wsi);
         return 0;
@@ -250,6 +298,7 @@ static int filter_upgrade(struct ws_conn *c)
 static void conn_gone(struct ws_conn *c)
 {
     c->wsi = NULL;
+    clear_dirty(c);
     if (c->user)
         c->ws->on.closed(c->ws->on.context, c->user);
     rx_drop(c);
@@ -407,18 +456,21 @@ static void on_async(uv_async_t *h)
 {
     struct ws *w = h->data;
     w->on.wake(w->on.context);
+    flush_dirty(w);
 }
 
 static void on_check(uv_check_t *h)
 {
     struct ws *w = h->data;
     w->on.round(w->on.context);
+    flush_dirty(w);
 }
 
 static void on_timer(uv_timer_t *h)
 {
     struct ws *w = h->data;
     w->on.tick(w->on.context);
+    flush_dirty(w);
 }
 
 static void on_signal(uv_signal_t *h, int number)
@@ -474,6 +526,7 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
     if (!w)
         return ERR_MEMORY;
     w->on = s->events;
+    w->dirty_end = &w->dirty;
     w->listen_fd = listen_on(w, s, why);
     if (w->listen_fd < 0) {
         free(w);

@@ -13,6 +13,7 @@ struct ws_conn {
     void *user;
     struct frame *rx;   /* message under assembly */
     struct frame **out; /* ring of frames to send */
+    struct ws_conn *next_dirty, **at_dirty; /* has frames that were not tried yet */
     uint32_t out_first, out_count, out_cap;
     uint32_t unsent;     /* bytes in the ring */
     uint32_t buffered;   /* bytes of the last write that lws still holds, at most */
@@ -39,6 +40,7 @@ struct ws {
     atomic_bool stopping;
     struct lws_context *context;
     struct lws_vhost *vhost;
+    struct ws_conn *dirty, **dirty_end; /* in the order they became so */
     unsigned connections;
 };
 

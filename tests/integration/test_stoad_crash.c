@@ -291,6 +291,47 @@ static void nothing_starts_without_a_store_or_with_anothers(void **state)
     hubproc_close(&hub);
 }
 
+static void without_room_on_the_disk_writes_are_refused_and_reads_go_on(void **state)
+{
+    static struct hubproc hub;
+    static struct scribe w;
+    struct wire_result r;
+    char body[4096];
+    size_t size;
+    int status = 200;
+    (void)state;
+    hub_new(&hub, false);
+    add_some(&hub, 400, 3, &w);
+    finish(&w);
+    stop(&hub);
+    hubproc_set(&hub, "store.min_free_bytes=1125899906842624");
+    hub_start(&hub);
+    struct wirekit k;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    for (int i = 0; i < 100 && status == 200; i++) {
+        sleep_ms(50);
+        status = rawhttp_get(hub.port, "/readyz/write", body, sizeof(body), &size);
+    }
+    assert_int_equal(status, 503);
+    assert_non_null(strstr(body, "store_full"));
+    struct person p;
+    person_make(&p, 401);
+    person_open(&p, &k.hub, RESIDENCY_GLOBAL);
+    assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+    assert_int_equal(r.code, ERR_UNAVAILABLE);
+    assert_true(r.retry_after_ms > 0);
+    assert_int_equal(rawhttp_get(hub.port, "/readyz/read", body, sizeof(body), &size), 200);
+    struct wire_key key = {.what = WIRE_SLOT, .slot = w.slot};
+    assert_true(wirekit_send(
+        &k, &(struct wire_frame){.type = WIRE_FETCH, .rid = 1, .key = key, .max = 10}));
+    assert_true(wirekit_expect(&k, WIRE_PAGE, WAIT_MS));
+    assert_true(k.f.count >= 4);
+    person_free(&p);
+    wirekit_close(&k);
+    stop(&hub);
+    hubproc_close(&hub);
+}
+
 int main(void)
 {
     if (!crypto_start())
@@ -301,6 +342,7 @@ int main(void)
         cmocka_unit_test(a_restored_older_database_is_found_out),
         cmocka_unit_test(a_second_stoad_on_one_store_is_refused),
         cmocka_unit_test(nothing_starts_without_a_store_or_with_anothers),
+        cmocka_unit_test(without_room_on_the_disk_writes_are_refused_and_reads_go_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
