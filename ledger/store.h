@@ -137,12 +137,18 @@ struct store_ops {
     /* Free bytes where the ledger lives; UINT64_MAX when that means nothing. */
     uint64_t (*free_bytes)(struct store *s);
     /* Housekeeping that must not delay commits (e.g. a WAL checkpoint, index upkeep); called
-     * from a thread of its own, concurrently with the writer. */
+     * from a thread of its own, concurrently with the writer, every 50 ms or so: when nothing
+     * is due it costs nothing. ERR_STORE_FULL and ERR_STORE: call again later. ERR_IO: as
+     * STORE_BROKEN. */
     enum err (*maintain)(struct store *s);
 
+    /* Readers are closed before their store. */
     enum err (*reader_open)(struct store *s, struct store_reader **out);
 };
 
+/* A call holds one read transaction, its visits included: a visit that waits keeps the WAL
+ * from being begun anew, so it copies what it needs and returns. Once the store is broken,
+ * ERR_IO. */
 struct store_reader_ops {
     void (*close)(struct store_reader *r);
     enum err (*slot)(struct store_reader *r, uint32_t slot, struct store_slot *out);
@@ -152,14 +158,14 @@ struct store_reader_ops {
     enum err (*account)(struct store_reader *r, const struct hash *account, uint64_t from,
                         uint64_t max, store_visit *visit, void *context);
     /* Where the entry with this id stands; ERR_NOT_FOUND. Never wrong about absence: an index
-     * that lags is completed from the log before it says so. */
+     * that lags is completed from the log before it says so, a damaged one says ERR_STORE. */
     enum err (*find)(struct store_reader *r, const struct hash *id, uint32_t *slot,
                      uint64_t *index);
     /* Complete subtree root over leaves [n << level, (n+1) << level) of a slot, under its
      * committed size: from tiles and leaves. ERR_RANGE past it. */
     enum err (*node)(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
                      struct hash *out);
-    /* First `width` hashes of tile (level, n), within the committed size. */
+    /* First `width` (1..256) hashes of tile (level, n), within the committed size. */
     enum err (*tile)(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
                      unsigned width, struct hash out[TILE_HASHES]);
     enum err (*sealed)(struct store_reader *r, const struct hash *entry, struct buf *out);

@@ -296,12 +296,14 @@ enum err sqlite_inspect(const char *path, struct store_why *why)
     struct stat st, wal_st;
     bool has_wal = stat(wal, &wal_st) == 0 && wal_st.st_size > 0;
     free(wal);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDWR | O_CLOEXEC); /* not to write: to learn that one may */
     if (fd < 0 && errno == ENOENT) {
         store_why_set(why, "%s: no ledger there; nothing was created%s", path,
                       has_wal ? " (its -wal file is there: the ledger itself was lost)" : "");
         return ERR_MISSING;
     }
+    if (fd < 0 && errno == EISDIR)
+        return corrupt(why, path, "is not a file");
     if (fd < 0)
         return file_error(why, path, "cannot be opened");
     uint8_t header[HEADER_BYTES];
