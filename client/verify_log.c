@@ -57,6 +57,8 @@ static size_t place_of(const struct slot_run *s, const struct hash *id)
 
 static struct seat *find(const struct slot_run *s, const struct hash *id)
 {
+    if (s->table_size == 0)
+        return NULL;
     for (size_t at = place_of(s, id); s->table[at]; at = (at + 1) & (s->table_size - 1)) {
         struct seat *seat = s->seats[s->table[at] - 1];
         if (memcmp(seat->account.id.b, id->b, HASH_BYTES) == 0)
