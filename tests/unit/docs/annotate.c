@@ -59,7 +59,8 @@ static void put_value(FILE *out, const struct bytes value)
     }
     uint8_t tag = value.data[0];
     if ((tag >= 0xa0 && tag <= 0xbf) || tag == 0xd9)
-        fprintf(out, "  \"%.*s\"", (int)(value.size - head), (const char *)value.data + head);
+        fprintf(out, "  \"%.*s\"", (int)(value.size - head),
+                (const char *)value.data + head);
     else if (tag >= 0xcc && tag <= 0xcf) {
         struct mp_reader r = mp_reader_of(value.data, value.size);
         uint64_t v = 0;
@@ -72,7 +73,8 @@ static void put_value(FILE *out, const struct bytes value)
 static void put_name(FILE *out, const char *name, size_t size, unsigned indent)
 {
     int pad = NAME_COLUMN - (int)(2 * indent) - (int)size;
-    fprintf(out, "%*s%.*s%*s", (int)(2 * indent), "", (int)size, name, pad > 1 ? pad : 1, "");
+    fprintf(out, "%*s%.*s%*s", (int)(2 * indent), "", (int)size, name, pad > 1 ? pad : 1,
+            "");
 }
 
 static void walk(FILE *out, const char *spec, struct mp_reader *r, unsigned indent)

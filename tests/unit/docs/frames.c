@@ -28,7 +28,9 @@ static void put(FILE *out, const char *what, const void *data, size_t size)
 }
 #define PUT(what, literal) put(out, what, literal, sizeof(literal) - 1)
 
-#define ID32 "\xc4\x20" "01234567890123456789012345678901"
+#define ID32                                                                             \
+    "\xc4\x20"                                                                           \
+    "01234567890123456789012345678901"
 
 static void bad_frames(FILE *out)
 {
@@ -48,8 +50,10 @@ static void bad_frames(FILE *out)
     PUT("SUBSCRIBE to an account by a number", "\x95\x06\x01\x00\x05\x00");
     PUT("FETCH of what 3", "\x96\x09\x01\x03" ID32 "\x00\x01");
     PUT("SUBMIT with flag 2", "\x94\x03\x01\x02\x90");
-    PUT("SUBMIT that announces more entries than there are bytes", "\x94\x03\x01\x00\xdc\x04\x00");
-    PUT("SUBMIT of text", "\x94\x03\x01\x00\x91\xa1" "x");
+    PUT("SUBMIT that announces more entries than there are bytes",
+        "\x94\x03\x01\x00\xdc\x04\x00");
+    PUT("SUBMIT of text", "\x94\x03\x01\x00\x91\xa1"
+                          "x");
     PUT("HELLO with a device and no signature", "\x96\x01\x01" ID32 ID32 "\xc0\x90");
     PUT("HELLO with an empty note", "\x96\x01\x01" ID32 "\xc0\xc0\x91\xc4\x00");
     PUT("RECORDS of mode 2", "\x96\x07\x01\x00\x02\x90\xc0");

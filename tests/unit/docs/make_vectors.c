@@ -1,4 +1,5 @@
-/* make_vectors worked|values|entries|frames: what docs/PROTOCOL.md and docs/vectors hold. */
+/* make_vectors worked|values|entries|frames: what docs/PROTOCOL.md and docs/vectors hold.
+ */
 #include <string.h>
 
 #include "vectors.h"

@@ -97,7 +97,8 @@ static void set_payload(struct parts *p, const struct payload *payload)
     set_uint(p, KIND, payload->kind);
 }
 
-static void take_apart(struct parts *p, const struct world_entry *x, enum world_key writer)
+static void take_apart(struct parts *p, const struct world_entry *x,
+                       enum world_key writer)
 {
     struct mp_reader r = mp_reader_of(x->e.body.data, x->e.body.size);
     size_t count;
@@ -110,7 +111,8 @@ static void take_apart(struct parts *p, const struct world_entry *x, enum world_
     p->writer = g.w->key[writer];
 }
 
-static size_t join(const struct parts *p, const char *head, size_t head_size, uint8_t *out)
+static size_t join(const struct parts *p, const char *head, size_t head_size,
+                   uint8_t *out)
 {
     size_t size = head_size;
     memcpy(out, head, head_size);
@@ -151,13 +153,17 @@ static void put(const char *what, const struct parts *p)
 
 static void good(void)
 {
-    static const char *const names[] = {"the worked note's successor", "an open of a third account",
+    static const char *const names[] = {"the worked note's successor",
+                                        "an open of a third account",
                                         "the worked accrual's successor"};
     put(names[0], &g.note);
     put(names[1], &g.open);
     put(names[2], &g.accrue);
     struct parts p = g.note;
-    SET(&p, SEALED, "\x92\xc4\x20" "abcdefghijklmnopqrstuvwxyz012345" "\xcd\x01\x00");
+    SET(&p, SEALED,
+        "\x92\xc4\x20"
+        "abcdefghijklmnopqrstuvwxyz012345"
+        "\xcd\x01\x00");
     put("a note with a sealed attachment of 256 bytes", &p);
     p = g.note;
     struct mp_writer w = mp_writer_of(p.value[REFS], FIELD_MAX);
@@ -205,12 +211,19 @@ static void bad_fields(void)
     CHANGED("version 0", *n, VERSION, "\x00");
     CHANGED("version 2", *n, VERSION, "\x02");
     CHANGED("version is not shortest", *n, VERSION, "\xcc\x01");
-    CHANGED("version is text", *n, VERSION, "\xa1" "1");
+    CHANGED("version is text", *n, VERSION,
+            "\xa1"
+            "1");
     CHANGED("account nil where the kind wants one", *n, ACCOUNT, "\xc0");
-    CHANGED("account of 31 bytes", *n, ACCOUNT, "\xc4\x1f" "0123456789012345678901234567890");
-    CHANGED("account is text", *n, ACCOUNT, "\xd9\x20" "01234567890123456789012345678901");
+    CHANGED("account of 31 bytes", *n, ACCOUNT,
+            "\xc4\x1f"
+            "0123456789012345678901234567890");
+    CHANGED("account is text", *n, ACCOUNT,
+            "\xd9\x20"
+            "01234567890123456789012345678901");
     CHANGED("length of account not shortest", *n, ACCOUNT,
-            "\xc5\x00\x20" "01234567890123456789012345678901");
+            "\xc5\x00\x20"
+            "01234567890123456789012345678901");
     CHANGED("device nil", *n, DEVICE, "\xc0");
     CHANGED("prev nil where the kind wants one", *n, PREV, "\xc0");
     CHANGED("seq negative", *n, SEQ, "\xff");
@@ -231,19 +244,27 @@ static void bad_fields(void)
     CHANGED("text that is not UTF-8", *n, PAYLOAD, "\x91\xa2\xc0\x80");
     CHANGED("text with a surrogate", *n, PAYLOAD, "\x91\xa3\xed\xa0\x80");
     CHANGED("sealed of one value", *n, SEALED,
-            "\x91\xc4\x20" "01234567890123456789012345678901");
+            "\x91\xc4\x20"
+            "01234567890123456789012345678901");
     CHANGED("sealed commitment of 31 bytes", *n, SEALED,
-            "\x92\xc4\x1f" "0123456789012345678901234567890" "\x01");
+            "\x92\xc4\x1f"
+            "0123456789012345678901234567890"
+            "\x01");
     CHANGED("sealed a bool", *n, SEALED, "\xc3");
     CHANGED_UINT("open with seq 1", g.open, SEQ, 1);
     CHANGED_UINT("open with lamport 2", g.open, LAMPORT, 2);
     CHANGED("open with an account", g.open, ACCOUNT,
-            "\xc4\x20" "01234567890123456789012345678901");
-    CHANGED("open with a prev", g.open, PREV, "\xc4\x20" "01234567890123456789012345678901");
+            "\xc4\x20"
+            "01234567890123456789012345678901");
+    CHANGED("open with a prev", g.open, PREV,
+            "\xc4\x20"
+            "01234567890123456789012345678901");
     CHANGED("open with a ref", g.open, REFS,
-            "\x91\xc4\x20" "01234567890123456789012345678901");
+            "\x91\xc4\x20"
+            "01234567890123456789012345678901");
     CHANGED("a hub-written entry with a ref", g.accrue, REFS,
-            "\x91\xc4\x20" "01234567890123456789012345678901");
+            "\x91\xc4\x20"
+            "01234567890123456789012345678901");
 }
 
 static void set_refs(struct parts *p, const struct hash refs[], size_t count)
@@ -286,7 +307,8 @@ static void bad_refs_and_kinds(void)
 
 /* ---- payloads ---- */
 
-static void with_payload(const char *what, const struct parts *base, const struct payload *p)
+static void with_payload(const char *what, const struct parts *base,
+                         const struct payload *p)
 {
     struct parts x = *base;
     set_payload(&x, p);
@@ -298,7 +320,9 @@ static void bad_small_payloads(void)
     struct payload p;
     CHANGED("note without data", g.note, PAYLOAD, "\x90");
     CHANGED("note of two values", g.note, PAYLOAD, "\x92\xc4\x00\xc4\x00");
-    CHANGED("note of text", g.note, PAYLOAD, "\x91\xa1" "x");
+    CHANGED("note of text", g.note, PAYLOAD,
+            "\x91\xa1"
+            "x");
     p.kind = KIND_BIND;
     p.bind = (struct p_bind){.chain = 10, .address = bytes_of("addr", 4)};
     with_payload("bind to chain 10", &g.note, &p);
@@ -361,7 +385,8 @@ static void bad_transfers(void)
         (struct payee){.account = b, .hub = bytes_of("b b", 3), .amount = 1};
     with_payload("transfer to a hub with a space in its name", &g.note, &p);
     p.transfer.payee_count = 2;
-    p.transfer.payees[0] = p.transfer.payees[1] = (struct payee){.account = b, .amount = 1};
+    p.transfer.payees[0] = p.transfer.payees[1] =
+        (struct payee){.account = b, .amount = 1};
     with_payload("transfer to one payee twice", &g.note, &p);
     p.transfer.payees[1].account = b;
     p.transfer.payees[1].account.b[0]--;
@@ -409,9 +434,10 @@ static void bad_splits(void)
 /* ---- signatures ---- */
 
 /* L of Ed25519, little-endian. */
-static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7,
-                                  0xa2, 0xde, 0xf9, 0xde, 0x14, 0,    0,    0,    0,    0,    0,
-                                  0,    0,    0,    0,    0,    0,    0,    0,    0,    0x10};
+static const uint8_t order[32] = {0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58,
+                                  0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14,
+                                  0,    0,    0,    0,    0,    0,    0,    0,
+                                  0,    0,    0,    0,    0,    0,    0,    0x10};
 
 static void bad_signatures(void)
 {
@@ -453,8 +479,7 @@ static void bad_signatures(void)
     size = envelope_of(&p, x);
     memset(x + size - SIG_BYTES, 0, SIG_BYTES);
     x[size - SIG_BYTES] = 1;
-    put_envelope("device and R the identity, S zero: the bare equation holds", x,
-                 size);
+    put_envelope("device and R the identity, S zero: the bare equation holds", x, size);
     uint8_t high[32];
     memset(high, 0xff, sizeof high);
     high[0] = 0xee;
@@ -555,7 +580,8 @@ void print_entries(FILE *out, struct world *w)
     g.out = out;
     g.w = w;
     bases();
-    fputs("# code, envelope in hex, what it is. Each is judged by the log of worked.txt after\n"
+    fputs("# code, envelope in hex, what it is. Each is judged by the log of worked.txt "
+          "after\n"
           "# record 6, at hub time 1700000100000: form, then signature, then the rules.\n"
           "# (hh*n) stands for n times the byte hh; - for no bytes.\n",
           out);

@@ -1,5 +1,6 @@
-/* docs/PROTOCOL.md and docs/vectors hold what the code says: examples byte by byte, tables row
- * by row, every vector with its code. After a change on purpose: make_vectors prints the rest. */
+/* docs/PROTOCOL.md and docs/vectors hold what the code says: examples byte by byte,
+ * tables row by row, every vector with its code. After a change on purpose: make_vectors
+ * prints the rest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -88,8 +89,8 @@ static void expect_same(const char *what, const char *found, const char *wanted)
     while (found[at] && found[at] == wanted[at])
         line += found[at++] == '\n';
     if (found[at] != wanted[at])
-        fail_msg("%s differs at its line %zu: \"%.60s\", and the code says \"%.60s\"", what,
-                 line, found + at, wanted + at);
+        fail_msg("%s differs at its line %zu: \"%.60s\", and the code says \"%.60s\"",
+                 what, line, found + at, wanted + at);
 }
 
 /* ---- examples and vectors ---- */
@@ -155,9 +156,9 @@ static size_t parse_bytes(const char **text, uint8_t *out, size_t cap)
 
 /* Codes that the form and the signature of an entry can give. */
 static const enum err form_codes[] = {
-    ERR_MALFORMED,    ERR_TOO_LARGE, ERR_VERSION, ERR_KIND_UNKNOWN, ERR_KIND_RESERVED, ERR_PAYLOAD,
-    ERR_SIGNATURE,    ERR_REFS_ORDER, ERR_AMOUNT, ERR_PAYEES,       ERR_SPLIT_SUM,     ERR_CHAIN,
-    ERR_KEY_WEAK, ERR_ROOT_SIGNATURE};
+    ERR_MALFORMED, ERR_TOO_LARGE, ERR_VERSION,    ERR_KIND_UNKNOWN,  ERR_KIND_RESERVED,
+    ERR_PAYLOAD,   ERR_SIGNATURE, ERR_REFS_ORDER, ERR_AMOUNT,        ERR_PAYEES,
+    ERR_SPLIT_SUM, ERR_CHAIN,     ERR_KEY_WEAK,   ERR_ROOT_SIGNATURE};
 
 static unsigned judge_lines(const char *name, bool frames, unsigned seen[1000])
 {
@@ -236,7 +237,8 @@ static bool row_cell(const char *table, unsigned row, unsigned cell, char out[51
     return true;
 }
 
-static void expect_cell(const char *table, unsigned row, unsigned cell, const char *wanted)
+static void expect_cell(const char *table, unsigned row, unsigned cell,
+                        const char *wanted)
 {
     char found[512];
     if (!row_cell(table, row, cell, found))

@@ -59,7 +59,8 @@ size_t world_sign(const struct key *writer, struct bytes body, uint8_t *out);
 void world_payload_open(const struct world *w, struct payload *p, enum world_key root,
                         enum world_key device);
 struct frontier world_frontier(const struct world *w, size_t size);
-size_t world_checkpoint(const struct world *w, size_t size, char out[CHECKPOINT_BYTES_MAX]);
+size_t world_checkpoint(const struct world *w, size_t size,
+                        char out[CHECKPOINT_BYTES_MAX]);
 size_t world_inclusion(const struct world *w, uint64_t index, size_t size,
                        struct hash path[MERKLE_PATH_MAX]);
 size_t world_consistency(const struct world *w, size_t from, size_t to,

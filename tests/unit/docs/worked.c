@@ -17,18 +17,20 @@ static const struct {
     const char *title, *name, *spec;
     enum world_key key;
 } parts[WORLD_RECORDS] = {
-    [AT_LOG_OPEN] = {"log_open, written by the relay key", "log_open",
-                     BODY("payload(federation,hub,slot,slots,rules,issuer,relay,log_vkey)"),
-                     KEY_RELAY},
+    [AT_LOG_OPEN] =
+        {"log_open, written by the relay key", "log_open",
+         BODY("payload(federation,hub,slot,slots,rules,issuer,relay,log_vkey)"),
+         KEY_RELAY},
     [AT_OPEN_A] = {"open: account A", "open_a",
                    BODY("payload(federation,hub,root,root_sig,residency,recovery,nonce)"),
                    KEY_A_DEVICE},
     [AT_OPEN_B] = {"open: account B", "open_b",
                    BODY("payload(federation,hub,root,root_sig,residency,recovery,nonce)"),
                    KEY_B_DEVICE},
-    [AT_ACCRUE] = {"accrue: 5.00 points to A for node-1, epoch 1, by the issuer key", "accrue",
-                   BODY("payload(node,epoch,amount)"), KEY_ISSUER},
-    [AT_NOTE] = {"note: \"hello\", by A's device", "note", BODY("payload(data)"), KEY_A_DEVICE},
+    [AT_ACCRUE] = {"accrue: 5.00 points to A for node-1, epoch 1, by the issuer key",
+                   "accrue", BODY("payload(node,epoch,amount)"), KEY_ISSUER},
+    [AT_NOTE] = {"note: \"hello\", by A's device", "note", BODY("payload(data)"),
+                 KEY_A_DEVICE},
     [AT_TRANSFER] = {"transfer: 1.25 points from A to B", "transfer",
                      BODY("payload(payees[payee(account,hub,amount)])"), KEY_A_DEVICE},
     [AT_CREDIT] = {"credit: the transfer's item, settled in B by the relay key", "credit",
@@ -104,8 +106,8 @@ static void make_results(struct world *w, struct wire_examples *x)
                                        .path = bytes_of(x->path, count * HASH_BYTES)};
     const struct account *a = slotlog_account(&w->log, &w->entry[AT_OPEN_A].e.id);
     x->refused_id = w->node; /* some entry; only its id is signed */
-    x->refusal_size = refusal_message(x->refusal, &x->refused_id, ERR_BALANCE,
-                                      WORLD_TIME_MS + 9000);
+    x->refusal_size =
+        refusal_message(x->refusal, &x->refused_id, ERR_BALANCE, WORLD_TIME_MS + 9000);
     x->refused = (struct wire_result){
         .rid = 2,
         .i = 1,
@@ -148,8 +150,9 @@ static void make_wire(struct world *w, struct wire_examples *x)
     x->hello_size = m.size;
 
     m = mp_writer_of(x->submit, sizeof x->submit);
-    wire_put(&m, &(struct wire_frame){
-                     .type = WIRE_SUBMIT, .rid = 2, .flags = WIRE_SUBMIT_SETTLED, .count = 1});
+    wire_put(
+        &m, &(struct wire_frame){
+                .type = WIRE_SUBMIT, .rid = 2, .flags = WIRE_SUBMIT_SETTLED, .count = 1});
     wire_put_envelope(&m, w->entry[AT_TRANSFER].e.envelope);
     must(!m.full, "SUBMIT fits");
     x->submit_size = m.size;
@@ -212,7 +215,8 @@ static void print_keys(FILE *out, const struct world *w)
     fence(out, "Keys. Each seed is 32 times the byte given");
     for (unsigned i = 0; i < WORLD_KEYS; i++) {
         struct pubkey pub = world_pub(w, (enum world_key)i);
-        fprintf(out, "%-12sseed %02x..  public ", world_key_name((enum world_key)i), i + 1);
+        fprintf(out, "%-12sseed %02x..  public ", world_key_name((enum world_key)i),
+                i + 1);
         hex(out, pub.b, sizeof pub.b);
         fputc('\n', out);
     }
@@ -221,7 +225,8 @@ static void print_keys(FILE *out, const struct world *w)
     fence_end(out);
 }
 
-static void print_path(FILE *out, const char *name, const struct hash path[], size_t count)
+static void print_path(FILE *out, const char *name, const struct hash path[],
+                       size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         char label[64];
@@ -238,9 +243,12 @@ static void print_tree(FILE *out, const struct world *w)
     size_t size = world_checkpoint(w, 3, note);
     fwrite(note, 1, size, out);
     fence_end(out);
-    struct frontier three = world_frontier(w, 3), seven = world_frontier(w, WORLD_RECORDS);
+    struct frontier three = world_frontier(w, 3),
+                    seven = world_frontier(w, WORLD_RECORDS);
     struct hash root3 = frontier_root(&three), root7 = frontier_root(&seven);
-    fence(out, "Inclusion of record 1 in the tree of three; consistency of three within seven");
+    fence(
+        out,
+        "Inclusion of record 1 in the tree of three; consistency of three within seven");
     line(out, "root of 3", root3.b, sizeof root3.b);
     print_path(out, "path 1 in 3", path, world_inclusion(w, 1, 3, path));
     line(out, "root of 7", root7.b, sizeof root7.b);
@@ -279,19 +287,23 @@ static void print_wire(FILE *out, struct world *w)
              bytes_of(x.hello, x.hello_size));
     fence_end(out);
     fence(out, "SUBMIT of the transfer, SETTLED wanted");
-    annotate(out, "frame(type,rid,flags,envelopes[envelope])", bytes_of(x.submit, x.submit_size));
+    annotate(out, "frame(type,rid,flags,envelopes[envelope])",
+             bytes_of(x.submit, x.submit_size));
     fence_end(out);
-    fence(out, "RESULTS: entry 0 accepted under the checkpoint of size 6, entry 1 refused "
-               "`balance`");
+    fence(out,
+          "RESULTS: entry 0 accepted under the checkpoint of size 6, entry 1 refused "
+          "`balance`");
     /* The two results have different shapes, so the list is named element by element. */
-    annotate(out,
-             "frame(type,notes[slot_note(slot,note)],results("
-             "accepted(rid,i,code,slot,index,position,account_head,hub_lamport,hub_time_ms,"
-             "path,flags),"
-             "refused(rid,i,code,head(next_seq,tip,tip_lamport),balance,retry_after_ms,"
-             "hub_time_ms,sig)))",
-             bytes_of(x.results, x.results_size));
-    annotate(out, "refusal message(id,code,hub_time_ms)", bytes_of(x.refusal, x.refusal_size));
+    annotate(
+        out,
+        "frame(type,notes[slot_note(slot,note)],results("
+        "accepted(rid,i,code,slot,index,position,account_head,hub_lamport,hub_time_ms,"
+        "path,flags),"
+        "refused(rid,i,code,head(next_seq,tip,tip_lamport),balance,retry_after_ms,"
+        "hub_time_ms,sig)))",
+        bytes_of(x.results, x.results_size));
+    annotate(out, "refusal message(id,code,hub_time_ms)",
+             bytes_of(x.refusal, x.refusal_size));
     fence_end(out);
     fence(out, "What `sig` of HEAD_IS for A covers");
     annotate(out, "message(account,position,account_head,origin,size)",
@@ -309,7 +321,8 @@ static void print_names(FILE *out, const struct world *w)
     address_format(text, &w->entry[AT_OPEN_A].e.id, WORLD_HUB);
     fprintf(out, "%-24s", "5-bit values");
     for (unsigned i = 0; i < 58; i++)
-        fprintf(out, "%s%u", i ? " " : "", (unsigned)(strchr(charset, text[5 + i]) - charset));
+        fprintf(out, "%s%u", i ? " " : "",
+                (unsigned)(strchr(charset, text[5 + i]) - charset));
     fprintf(out, "\n%-24s%s\n", "text", text);
     fence_end(out);
 }
@@ -327,7 +340,8 @@ void print_worked(FILE *out, struct world *w)
 
 /* ---- one value a line ---- */
 
-static void value(FILE *out, const char *name, const char *what, const void *data, size_t size)
+static void value(FILE *out, const char *name, const char *what, const void *data,
+                  size_t size)
 {
     fprintf(out, "%s%s%s ", name, what[0] ? "." : "", what);
     hex(out, data, size);
@@ -382,7 +396,8 @@ static void values_of_tree(FILE *out, const struct world *w)
         for (size_t from = 1; from < size; from++) {
             char what[32];
             snprintf(what, sizeof what, "consistency_from_%zu", from);
-            value(out, name, what, path, HASH_BYTES * world_consistency(w, from, size, path));
+            value(out, name, what, path,
+                  HASH_BYTES * world_consistency(w, from, size, path));
         }
     }
 }

@@ -15,8 +15,9 @@ void must(bool holds, const char *what)
     abort();
 }
 
-static const char *const names[WORLD_KEYS] = {
-    "issuer", "relay", "log", "a_root", "a_device", "b_root", "b_device", "recovery", "spare"};
+static const char *const names[WORLD_KEYS] = {"issuer",   "relay",    "log",
+                                              "a_root",   "a_device", "b_root",
+                                              "b_device", "recovery", "spare"};
 
 const char *world_key_name(enum world_key k)
 {
@@ -60,7 +61,8 @@ static void write_record(struct world *w, unsigned at, const struct payload *p,
     must(entry_build(&d, w->key[writer], x->bytes, sizeof x->bytes, &x->size) == ERR_OK,
          "entry builds");
     must(entry_decode(&x->e, x->bytes, x->size) == ERR_OK, "entry decodes");
-    must(slotlog_admit(&w->log, &x->e, WORLD_TIME_MS + 1000 * at, &x->r, &w->fx) == ERR_OK,
+    must(slotlog_admit(&w->log, &x->e, WORLD_TIME_MS + 1000 * at, &x->r, &w->fx) ==
+             ERR_OK,
          "entry is admitted");
     x->leaf = record_leaf_hash(&x->r);
     must(hash_equal(&x->leaf, &w->log.leaf), "leaf hash");
@@ -121,11 +123,10 @@ static void write_records(struct world *w)
     p.kind = KIND_TRANSFER;
     p.transfer.payee_count = 1;
     p.transfer.payees[0] = (struct payee){.account = *b, .amount = 1250000};
-    write_record(w, AT_TRANSFER, &p, KEY_A_DEVICE,
-                 &(struct place){.account = a,
-                                 .prev = &w->entry[AT_NOTE].e.id,
-                                 .seq = 2,
-                                 .lamport = 3});
+    write_record(
+        w, AT_TRANSFER, &p, KEY_A_DEVICE,
+        &(struct place){
+            .account = a, .prev = &w->entry[AT_NOTE].e.id, .seq = 2, .lamport = 3});
     must(w->fx.item_count == 1, "one channel item");
     const struct channel_item *item = &w->fx.items[0];
     p.kind = KIND_CREDIT;
@@ -177,12 +178,14 @@ struct frontier world_frontier(const struct world *w, size_t size)
     return f;
 }
 
-size_t world_checkpoint(const struct world *w, size_t size, char out[CHECKPOINT_BYTES_MAX])
+size_t world_checkpoint(const struct world *w, size_t size,
+                        char out[CHECKPOINT_BYTES_MAX])
 {
     struct vkey v;
     struct pubkey log = world_pub(w, KEY_LOG);
     struct frontier f = world_frontier(w, size);
-    struct checkpoint c = {.origin = WORLD_ORIGIN, .size = size, .root = frontier_root(&f)};
+    struct checkpoint c = {
+        .origin = WORLD_ORIGIN, .size = size, .root = frontier_root(&f)};
     must(vkey_make(&v, WORLD_ORIGIN, NOTE_ED25519, &log), "log key");
     size_t n = checkpoint_sign(out, CHECKPOINT_BYTES_MAX, &c, &v, w->key[KEY_LOG]);
     must(n > 0, "checkpoint is signed");
