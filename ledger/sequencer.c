@@ -69,6 +69,8 @@ void arena_close(struct arena *a)
     X(nodes, merkle_batch_room(SEQ_BATCH_ENTRIES_MAX) + merkle_batch_room(0) * q->slots) \
     X(waiters, SEQ_BATCH_WAITERS_MAX)                                                    \
     X(ids, ID_CELLS)                                                                     \
+    X(accounts, ID_CELLS)                                                                \
+    X(held, SEQ_BATCH_REFUSALS_MAX)                                                      \
     X(appends, q->slots)                                                                 \
     X(tiles, TILES_MAX(q->slots))                                                        \
     X(counts, q->slots)

@@ -21,6 +21,7 @@
 #define SEQ_BATCH_BYTES_MAX (8u << 20)
 #define SEQ_BATCH_ITEMS_MAX 65536 /* channel items in one append */
 #define SEQ_BATCH_WAITERS_MAX (2 * SEQ_BATCH_ENTRIES_MAX) /* entries and their duplicates */
+#define SEQ_BATCH_REFUSALS_MAX SEQ_BATCH_ENTRIES_MAX /* held back until the outcome */
 #define SEQ_SETTLE_MIN (SEQ_BATCH_ENTRIES_MAX / 2) /* kept free for due items, if there are */
 #define SEQ_RETRY_BUSY_MS 50
 #define SEQ_RETRY_UNAVAILABLE_MS 1000
@@ -67,7 +68,8 @@ struct bytes sequencer_checkpoint(const struct sequencer *q, uint32_t slot);
 
 /* What comes back from submit. */
 enum seq_disposition {
-    SEQ_QUEUED,  /* a result with this token follows after the commit */
+    SEQ_QUEUED,  /* a result with this token follows after the commit: accepted, or refused
+                    because of what stands before it in the same batch */
     SEQ_REFUSED, /* refusal is filled */
     SEQ_LOOKUP   /* its seq is taken: look the id up in the store. Found: answer with that
                     record (a duplicate). Not found: refuse with `refusal` as filled */
@@ -84,8 +86,9 @@ struct refusal {
 };
 /* `e` was decoded and its signature verified; its envelope is copied, so the caller's memory
  * is free afterwards. from_wire: refuses kinds only the hub itself may write. Credits and
- * bounces are refused from anyone: the sequencer writes them itself. What is refused may be
- * refused because of an entry that is queued and not committed yet. */
+ * bounces are refused from anyone: the sequencer writes them itself. A refusal that rests on
+ * records of this batch is not given before they are committed (SEQ_QUEUED, then a result that
+ * is not accepted): nobody builds on a head that may never be. */
 enum seq_disposition sequencer_submit(struct sequencer *q, const struct entry *e,
                                       uint64_t token, bool from_wire, uint64_t now_ms,
                                       struct refusal *refusal);
@@ -103,7 +106,9 @@ MUST_CHECK enum err sequencer_prepare(struct sequencer *q, uint64_t now_ms, uint
 
 struct seq_result {
     uint64_t token;
-    bool accepted; /* else refused ERR_UNAVAILABLE: send the same bytes again */
+    bool accepted;
+    struct refusal refusal; /* when not accepted: ERR_UNAVAILABLE (send the same bytes again),
+                               or what submit would have said */
     bool duplicate;
     struct record record;
     size_t path_count;

@@ -14,6 +14,7 @@ static void answer(struct sequencer *q, const struct seq_slot *s, size_t at,
         return;
     struct seq_result *r = &q->result;
     r->accepted = true;
+    memset(&r->refusal, 0, sizeof r->refusal);
     r->record = q->sorted[at].r;
     r->path_count = merkle_batch_path(&s->merkle, r->record.index, r->path);
     for (uint32_t n = p->waiter_first; n != NONE; n = q->waiters[n].next) {
@@ -23,6 +24,19 @@ static void answer(struct sequencer *q, const struct seq_slot *s, size_t at,
         r->duplicate = w->duplicate;
         out->result(out->context, r);
     }
+}
+
+/* A refusal that was held back stands if the records it rests on do. */
+static void fill_refusal(const struct sequencer *q, const struct waiter *w,
+                         struct refusal *out)
+{
+    const struct held_refusal *h = w->held == NONE ? NULL : &q->held[w->held];
+    if (h != NULL && q->slot[h->slot].state == SEQ_SLOT_READY &&
+        q->slot[h->slot].record_count == 0)
+        *out = h->refusal;
+    else
+        *out = (struct refusal){.code = ERR_UNAVAILABLE,
+                                .retry_after_ms = SEQ_RETRY_UNAVAILABLE_MS};
 }
 
 void refuse_waiters(struct sequencer *q, const struct seq_output *out)
@@ -36,9 +50,11 @@ void refuse_waiters(struct sequencer *q, const struct seq_output *out)
         r->duplicate = false;
         r->path_count = 0;
         memset(&r->record, 0, sizeof r->record);
+        fill_refusal(q, &q->waiters[i], &r->refusal);
         out->result(out->context, r);
     }
     q->waiter_count = 0;
+    q->held_count = 0;
     for (uint32_t i = 0; i < q->pending_count; i++)
         q->pending[i].waiter_first = NONE;
 }

@@ -41,7 +41,8 @@ struct pending {
     uint32_t next;         /* record of the same slot, NONE */
     uint32_t waiter_first; /* NONE: written by the sequencer itself, or answered */
     uint32_t waiter_last;
-    uint32_t cell; /* in the id table, NONE */
+    uint32_t cell;         /* in the id table, NONE */
+    uint32_t account_cell; /* in the account table, NONE: not the account's first */
     bool settles;
     bool bounced;
     uint32_t settle_source;
@@ -53,6 +54,13 @@ struct waiter {
     uint32_t next; /* of the same record, NONE */
     bool duplicate;
     bool answered;
+    uint32_t held; /* refusal held back, NONE */
+};
+
+/* A refusal that rests on records of the batch. */
+struct held_refusal {
+    struct refusal refusal;
+    uint32_t slot;
 };
 
 struct seq_slot {
@@ -106,6 +114,9 @@ struct sequencer {
     uint32_t waiter_count;
     struct waiter *waiters; /* SEQ_BATCH_WAITERS_MAX */
     uint32_t *ids;          /* ID_CELLS: pending + 1, by entry id */
+    uint32_t *accounts;     /* ID_CELLS: the same by account */
+    uint32_t held_count;
+    struct held_refusal *held; /* SEQ_BATCH_REFUSALS_MAX */
     uint64_t id_seed;
     struct store_append *appends; /* slots */
     size_t append_count;

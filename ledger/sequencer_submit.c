@@ -4,9 +4,9 @@
 
 #include "ledger/sequencer_state.h"
 
-/* ---- the ids of the batch ---- */
+/* ---- the ids and the accounts of the batch ---- */
 
-static size_t id_cell(const struct sequencer *q, const struct hash *id)
+static size_t cell_of(const struct sequencer *q, const struct hash *id)
 {
     uint64_t x;
     memcpy(&x, id->b, sizeof x);
@@ -16,7 +16,7 @@ static size_t id_cell(const struct sequencer *q, const struct hash *id)
 
 static struct pending *id_find(const struct sequencer *q, const struct hash *id)
 {
-    for (size_t i = id_cell(q, id); q->ids[i] != 0; i = (i + 1) & (ID_CELLS - 1)) {
+    for (size_t i = cell_of(q, id); q->ids[i] != 0; i = (i + 1) & (ID_CELLS - 1)) {
         struct pending *p = &q->pending[q->ids[i] - 1];
         if (hash_equal(&p->stored.id, id))
             return p;
@@ -24,13 +24,37 @@ static struct pending *id_find(const struct sequencer *q, const struct hash *id)
     return NULL;
 }
 
-static void id_add(struct sequencer *q, struct pending *p)
+/* The cell where the account stands, or would. */
+static size_t account_cell(const struct sequencer *q, const struct hash *account)
 {
-    size_t i = id_cell(q, &p->stored.id);
+    size_t i = cell_of(q, account);
+    while (q->accounts[i] != 0 &&
+           !hash_equal(&q->pending[q->accounts[i] - 1].stored.account, account))
+        i = (i + 1) & (ID_CELLS - 1);
+    return i;
+}
+
+static void tables_add(struct sequencer *q, struct pending *p)
+{
+    uint32_t number = (uint32_t)(p - q->pending) + 1;
+    size_t i = cell_of(q, &p->stored.id);
     while (q->ids[i] != 0)
         i = (i + 1) & (ID_CELLS - 1);
-    q->ids[i] = (uint32_t)(p - q->pending) + 1;
+    q->ids[i] = number;
     p->cell = (uint32_t)i;
+    i = account_cell(q, &p->stored.account);
+    if (q->accounts[i] == 0) {
+        q->accounts[i] = number;
+        p->account_cell = (uint32_t)i;
+    }
+}
+
+static void tables_drop(struct sequencer *q, const struct pending *p)
+{
+    if (p->cell != NONE)
+        q->ids[p->cell] = 0;
+    if (p->account_cell != NONE)
+        q->accounts[p->account_cell] = 0;
 }
 
 /* ---- the batch ---- */
@@ -38,8 +62,7 @@ static void id_add(struct sequencer *q, struct pending *p)
 void batch_reset(struct sequencer *q)
 {
     for (uint32_t i = 0; i < q->pending_count; i++)
-        if (q->pending[i].cell != NONE)
-            q->ids[q->pending[i].cell] = 0;
+        tables_drop(q, &q->pending[i]);
     for (uint32_t i = 0; i < q->slots; i++) {
         struct seq_slot *s = &q->slot[i];
         s->first = s->last = NONE;
@@ -48,6 +71,7 @@ void batch_reset(struct sequencer *q)
     }
     q->pending_count = 0;
     q->waiter_count = 0;
+    q->held_count = 0;
     q->item_count = 0;
     q->bytes = 0;
     q->append_count = 0;
@@ -93,7 +117,8 @@ enum err batch_admit(struct sequencer *q, struct seq_slot *s, const struct entry
     p->stored.account = *entry_account(e);
     p->stored.id = e->id;
     p->stored.leaf_hash = s->log->leaf;
-    p->next = p->waiter_first = p->waiter_last = p->cell = NONE;
+    p->next = p->waiter_first = p->waiter_last = NONE;
+    p->cell = p->account_cell = NONE;
     p->settles = q->effects.settles;
     p->bounced = q->effects.bounced;
     p->settle_source = q->effects.settle_source;
@@ -116,13 +141,18 @@ enum err batch_admit(struct sequencer *q, struct seq_slot *s, const struct entry
     return ERR_OK;
 }
 
+static uint32_t add_waiter(struct sequencer *q, uint64_t token, bool duplicate)
+{
+    assert(q->waiter_count < SEQ_BATCH_WAITERS_MAX);
+    q->waiters[q->waiter_count] = (struct waiter){
+        .token = token, .next = NONE, .duplicate = duplicate, .held = NONE};
+    return q->waiter_count++;
+}
+
 static void wait_for(struct sequencer *q, struct pending *p, uint64_t token,
                      bool duplicate)
 {
-    assert(q->waiter_count < SEQ_BATCH_WAITERS_MAX);
-    uint32_t at = q->waiter_count++;
-    q->waiters[at] =
-        (struct waiter){.token = token, .next = NONE, .duplicate = duplicate};
+    uint32_t at = add_waiter(q, token, duplicate);
     if (p->waiter_first == NONE)
         p->waiter_first = at;
     else
@@ -150,6 +180,33 @@ static void fill_head(struct refusal *r, const struct chain *c)
     r->next_seq = c->next_seq;
     r->tip = c->tip;
     r->tip_lamport = c->tip_lamport;
+}
+
+/* Does what was refused rest on records of this batch? Those of the account itself, of
+ * the hub account (keys), and for the slot's sums any. */
+static bool is_tentative(const struct sequencer *q, const struct seq_slot *s,
+                         const struct entry *e, enum err code)
+{
+    if (s->record_count == 0)
+        return false;
+    return code == ERR_SUPPLY || q->accounts[account_cell(q, entry_account(e))] != 0 ||
+           q->accounts[account_cell(q, &s->log->hub.id)] != 0;
+}
+
+/* Say so when the batch is committed. */
+static enum seq_disposition hold_back(struct sequencer *q, const struct seq_slot *s,
+                                      uint64_t token, struct refusal *r)
+{
+    if (q->waiter_count == SEQ_BATCH_WAITERS_MAX ||
+        q->held_count == SEQ_BATCH_REFUSALS_MAX) {
+        *r = (struct refusal){.code = ERR_OK};
+        return refuse(r, ERR_UNAVAILABLE);
+    }
+    q->waiters[add_waiter(q, token, false)].held = q->held_count;
+    q->held[q->held_count++] =
+        (struct held_refusal){.refusal = *r, .slot = (uint32_t)(s - q->slot)};
+    *r = (struct refusal){.code = ERR_OK};
+    return SEQ_QUEUED;
 }
 
 /* ---- gates ---- */
@@ -268,7 +325,7 @@ static enum seq_disposition admit(struct sequencer *q, struct seq_slot *s,
     struct pending *p;
     err = batch_admit(q, s, e, now_ms, &p);
     if (err == ERR_OK) {
-        id_add(q, p);
+        tables_add(q, p);
         wait_for(q, p, token, false);
         if (slotlog_kind_of_hub(e->kind))
             settle_refresh(q);
@@ -278,7 +335,10 @@ static enum seq_disposition admit(struct sequencer *q, struct seq_slot *s,
     fill_head(r, writer_chain(s, e, &a));
     if (err == ERR_BALANCE && a != NULL)
         r->balance = a->balance;
-    return refuse(r, err == ERR_MEMORY ? ERR_BUSY : err);
+    if (err == ERR_MEMORY)
+        return refuse(r, ERR_BUSY);
+    refuse(r, err);
+    return is_tentative(q, s, e, err) ? hold_back(q, s, token, r) : SEQ_REFUSED;
 }
 
 enum seq_disposition sequencer_submit(struct sequencer *q, const struct entry *e,
@@ -313,9 +373,10 @@ enum seq_disposition sequencer_submit(struct sequencer *q, const struct entry *e
     err = taken(s, e, a, c);
     if (err != ERR_OK) {
         q->stats.duplicates++;
-        /* A batch that waits for room may hold it: what it will be is not known yet. */
-        refuse(refusal, q->full ? ERR_UNAVAILABLE : err);
-        if (!q->full)
+        /* What stands in its place may be of this batch: not known yet. */
+        bool known = !q->full && !is_tentative(q, s, e, err);
+        refuse(refusal, known ? err : ERR_UNAVAILABLE);
+        if (known)
             fill_head(refusal, c);
         return SEQ_LOOKUP;
     }

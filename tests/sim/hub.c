@@ -34,8 +34,10 @@ static void on_result(void *context, const struct seq_result *r)
     struct hub_seen *s = &h->seen;
     s->results = more(s->results, &s->result_cap, s->result_count, sizeof *s->results);
     struct hub_result *kept = &s->results[s->result_count++];
-    *kept = (struct hub_result){
-        .token = r->token, .accepted = r->accepted, .duplicate = r->duplicate};
+    *kept = (struct hub_result){.token = r->token,
+                                .accepted = r->accepted,
+                                .duplicate = r->duplicate,
+                                .refusal = r->refusal};
     if (!r->accepted)
         return;
     struct entry e;

@@ -16,6 +16,7 @@ struct hub_result {
     uint64_t token;
     bool accepted;
     bool duplicate;
+    struct refusal refusal;
     uint32_t slot;
     uint64_t index;
     uint64_t position;

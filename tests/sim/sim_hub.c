@@ -225,11 +225,10 @@ static void take_output(struct sim *s)
         const struct hub_result *r = &seen->results[i];
         if (r->token == TOKEN_OF_ISSUER)
             continue;
-        static const struct refusal unavailable = {.code = ERR_UNAVAILABLE};
         if (r->accepted)
             acknowledge(s, (uint32_t)r->token, r->slot, r->index);
         else
-            answer(s, (uint32_t)r->token, false, 0, 0, &unavailable);
+            answer(s, (uint32_t)r->token, false, 0, 0, &r->refusal);
         s->counts.duplicates += r->duplicate;
     }
     for (size_t i = 0; i < seen->settled_count; i++) {

@@ -125,15 +125,93 @@ static void another_entry_with_a_taken_seq_gets_the_head(void **state)
     struct chain after = p->chain;
     p->chain = before;
     person_note(p, "second");
+    /* While the first is not committed, its seq is not taken for certain. */
+    assert_int_equal(hub_submit(&w->hub, &p->entry.e, 2, &r), SEQ_LOOKUP);
+    EXPECT(ERR_UNAVAILABLE, r.code);
+    assert_false(r.has_head);
+    OK(hub_commit(&w->hub));
     assert_int_equal(hub_submit(&w->hub, &p->entry.e, 2, &r), SEQ_LOOKUP);
     EXPECT(ERR_SEQ_TAKEN, r.code);
     assert_int_equal(r.next_seq, after.next_seq);
     assert_true(hash_equal(&r.tip, &after.tip));
-    OK(hub_commit(&w->hub));
     p->chain = after;
     person_note(p, "third");
     person_send(p, &w->hub, 3);
     OK(hub_commit(&w->hub));
+}
+
+/* People 0 spends all he has and tries to spend once more, in one batch. */
+static void overdraw(struct world *w)
+{
+    struct refusal r;
+    person_pay(&w->people[0], &w->people[5].id, 1000);
+    person_send(&w->people[0], &w->hub, 1);
+    person_pay(&w->people[0], &w->people[5].id, 1);
+    assert_int_equal(hub_submit(&w->hub, &w->people[0].entry.e, 2, &r), SEQ_QUEUED);
+    EXPECT(ERR_OK, r.code);
+    assert_false(r.has_head);
+}
+
+static void a_refusal_that_rests_on_the_batch_comes_with_its_commit(void **state)
+{
+    struct world *w = *state;
+    overdraw(w);
+    /* Another account of the same slot is none of its business. */
+    struct refusal r;
+    person_pay(&w->people[4], &w->people[5].id, 1001);
+    assert_int_equal(hub_submit(&w->hub, &w->people[4].entry.e, 3, &r), SEQ_REFUSED);
+    EXPECT(ERR_BALANCE, r.code);
+    OK(hub_commit(&w->hub));
+    assert_int_equal(w->hub.seen.result_count, 2);
+    assert_true(w->hub.seen.results[0].accepted);
+    const struct hub_result *refused = &w->hub.seen.results[1];
+    assert_int_equal(refused->token, 2);
+    assert_false(refused->accepted);
+    EXPECT(ERR_BALANCE, refused->refusal.code);
+    assert_int_equal(refused->refusal.balance, 0);
+    assert_true(refused->refusal.has_head);
+    assert_int_equal(refused->refusal.next_seq, w->people[0].entry.e.seq);
+    assert_true(hash_equal(&refused->refusal.tip, &w->people[0].entry.e.prev));
+    hub_settle(&w->hub);
+}
+
+static void a_refusal_that_rests_on_nothing_is_not_given(void **state)
+{
+    struct world *w = *state;
+    static const enum disk_verdict verdicts[] = {DISK_LOST, DISK_UNKNOWN, DISK_FULL};
+    for (int i = 0; i < 3; i++) {
+        struct chain before = w->people[0].chain;
+        overdraw(w);
+        w->hub.disk->verdict[0] = verdicts[i];
+        hub_forget(&w->hub);
+        OK(hub_commit(&w->hub));
+        assert_int_equal(w->hub.seen.result_count, 2);
+        for (int k = 0; k < 2; k++) {
+            assert_false(w->hub.seen.results[k].accepted);
+            EXPECT(ERR_UNAVAILABLE, w->hub.seen.results[k].refusal.code);
+            assert_true(w->hub.seen.results[k].refusal.retry_after_ms > 0);
+            assert_false(w->hub.seen.results[k].refusal.has_head);
+        }
+        OK(hub_start(&w->hub));
+        w->people[0].chain = before;
+    }
+    hub_settle(&w->hub);
+}
+
+static void held_refusals_have_a_limit_of_their_own(void **state)
+{
+    struct world *w = *state;
+    struct refusal r;
+    overdraw(w);
+    for (int i = 1; i < SEQ_BATCH_REFUSALS_MAX; i++)
+        assert_int_equal(hub_submit(&w->hub, &w->people[0].entry.e, 2, &r), SEQ_QUEUED);
+    assert_int_equal(hub_submit(&w->hub, &w->people[0].entry.e, 2, &r), SEQ_REFUSED);
+    EXPECT(ERR_UNAVAILABLE, r.code);
+    person_note(&w->people[1], "others have room");
+    person_send(&w->people[1], &w->hub, 3);
+    OK(hub_commit(&w->hub));
+    assert_int_equal(w->hub.seen.result_count, SEQ_BATCH_REFUSALS_MAX + 2);
+    hub_settle(&w->hub);
 }
 
 static void a_gap_is_refused_until_it_is_filled(void **state)
@@ -170,10 +248,6 @@ static void an_overdraft_is_refused_with_the_balance(void **state)
     p->chain = before;
     person_pay(p, &w->people[5].id, 1000);
     person_send(p, &w->hub, 2);
-    person_pay(p, &w->people[5].id, 1);
-    assert_int_equal(hub_submit(&w->hub, &p->entry.e, 3, &r), SEQ_REFUSED);
-    EXPECT(ERR_BALANCE, r.code);
-    assert_int_equal(r.balance, 0);
     hub_settle(&w->hub);
 }
 
@@ -337,6 +411,9 @@ int main(void)
         TEST(a_duplicate_after_the_commit_is_to_be_looked_up),
         TEST(an_account_that_is_open_is_to_be_looked_up),
         TEST(another_entry_with_a_taken_seq_gets_the_head),
+        TEST(a_refusal_that_rests_on_the_batch_comes_with_its_commit),
+        TEST(a_refusal_that_rests_on_nothing_is_not_given),
+        TEST(held_refusals_have_a_limit_of_their_own),
         TEST(a_gap_is_refused_until_it_is_filled),
         TEST(an_overdraft_is_refused_with_the_balance),
         TEST(nobody_may_write_for_the_relay),
