@@ -353,8 +353,8 @@ typedef struct stoa_payee {
     const char *hub; /* NULL or "": this hub */
     int64_t amount;
 } stoa_payee;
-/* Pay. Payees in any order, each once. An equal payment that is still unresolved is resumed,
- * not made a second time (unless how->fresh or another how->request). */
+/* Pay. Payees in any order, each once. An equal payment that did not reach the state waited
+ * for is resumed, not made a second time (unless how->fresh or a how->request). */
 STOA_API stoa_result stoa_send(stoa_wallet *w, const stoa_id *account,
                                const stoa_payee payees[], size_t payee_count,
                                const stoa_how *how, stoa_receipt *receipt,
