@@ -33,8 +33,8 @@ static stoa_result newest_saved(stoa_wallet *w, const struct hash *account,
         after = o.number;
         err = entry_decode(&e, o.envelope.data, o.envelope.size);
         if (err != ERR_OK)
-            return fail_as(error, STOA_CONFIG, ERR_CORRUPT,
-                           "a saved entry does not decode");
+            return because_as(error, STOA_CONFIG, ERR_CORRUPT,
+                              "a saved entry does not decode");
         if (!pubkey_equal(&e.device, signer))
             continue;
         *head = (struct chain){e.seq + 1, e.id, e.lamport};
@@ -57,10 +57,10 @@ stoa_result local_head(stoa_wallet *w, struct account_view *v, struct chain *out
     bool found;
     TRY_R(newest_saved(w, &v->row.id, device_key(w), &saved, &found, error));
     if (!known && !found)
-        return fail_as(error, STOA_REFUSED, ERR_DEVICE_UNKNOWN,
-                       v->f.account.position
-                           ? "this wallet's device is not enrolled in the account"
-                           : "nothing is known of the account yet: sync first");
+        return because_as(error, STOA_REFUSED, ERR_DEVICE_UNKNOWN,
+                          v->f.account.position
+                              ? "this wallet's device is not enrolled in the account"
+                              : "nothing is known of the account yet: sync first");
     *out = !known || (found && saved.next_seq > known->next_seq) ? saved : *known;
     v->head = *out;
     v->head_known = true;
@@ -91,17 +91,18 @@ static stoa_result seal_memo(stoa_wallet *w, const struct account_view *v,
 {
     struct pubkey readers[SEAL_RECIPIENTS_MAX + 1];
     if (how->memo_size > STOA_MEMO_MAX)
-        return fail(error, ERR_TOO_LARGE, "memo is longer than %d bytes", STOA_MEMO_MAX);
+        return because(error, ERR_TOO_LARGE, "memo is longer than %d bytes",
+                       STOA_MEMO_MAX);
     size_t count = readers_of(w, v, how, readers), size = 0;
     if (count > SEAL_RECIPIENTS_MAX)
-        return fail(error, ERR_LIMIT, "a memo can be read by at most %d devices",
-                    SEAL_RECIPIENTS_MAX);
+        return because(error, ERR_LIMIT, "a memo can be read by at most %d devices",
+                       SEAL_RECIPIENTS_MAX);
     size_t cap = seal_size(how->memo_size, count);
     if (cap == 0 || !buf_reserve(sealed, SEAL_SALT_BYTES + cap))
-        return fail(error, ERR_MEMORY, "memo cannot be sealed");
+        return because(error, ERR_MEMORY, "memo cannot be sealed");
     if (!seal_make(sealed->data + SEAL_SALT_BYTES, cap, &size, sealed->data, how->memo,
                    how->memo_size, readers, count))
-        return fail(error, ERR_KEY_WEAK, "a device's key cannot receive sealed memos");
+        return because(error, ERR_KEY_WEAK, "a device's key cannot receive sealed memos");
     sealed->size = SEAL_SALT_BYTES + size;
     *commitment = seal_commitment(sealed->data, sealed->data + SEAL_SALT_BYTES, size);
     return STOA_OK;
@@ -120,7 +121,8 @@ static stoa_result find_request(stoa_wallet *w, const stoa_how *how,
         return STOA_OK;
     size_t n = strlen(how->request);
     if (n == 0 || n > STOA_REQUEST_MAX)
-        return fail(error, ERR_USAGE, "a request id has 1 to %d bytes", STOA_REQUEST_MAX);
+        return because(error, ERR_USAGE, "a request id has 1 to %d bytes",
+                       STOA_REQUEST_MAX);
     enum err e = client_store_outgoing_request(w->store, how->request, out);
     if (e == ERR_NOT_FOUND)
         return STOA_OK;
@@ -160,10 +162,10 @@ static stoa_result save(stoa_wallet *w, struct client_outgoing *o, stoa_error *e
     e = client_store_outgoing_add(w->store, o);
     enum err end = client_store_end(w->store, e == ERR_OK);
     if (e == ERR_EXISTS)
-        return fail_as(error, STOA_USAGE, ERR_EXISTS,
-                       "that entry or request is saved already");
+        return because_as(error, STOA_USAGE, ERR_EXISTS,
+                          "that entry or request is saved already");
     if (e != ERR_OK || end != ERR_OK)
-        return fail_store(w, error, e != ERR_OK ? e : end);
+        return because_store(w, error, e != ERR_OK ? e : end);
     return STOA_OK;
 }
 
@@ -181,7 +183,7 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
     if (err == ERR_OK && !buf_reserve(&room[1], ENVELOPE_BYTES_MAX))
         err = ERR_MEMORY;
     if (err != ERR_OK)
-        return fail(error, err, "entry cannot be built: %s", err_text(err));
+        return because(error, err, "entry cannot be built: %s", err_text(err));
     if (how->memo_size)
         TRY_R(seal_memo(w, v, how, &room[2], &commitment, error));
     struct entry_draft x = {.account = d->first ? NULL : &v->row.id,
@@ -198,8 +200,8 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
     if (err == ERR_OK)
         err = entry_decode(&e, room[1].data, size);
     if (err != ERR_OK)
-        return fail_as(error, STOA_USAGE, err, "entry cannot be built: %s",
-                       err_text(err));
+        return because_as(error, STOA_USAGE, err, "entry cannot be built: %s",
+                          err_text(err));
     memset(out, 0, sizeof(*out));
     out->id = e.id;
     out->account = *entry_account(&e);
@@ -280,19 +282,20 @@ static stoa_result not_yet(const struct client_outgoing *o, stoa_error *error)
         code = ERR_UNKNOWN;
     switch (o->state) {
     case CLIENT_DROPPED:
-        return fail_as(error, STOA_REFUSED, code, "refused: %s", err_text(code));
+        return because_as(error, STOA_REFUSED, code, "refused: %s", err_text(code));
     case CLIENT_SENT:
-        return fail(error, ERR_UNKNOWN,
-                    "the entry was sent and no answer is known; it may be in the ledger");
+        return because(
+            error, ERR_UNKNOWN,
+            "the entry was sent and no answer is known; it may be in the ledger");
     case CLIENT_SAVED:
         if (o->code)
-            return fail_as(error, STOA_LIMITED, code, "not taken yet: %s",
-                           err_text(code));
-        return fail(error, ERR_NET, "the entry is saved and was not sent");
+            return because_as(error, STOA_LIMITED, code, "not taken yet: %s",
+                              err_text(code));
+        return because(error, ERR_NET, "the entry is saved and was not sent");
     default:
-        return fail_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
-                       "accepted, and %u of %u payees are not credited yet", o->left,
-                       o->payees);
+        return because_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
+                          "accepted, and %u of %u payees are not credited yet", o->left,
+                          o->payees);
     }
 }
 
@@ -310,7 +313,7 @@ stoa_result outcome(stoa_wallet *w, const struct hash *id, stoa_state wait,
     if (o.state == CLIENT_DROPPED || (unsigned)o.state < (unsigned)wait) {
         stoa_result r = not_yet(&o, error);
         if (r == STOA_UNKNOWN || r == STOA_INTERRUPTED || o.state == CLIENT_SAVED)
-            fail_hint(error, "resume: it sends the same bytes and cannot pay twice");
+            because_hint(error, "resume: it sends the same bytes and cannot pay twice");
         return r;
     }
     return STOA_OK;
@@ -350,7 +353,7 @@ stoa_result write_entry(stoa_wallet *w, struct account_view *v, const struct dra
         receipt = &own;
     if (how->wait != STOA_SAVED) {
         if (w->batch)
-            return fail(error, ERR_USAGE, "inside a batch entries are only saved");
+            return because(error, ERR_USAGE, "inside a batch entries are only saved");
         TRY_R(need_connection(w, error));
     }
     uint64_t before = w->now_ms();

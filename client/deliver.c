@@ -79,7 +79,7 @@ static stoa_result gather(struct run *x, const struct hash *account, int64_t *af
         uint32_t size = (uint32_t)o.envelope.size;
         if (!buf_add(bytes, &size, sizeof(size)) ||
             !buf_add(bytes, o.envelope.data, o.envelope.size))
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
         TRY_R(mark_sent(w, &o, error));
         x->flights[x->count++] =
             (struct flight){.id = o.id, .account = o.account, .slot = o.slot};
@@ -181,7 +181,7 @@ static stoa_result take_accepted(struct run *x, struct flight *f,
     if (!receipt_holds(r, &o, c)) {
         char hex[65];
         hex_encode(hex, f->id.b, HASH_BYTES);
-        return fail(
+        return because(
             error, ERR_CORRUPT,
             "hub's receipt for entry %s does not verify: it is not in the tree that "
             "the hub signed",
@@ -261,7 +261,8 @@ static stoa_result take_refused(struct run *x, struct flight *f,
     if (!err_from_number(r->code, &code))
         code = ERR_UNAVAILABLE;
     if (!refusal_signed(w, f, r))
-        return fail(error, ERR_SIGNATURE, "hub's refusal is not signed by its relay key");
+        return because(error, ERR_SIGNATURE,
+                       "hub's refusal is not signed by its relay key");
     bool later =
         err_retry(code) == ERR_RETRY_SAME && (code != ERR_GAP || waits_for_another(x, f));
     if (!later)
@@ -315,7 +316,7 @@ static stoa_result gather_notes(struct handful *h, stoa_error *error)
         struct noted *more =
             realloc(h->notes, (h->note_count + f->note_count + 1) * sizeof(*more));
         if (!more)
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
         h->notes = more;
         for (size_t k = 0; k < f->note_count; k++) {
             struct noted *n = &h->notes[h->note_count++];
@@ -334,7 +335,7 @@ static stoa_result believe_slot(struct run *x, struct handful *h, uint64_t slot,
     struct bytes *notes = calloc(h->note_count, sizeof(*notes));
     struct checkpoint *out = calloc(h->note_count, sizeof(*out));
     size_t n = 0;
-    stoa_result r = notes && out ? STOA_OK : fail(error, ERR_MEMORY, "out of memory");
+    stoa_result r = notes && out ? STOA_OK : because(error, ERR_MEMORY, "out of memory");
     for (size_t i = 0; r == STOA_OK && i < h->note_count; i++)
         if (h->notes[i].slot == slot)
             notes[n++] = h->notes[i].note;
@@ -377,7 +378,8 @@ static stoa_result take_results(struct run *x, struct handful *h, stoa_error *er
             if (r.code != 0)
                 TRY_R(take_refused(x, flight, &r, error));
             else if (!c)
-                return fail(error, ERR_FRAME, "hub's receipt comes without a checkpoint");
+                return because(error, ERR_FRAME,
+                               "hub's receipt comes without a checkpoint");
             else
                 TRY_R(take_accepted(x, flight, &r, c, error));
         }
@@ -408,19 +410,19 @@ static stoa_result take_handful(struct run *x, struct handful *h, stoa_error *er
             TRY_R(believe_slot(x, h, h->notes[i].slot, error));
     enum err e = client_store_begin(x->w->store);
     if (e != ERR_OK)
-        return fail_store(x->w, error, e);
+        return because_store(x->w, error, e);
     stoa_result r = take_results(x, h, error);
     if (r == STOA_OK)
         r = take_errors(x, h, error);
     e = client_store_end(x->w->store, true); /* what was proven before a failure stays */
-    return r != STOA_OK || e == ERR_OK ? r : fail_store(x->w, error, e);
+    return r != STOA_OK || e == ERR_OK ? r : because_store(x->w, error, e);
 }
 
 static stoa_result await_answers(struct run *x, stoa_error *error)
 {
     struct handful *h = calloc(1, sizeof(*h));
     if (!h)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = STOA_OK;
     while (r == STOA_OK && x->answered < x->count && !x->stopped) {
         memset(h, 0, sizeof(*h));
@@ -453,7 +455,7 @@ static stoa_result one_round(struct run *x, const struct hash *account, int64_t 
     stoa_result r = gather(x, account, after, last, bytes, error);
     e = client_store_end(w->store, r == STOA_OK);
     if (r == STOA_OK && e != ERR_OK)
-        r = fail_store(w, error, e);
+        r = because_store(w, error, e);
     if (r == STOA_OK && x->count > 0)
         r = send_all(x, bytes, error);
     if (r == STOA_OK && x->count > 0)
@@ -485,7 +487,7 @@ static stoa_result pause(struct run *x, uint64_t ms, stoa_error *error)
     stoa_error none = {.size = sizeof(none)};
     if (until >= x->deadline) {
         stoa_result r =
-            fail(error, ERR_BUSY, "hub asks to wait longer than the time given");
+            because(error, ERR_BUSY, "hub asks to wait longer than the time given");
         if (error)
             error->retry_after_ms = ms;
         return r;
@@ -530,7 +532,7 @@ static stoa_result hand_in_memos(struct run *x, const struct hash *account,
         if (e == ERR_NOT_FOUND)
             return STOA_OK;
         if (e != ERR_OK)
-            return fail_store(x->w, error, e);
+            return because_store(x->w, error, e);
         after = o.number;
         TRY_R(sealed_hand_in(x->w, &o, x->deadline, error));
     }
@@ -554,7 +556,7 @@ stoa_result deliver(stoa_wallet *w, const struct hash *account, const struct has
     TRY_R(need_connection(w, error));
     x.flights = calloc(FLIGHTS_MAX, sizeof(*x.flights));
     if (!x.flights)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = rounds(&x, account, last, error);
     free(x.flights);
     x.flights = NULL;

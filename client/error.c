@@ -94,7 +94,7 @@ static stoa_result fill(stoa_error *e, stoa_result result, enum err code,
     return result;
 }
 
-stoa_result fail(stoa_error *e, enum err code, const char *form, ...)
+stoa_result because(stoa_error *e, enum err code, const char *form, ...)
 {
     va_list args;
     va_start(args, form);
@@ -103,8 +103,8 @@ stoa_result fail(stoa_error *e, enum err code, const char *form, ...)
     return r;
 }
 
-stoa_result fail_as(stoa_error *e, stoa_result result, enum err code, const char *form,
-                    ...)
+stoa_result because_as(stoa_error *e, stoa_result result, enum err code, const char *form,
+                       ...)
 {
     va_list args;
     va_start(args, form);
@@ -113,18 +113,18 @@ stoa_result fail_as(stoa_error *e, stoa_result result, enum err code, const char
     return r;
 }
 
-void fail_hint(stoa_error *e, const char *hint)
+void because_hint(stoa_error *e, const char *hint)
 {
     if (e)
         snprintf(e->hint, sizeof(e->hint), "%s", hint);
 }
 
-stoa_result fail_store(stoa_wallet *w, stoa_error *e, enum err code)
+stoa_result because_store(stoa_wallet *w, stoa_error *e, enum err code)
 {
     const char *why = w->store ? client_store_why(w->store) : "";
     if (code == ERR_CORRUPT)
-        return fail_as(e, STOA_CONFIG, code, "%s", why);
-    return fail_as(e, STOA_CONFIG, code, "%s", why[0] ? why : err_text(code));
+        return because_as(e, STOA_CONFIG, code, "%s", why);
+    return because_as(e, STOA_CONFIG, code, "%s", why[0] ? why : err_text(code));
 }
 
 void give(void *out, const void *value, size_t size)

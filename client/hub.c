@@ -29,29 +29,29 @@ static stoa_result wait_open(stoa_wallet *w, uint64_t deadline, stoa_error *erro
         w->transport.poll(w->transport.context,
                           deadline > now ? (uint32_t)(deadline - now) : 0, &e);
         if (e.type == LINK_CLOSED)
-            return fail(error, ERR_NET, "%s", e.why);
+            return because(error, ERR_NET, "%s", e.why);
         if (e.type == LINK_OPEN)
             return STOA_OK;
     } while (mono_ms() < deadline);
-    return fail(error, ERR_TIMEOUT, "hub did not take the connection in time");
+    return because(error, ERR_TIMEOUT, "hub did not take the connection in time");
 }
 
 static stoa_result check_challenge(stoa_wallet *w, const struct wire_frame *c,
                                    stoa_error *error)
 {
     if (c->version != WIRE_VERSION)
-        return fail_as(error, STOA_DATA, ERR_VERSION,
-                       "hub speaks version %llu, this is %d",
-                       (unsigned long long)c->version, WIRE_VERSION);
+        return because_as(error, STOA_DATA, ERR_VERSION,
+                          "hub speaks version %llu, this is %d",
+                          (unsigned long long)c->version, WIRE_VERSION);
     if (c->slots == 0 || c->slots > SLOTS_MAX ||
         !hub_name_ok((const char *)c->hub.data, c->hub.size))
-        return fail(error, ERR_FRAME, "hub's challenge is not one");
+        return because(error, ERR_FRAME, "hub's challenge is not one");
     if (!w->has_hub)
         return STOA_OK;
     if (!hash_equal(&c->federation, &w->federation) || c->slots != w->slots ||
         c->hub.size != strlen(w->hub) || memcmp(c->hub.data, w->hub, c->hub.size) != 0)
-        return fail(error, ERR_HELLO, "this is hub %.*s, and the wallet's hub is %s",
-                    (int)c->hub.size, (const char *)c->hub.data, w->hub);
+        return because(error, ERR_HELLO, "this is hub %.*s, and the wallet's hub is %s",
+                       (int)c->hub.size, (const char *)c->hub.data, w->hub);
     return STOA_OK;
 }
 
@@ -118,15 +118,15 @@ static stoa_result take_welcome(stoa_wallet *w, struct wire_frame *f, struct wel
     out->relay = f->device;
     out->count = f->note_count;
     if (f->note_count != out->slots)
-        return fail(error, ERR_FRAME, "hub's welcome has not one checkpoint a slot");
+        return because(error, ERR_FRAME, "hub's welcome has not one checkpoint a slot");
     for (size_t i = 0; i < out->count; i++) {
         struct bytes note;
         wire_next_note(&f->notes, &note);
         out->notes[i].size = note.size;
         if (note.size > CHECKPOINT_BYTES_MAX * 4 ||
             !buf_add(&out->room, note.data, note.size))
-            return fail(error, ERR_FRAME,
-                        "hub's welcome has a checkpoint that is too long");
+            return because(error, ERR_FRAME,
+                           "hub's welcome has a checkpoint that is too long");
     }
     size_t at = 0;
     for (size_t i = 0; i < out->count; i++) {
@@ -166,9 +166,9 @@ static stoa_result greet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
     size_t n = hello_message(message, &m->federation, m->hub, &m->hub_nonce, &m->nonce,
                              key ? &device : NULL);
     if (!sig_verify(&f.sig, &f.device, CTX_WELCOME, message, n))
-        return fail(error, ERR_HELLO,
-                    "hub's answer to our challenge is not signed by the "
-                    "relay key it names");
+        return because(error, ERR_HELLO,
+                       "hub's answer to our challenge is not signed by the "
+                       "relay key it names");
     return take_welcome(w, &f, &m->welcome, error);
 }
 
@@ -222,12 +222,12 @@ static stoa_result fetch_identity(stoa_wallet *w, struct meeting *m, struct hash
             struct record r;
             TRY_R(rpc_wait(w, rids[i], WIRE_PAGE, deadline, &page, error));
             if (page.count != 1)
-                return fail(error, ERR_HELLO, "hub does not show the start of slot %u",
-                            from + i);
+                return because(error, ERR_HELLO, "hub does not show the start of slot %u",
+                               from + i);
             wire_next_record(&page.list, &r);
             if (!log_open_fits(&r, m, from + i, &ids[from + i]))
-                return fail(error, ERR_HELLO, "slot %u does not start as its hub says",
-                            from + i);
+                return because(error, ERR_HELLO, "slot %u does not start as its hub says",
+                               from + i);
         }
     }
     return STOA_OK;
@@ -245,7 +245,7 @@ static stoa_result save_identity(stoa_wallet *w, stoa_error *error)
     for (uint32_t i = 0; i < w->slots; i++)
         mp_bin(&m, w->log_open[i].b, HASH_BYTES);
     if (m.full)
-        return fail(error, ERR_ROOM, "hub identity does not fit");
+        return because(error, ERR_ROOM, "hub identity does not fit");
     TRY_S(client_store_set(w->store, "hub", bytes_of(m.data, m.size)));
     return STOA_OK;
 }
@@ -261,16 +261,16 @@ static stoa_result meet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
     struct hash fingerprint = hash_sha256(ids, m->slots * sizeof(ids[0]));
     hex_encode(hex, fingerprint.b, HASH_BYTES);
     if (w->fingerprint_wanted[0] && strcmp(hex, w->fingerprint_wanted) != 0)
-        return fail_as(error, STOA_NO, ERR_HELLO,
-                       "hub %s has fingerprint %s, and %s was asked for", m->hub, hex,
-                       w->fingerprint_wanted);
+        return because_as(error, STOA_NO, ERR_HELLO,
+                          "hub %s has fingerprint %s, and %s was asked for", m->hub, hex,
+                          w->fingerprint_wanted);
     if (!w->fingerprint_wanted[0] && !(w->flags & STOA_TRUST_FIRST_USE)) {
-        stoa_result r =
-            fail_as(error, STOA_DENIED, ERR_HELLO,
-                    "hub %s is new to this wallet; its fingerprint is %s", m->hub, hex);
-        fail_hint(error,
-                  "compare the fingerprint with one from another source, then give it "
-                  "or say to trust on first use");
+        stoa_result r = because_as(error, STOA_DENIED, ERR_HELLO,
+                                   "hub %s is new to this wallet; its fingerprint is %s",
+                                   m->hub, hex);
+        because_hint(error,
+                     "compare the fingerprint with one from another source, then give it "
+                     "or say to trust on first use");
         return r;
     }
     memcpy(w->log_open, ids, sizeof(ids));
@@ -298,8 +298,8 @@ static stoa_result check_relay_key(stoa_wallet *w, const struct welcome *m,
     if (!pubkey_equal(&v->f.hub.relay, &m->relay))
         TRY_R(slot_follow(w, v, deadline, error));
     if (!pubkey_equal(&v->f.hub.relay, &m->relay))
-        return fail(error, ERR_HELLO,
-                    "hub answers with a relay key that its ledger does not name");
+        return because(error, ERR_HELLO,
+                       "hub answers with a relay key that its ledger does not name");
     w->relay = m->relay;
     return STOA_OK;
 }
@@ -329,7 +329,7 @@ static stoa_result connect_now(stoa_wallet *w, const char *url, uint64_t deadlin
     w->closed_why[0] = '\0';
     enum err e = w->dial(w->dial_context, url, w->ca_file, &w->transport);
     if (e != ERR_OK)
-        return fail(error, e, "%s is not the address of a hub (ws:// or wss://)", url);
+        return because(error, e, "%s is not the address of a hub (ws:// or wss://)", url);
     stoa_result r = greet(w, &m, deadline, error);
     bool first = !w->has_hub;
     if (r == STOA_OK && first)
@@ -357,14 +357,14 @@ stoa_result stoa_connect(stoa_wallet *w, const char *url, uint32_t timeout_ms,
 {
     uint64_t deadline = deadline_of(w, timeout_ms);
     if (w->batch)
-        return fail(error, ERR_USAGE, "a batch is open");
+        return because(error, ERR_USAGE, "a batch is open");
     char copy[STOA_URL_MAX];
     if (!url || !url[0])
         url = w->url;
     if (!url[0])
-        return fail(error, ERR_USAGE, "no hub is known yet: name its address");
+        return because(error, ERR_USAGE, "no hub is known yet: name its address");
     if (strlen(url) >= sizeof(copy))
-        return fail(error, ERR_USAGE, "address is too long");
+        return because(error, ERR_USAGE, "address is too long");
     snprintf(copy, sizeof(copy), "%s", url);
     stoa_disconnect(w);
     stoa_result r = connect_now(w, copy, deadline, error);
@@ -415,7 +415,8 @@ stoa_result stoa_checkpoint_get(stoa_wallet *w, unsigned slot, bool ask_hub,
         TRY_R(slot_load(w, slot, &v, error));
     }
     if (!v->has_note)
-        return fail(error, ERR_NOT_FOUND, "no checkpoint of slot %u is known yet", slot);
+        return because(error, ERR_NOT_FOUND, "no checkpoint of slot %u is known yet",
+                       slot);
     TRY_S(client_store_note_load(w->store, slot, &note, &c.seen_ms));
     c.tree_size = v->known.size;
     c.root = id_of(&v->known.root);

@@ -53,7 +53,7 @@ static stoa_result replay_slot(stoa_wallet *w, struct slot_view *v, stoa_error *
     TRY_S(client_store_records(w->store, &v->row, 0, v->row.position, replay_hub, &x));
     if (x.err == ERR_OK && v->f.hub.position == v->row.position)
         return STOA_OK;
-    return fail_as(
+    return because_as(
         error, STOA_CONFIG, ERR_CORRUPT,
         "local records of the hub's slot %u do not replay: rebuild the database",
         v->row.slot);
@@ -71,9 +71,10 @@ static stoa_result load_note(stoa_wallet *w, struct slot_view *v, stoa_error *er
     const char *end = memmem(note.data, note.size, "\n\n", 2);
     if (!end || !checkpoint_parse(&v->known, (const char *)note.data,
                                   (size_t)(end + 1 - (const char *)note.data)))
-        return fail_as(error, STOA_CONFIG, ERR_CORRUPT,
-                       "the checkpoint kept for slot %u is damaged: rebuild the database",
-                       v->row.slot);
+        return because_as(
+            error, STOA_CONFIG, ERR_CORRUPT,
+            "the checkpoint kept for slot %u is damaged: rebuild the database",
+            v->row.slot);
     v->has_note = true;
     return STOA_OK;
 }
@@ -82,12 +83,12 @@ stoa_result slot_load(stoa_wallet *w, uint32_t slot, struct slot_view **out,
                       stoa_error *error)
 {
     if (!w->has_hub || slot >= w->slots)
-        return fail(error, ERR_NET, "this wallet was never connected to its hub");
+        return because(error, ERR_NET, "this wallet was never connected to its hub");
     struct slot_view *v = w->slot[slot];
     if (!v) {
         v = calloc(1, sizeof(*v));
         if (!v)
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
         w->slot[slot] = v;
     }
     *out = v;
@@ -141,10 +142,10 @@ static stoa_result take_hub_page(stoa_wallet *w, struct slot_view *v,
         return STOA_OK;
     v->loaded = false; /* what memory holds is ahead of the disk */
     if (e == ERR_OK)
-        return fail_store(w, error, end);
-    return fail_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
-                   "hub shows records of slot %u's hub account that do not verify: %s",
-                   v->row.slot, err_text(e));
+        return because_store(w, error, end);
+    return because_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
+                      "hub shows records of slot %u's hub account that do not verify: %s",
+                      v->row.slot, err_text(e));
 }
 
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
@@ -177,7 +178,8 @@ stoa_result slot_need(stoa_wallet *w, uint32_t slot, uint64_t deadline,
     TRY_R(need_connection(w, error));
     TRY_R(slot_follow(w, *out, deadline, error));
     if ((*out)->row.position == 0)
-        return fail(error, ERR_HELLO, "hub does not show the log_open of slot %u", slot);
+        return because(error, ERR_HELLO, "hub does not show the log_open of slot %u",
+                       slot);
     return STOA_OK;
 }
 
@@ -197,9 +199,9 @@ stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes show
                                 .shown = shown,
                                 .what = bytes_of(what, strlen(what))};
     ignore(client_store_evidence_save(w->store, &x));
-    return fail_as(error, STOA_NO, code,
-                   "slot %u: %s; the newest known has %llu leaves. Evidence was kept",
-                   v->row.slot, what, (unsigned long long)v->known.size);
+    return because_as(error, STOA_NO, code,
+                      "slot %u: %s; the newest known has %llu leaves. Evidence was kept",
+                      v->row.slot, what, (unsigned long long)v->known.size);
 }
 
 /* A tree somebody signed; `note` says where its note is, NONE for the newest one known.
@@ -323,7 +325,7 @@ stoa_result slot_believe(stoa_wallet *w, struct slot_view *v, const struct bytes
     bool followed = false;
     struct seen *trees = calloc(count + 1, sizeof(*trees));
     if (!trees)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = STOA_OK;
     for (size_t i = 0; i < count && r == STOA_OK; i++) {
         r = open_note(w, v, notes[i], &followed, deadline, &out[i], error);
@@ -352,10 +354,10 @@ stoa_result slot_advance(stoa_wallet *w, struct slot_view *v, struct bytes shown
 {
     char room[CHECKPOINT_BYTES_MAX * 4];
     if (shown.size == 0 || shown.size > sizeof(room))
-        return fail_as(error, STOA_NO, ERR_FRAME,
-                       "hub's checkpoint of slot %u has no size "
-                       "that can be",
-                       v->row.slot);
+        return because_as(error, STOA_NO, ERR_FRAME,
+                          "hub's checkpoint of slot %u has no size "
+                          "that can be",
+                          v->row.slot);
     memcpy(room, shown.data, shown.size); /* the frame goes with the next question */
     struct bytes note = bytes_of(room, shown.size);
     bool followed = false;
@@ -374,8 +376,9 @@ stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
     struct wire_frame answer;
     struct hash path[MERKLE_PATH_MAX];
     if (index >= v->known.size)
-        return fail(error, ERR_CORRUPT,
-                    "hub shows a record past its own checkpoint of slot %u", v->row.slot);
+        return because(error, ERR_CORRUPT,
+                       "hub shows a record past its own checkpoint of slot %u",
+                       v->row.slot);
     TRY_R(send_proof(w, WIRE_INCLUSION, v->row.slot, index, v->known.size, deadline, &rid,
                      error));
     TRY_R(rpc_wait(w, rid, WIRE_PROOF_IS, deadline, &answer, error));
@@ -383,7 +386,7 @@ stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
     if (count != SIZE_MAX &&
         merkle_verify_inclusion(index, v->known.size, leaf, path, count, &v->known.root))
         return STOA_OK;
-    return fail(error, ERR_CORRUPT,
-                "record %llu of slot %u is not in the tree that the hub signed",
-                (unsigned long long)index, v->row.slot);
+    return because(error, ERR_CORRUPT,
+                   "record %llu of slot %u is not in the tree that the hub signed",
+                   (unsigned long long)index, v->row.slot);
 }

@@ -65,11 +65,11 @@ static stoa_result find_commitment(stoa_wallet *w, const struct hash *id,
                client_store_outgoing_find(w->store, id, &o) == ERR_OK) {
         note_commitment(c, o.envelope.data, o.envelope.size);
     } else if (e != ERR_NOT_FOUND) {
-        return fail_store(w, error, e);
+        return because_store(w, error, e);
     }
     if (!c->found)
-        return fail(error, ERR_NOT_FOUND, "that entry is not known here");
-    return c->has ? STOA_OK : fail(error, ERR_NOT_FOUND, "that entry has no memo");
+        return because(error, ERR_NOT_FOUND, "that entry is not known here");
+    return c->has ? STOA_OK : because(error, ERR_NOT_FOUND, "that entry has no memo");
 }
 
 stoa_result stoa_memo_get(stoa_wallet *w, const stoa_id *entry, uint8_t *out,
@@ -86,10 +86,10 @@ stoa_result stoa_memo_get(stoa_wallet *w, const stoa_id *entry, uint8_t *out,
     struct hash shown =
         seal_commitment(answer.salt.b, answer.data.data, answer.data.size);
     if (!hash_equal(&shown, &c.value))
-        return fail(error, ERR_CORRUPT,
-                    "hub shows a memo that the entry does not commit to");
+        return because(error, ERR_CORRUPT,
+                       "hub shows a memo that the entry does not commit to");
     if (!seal_open(out, size, answer.data.data, answer.data.size, key))
-        return fail_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
-                       "the memo is not sealed to this device");
+        return because_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
+                          "the memo is not sealed to this device");
     return STOA_OK;
 }

@@ -100,7 +100,7 @@ static stoa_result write_proof(stoa_wallet *w, const struct head_run *x,
     add(&t, "\n" ENVELOPE_LINE, 1 + strlen(ENVELOPE_LINE));
     add_base64(&t, x->envelope.data, x->envelope.size);
     add(&t, "\n", 1);
-    return t.full ? fail(error, ERR_ROOM, "proof does not fit") : STOA_OK;
+    return t.full ? because(error, ERR_ROOM, "proof does not fit") : STOA_OK;
 }
 
 stoa_result stoa_proof_get(stoa_wallet *w, const stoa_id *entry, char *out,
@@ -114,11 +114,11 @@ stoa_result stoa_proof_get(stoa_wallet *w, const stoa_id *entry, char *out,
     TRY_R(need_connection(w, error));
     enum err e = client_store_record_find(w->store, &id, &row, &x.until);
     if (e == ERR_NOT_FOUND)
-        return fail(error, e, "that entry is not in the records here: sync first");
+        return because(error, e, "that entry is not in the records here: sync first");
     TRY_S(e);
     TRY_S(client_store_records(w->store, &row, 0, x.until + 1, chain_heads, &x));
     stoa_result r =
-        x.found ? STOA_OK : fail(error, ERR_CORRUPT, "records are missing here");
+        x.found ? STOA_OK : because(error, ERR_CORRUPT, "records are missing here");
     if (r == STOA_OK)
         r = slot_need(w, row.slot, deadline, &v, error);
     if (r == STOA_OK)
@@ -261,13 +261,13 @@ static stoa_result log_key(stoa_wallet *w, const char *vkey, uint32_t slot,
     if (vkey)
         return vkey_parse(out, vkey, strlen(vkey))
                    ? STOA_OK
-                   : fail(error, ERR_USAGE, "that is not a verifier key");
+                   : because(error, ERR_USAGE, "that is not a verifier key");
     if (!w)
-        return fail(error, ERR_USAGE, "a verifier key is needed");
+        return because(error, ERR_USAGE, "a verifier key is needed");
     TRY_R(slot_load(w, slot, &v, error));
     if (!v->f.hub.open)
-        return fail(error, ERR_NOT_FOUND, "the log key of slot %u is not known here",
-                    slot);
+        return because(error, ERR_NOT_FOUND, "the log key of slot %u is not known here",
+                       slot);
     *out = v->f.hub.log;
     return STOA_OK;
 }
@@ -280,17 +280,17 @@ static stoa_result check_parsed(stoa_wallet *w, const char *vkey, struct parsed 
     struct entry e;
     TRY_R(log_key(w, vkey, p->r.slot, &key, error));
     if (!checkpoint_open(&c, (const char *)p->note.data, p->note.size, &key))
-        return fail_as(error, STOA_NO, ERR_SIGNATURE,
-                       "the checkpoint in the proof is not signed by that log");
+        return because_as(error, STOA_NO, ERR_SIGNATURE,
+                          "the checkpoint in the proof is not signed by that log");
     struct hash leaf = record_leaf_hash(&p->r);
     if (!merkle_verify_inclusion(p->r.index, c.size, &leaf, p->path, p->path_count,
                                  &c.root))
-        return fail(error, ERR_CORRUPT,
-                    "the entry is not in the tree of that checkpoint");
+        return because(error, ERR_CORRUPT,
+                       "the entry is not in the tree of that checkpoint");
     enum err err = entry_decode(&e, p->envelope.data, p->envelope.size);
     if (err != ERR_OK || !entry_verify(&e))
-        return fail_as(error, STOA_NO, err != ERR_OK ? err : ERR_SIGNATURE,
-                       "the entry in the proof is not signed by its device");
+        return because_as(error, STOA_NO, err != ERR_OK ? err : ERR_SIGNATURE,
+                          "the entry in the proof is not signed by its device");
     if (visit) {
         stoa_record out;
         record_fill(&out, &e, &p->r, 0, w);
@@ -305,14 +305,15 @@ stoa_result stoa_proof_check(stoa_wallet *w, const char *vkey, const char *text,
 {
     struct parsed *p = calloc(1, sizeof(*p));
     if (!p)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     if (!crypto_start()) {
         free(p);
-        return fail(error, ERR_BUG, "crypto library does not pass its self-check");
+        return because(error, ERR_BUG, "crypto library does not pass its self-check");
     }
-    stoa_result r = parse_proof(text, size, p)
-                        ? check_parsed(w, vkey, p, visit, context, error)
-                        : fail_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proof");
+    stoa_result r =
+        parse_proof(text, size, p)
+            ? check_parsed(w, vkey, p, visit, context, error)
+            : because_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proof");
     buf_close(&p->envelope);
     free(p);
     return r;

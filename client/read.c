@@ -139,7 +139,7 @@ static stoa_result visit_range(stoa_wallet *w, const struct client_account *row,
         return STOA_OK;
     TRY_S(client_store_records(w->store, row, from, max, visit_one, x));
     if (x->bad)
-        return fail_as(
+        return because_as(
             error, STOA_CONFIG, ERR_CORRUPT,
             "%s/stoa.db: a stored record does not decode: rebuild the database", w->dir);
     return STOA_OK;
@@ -153,8 +153,8 @@ stoa_result stoa_history(stoa_wallet *w, const stoa_id *account, uint64_t from,
     struct account_view *v = account_of(w, &id);
     struct visiting x = {w, visit, context, false, false};
     if (!v)
-        return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
-                       "this wallet does not follow that account");
+        return because_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                          "this wallet does not follow that account");
     return visit_range(w, &v->row, from, max, &x, error);
 }
 
@@ -167,7 +167,7 @@ stoa_result stoa_record_find(stoa_wallet *w, const stoa_id *id, stoa_record_fn v
     struct visiting x = {w, visit, context, false, false};
     enum err e = client_store_record_find(w->store, &h, &row, &position);
     if (e == ERR_NOT_FOUND)
-        return fail(error, e, "that entry is not known here");
+        return because(error, e, "that entry is not known here");
     TRY_S(e);
     return visit_range(w, &row, position, 1, &x, error);
 }
@@ -221,7 +221,7 @@ stoa_result stoa_account_at(stoa_wallet *w, unsigned i, stoa_account *out,
                             stoa_error *error)
 {
     if (i >= w->account_count)
-        return fail(error, ERR_USAGE, "there are %u accounts", w->account_count);
+        return because(error, ERR_USAGE, "there are %u accounts", w->account_count);
     return give_account(w, w->accounts[i], out, error);
 }
 
@@ -242,13 +242,13 @@ stoa_result stoa_account_find(stoa_wallet *w, const char *text, stoa_account *ou
     if (!text || !text[0]) {
         if (w->account_count == 1)
             return give_account(w, w->accounts[0], out, error);
-        return fail(error, ERR_USAGE, "this wallet has %u accounts: name one",
-                    w->account_count);
+        return because(error, ERR_USAGE, "this wallet has %u accounts: name one",
+                       w->account_count);
     }
     for (unsigned i = 0; i < w->account_count; i++)
         if (is_named(w->accounts[i], text))
             return give_account(w, w->accounts[i], out, error);
-    return fail(error, ERR_NOT_FOUND, "no account here is called %.100s", text);
+    return because(error, ERR_NOT_FOUND, "no account here is called %.100s", text);
 }
 
 stoa_result stoa_account_follow(stoa_wallet *w, const char *address, const char *name,
@@ -258,21 +258,22 @@ stoa_result stoa_account_follow(stoa_wallet *w, const char *address, const char 
     struct hash id;
     struct account_view *v;
     if (!address_parse(address, &id, hub))
-        return fail_as(error, STOA_USAGE, ERR_MALFORMED, "%.100s is not an address",
-                       address);
+        return because_as(error, STOA_USAGE, ERR_MALFORMED, "%.100s is not an address",
+                          address);
     if (hub[0] && w->has_hub && strcmp(hub, w->hub) != 0)
-        return fail(error, ERR_HUB_UNKNOWN,
-                    "that account lives at hub %s, this wallet at %s", hub, w->hub);
+        return because(error, ERR_HUB_UNKNOWN,
+                       "that account lives at hub %s, this wallet at %s", hub, w->hub);
     if (name && (strlen(name) > CLIENT_NAME_MAX || strpbrk(name, "\r\n")))
-        return fail(error, ERR_USAGE, "a name has at most %d bytes, on one line",
-                    CLIENT_NAME_MAX);
+        return because(error, ERR_USAGE, "a name has at most %d bytes, on one line",
+                       CLIENT_NAME_MAX);
     TRY_R(need_connection(w, error));
     bool fresh = !account_of(w, &id);
     TRY_R(account_add(w, &id, name, &v, error));
     TRY_R(wallet_save_card(w, error));
     TRY_R(account_sync(w, v, deadline_of(w, 0), error));
     if (fresh && v->row.position == 0)
-        return fail(error, ERR_ACCOUNT_UNKNOWN, "the hub shows no such account as yet");
+        return because(error, ERR_ACCOUNT_UNKNOWN,
+                       "the hub shows no such account as yet");
     return out ? give_account(w, v, out, error) : STOA_OK;
 }
 
@@ -282,8 +283,8 @@ stoa_result stoa_account_rename(stoa_wallet *w, const stoa_id *account, const ch
     struct hash id = hash_of(account);
     struct account_view *v = account_of(w, &id);
     if (!v || !name || strlen(name) > CLIENT_NAME_MAX || strpbrk(name, "\r\n"))
-        return fail(error, ERR_USAGE, "a name has at most %d bytes, on one line",
-                    CLIENT_NAME_MAX);
+        return because(error, ERR_USAGE, "a name has at most %d bytes, on one line",
+                       CLIENT_NAME_MAX);
     memset(v->row.name, 0, sizeof(v->row.name));
     memcpy(v->row.name, name, strlen(name));
     TRY_S(client_store_account_put(w->store, &v->row));
@@ -423,7 +424,7 @@ static stoa_result copy_live(struct wire_frame *f, uint64_t from, struct record 
     *count = 0;
     *records = calloc(f->count ? f->count : 1, sizeof(**records));
     if (!*records)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     for (size_t i = 0; i < f->count; i++) {
         struct record r;
         wire_next_record(&f->list, &r);

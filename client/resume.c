@@ -48,8 +48,8 @@ stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error)
         TRY_S(err);
         after = o.number;
         if (entry_decode(&e, o.envelope.data, o.envelope.size) != ERR_OK)
-            return fail_as(error, STOA_CONFIG, ERR_CORRUPT,
-                           "a saved entry does not decode");
+            return because_as(error, STOA_CONFIG, ERR_CORRUPT,
+                              "a saved entry does not decode");
         const struct chain *c = account_chain(&v->f.account, &v->f.hub, &e.device);
         bool taken = c && e.seq < c->next_seq;
         if (!taken && !broken)
@@ -121,7 +121,7 @@ stoa_result stoa_resume(stoa_wallet *w, const stoa_id *account, const stoa_id *i
     struct worst worst;
     stoa_error why = {.size = sizeof(why)};
     if (w->batch)
-        return fail(error, ERR_USAGE, "a batch is open");
+        return because(error, ERR_USAGE, "a batch is open");
     if (account)
         of_account = hash_of(account);
     if (id) {
@@ -129,7 +129,7 @@ stoa_result stoa_resume(stoa_wallet *w, const stoa_id *account, const stoa_id *i
         of_entry = hash_of(id);
         enum err e = client_store_outgoing_find(w->store, &of_entry, &o);
         if (e == ERR_NOT_FOUND)
-            return fail(error, e, "that entry was not written here");
+            return because(error, e, "that entry was not written here");
         TRY_S(e);
         of_account = o.account;
         account = id;
@@ -156,10 +156,10 @@ stoa_result stoa_resume(stoa_wallet *w, const stoa_id *account, const stoa_id *i
         return worst.result;
     }
     if (c.stopped)
-        return fail_as(error, STOA_INTERRUPTED, ERR_TIMEOUT, "stopped");
+        return because_as(error, STOA_INTERRUPTED, ERR_TIMEOUT, "stopped");
     if (c.dropped)
-        return fail_as(error, STOA_REFUSED, (enum err)c.code,
-                       "some entries were refused: %s", err_text((enum err)c.code));
+        return because_as(error, STOA_REFUSED, (enum err)c.code,
+                          "some entries were refused: %s", err_text((enum err)c.code));
     return STOA_OK;
 }
 
@@ -196,7 +196,7 @@ stoa_result stoa_outgoing_find(stoa_wallet *w, const stoa_id *id, stoa_receipt *
     stoa_receipt r;
     enum err e = client_store_outgoing_find(w->store, &h, &o);
     if (e == ERR_NOT_FOUND)
-        return fail(error, e, "that entry was not written here");
+        return because(error, e, "that entry was not written here");
     TRY_S(e);
     receipt_of(&o, &r);
     give(out, &r, sizeof(r));
@@ -234,7 +234,7 @@ stoa_result stoa_entry_bytes(stoa_wallet *w, const stoa_id *id, uint8_t *out,
     if (e == ERR_NOT_FOUND)
         e = client_store_record_find(w->store, &h, &row, &position);
     if (e == ERR_NOT_FOUND)
-        return fail(error, e, "that entry is not known here");
+        return because(error, e, "that entry is not known here");
     TRY_S(e);
     TRY_S(client_store_records(w->store, &row, position, 1, copy_envelope, &c));
     return STOA_OK;
@@ -255,8 +255,8 @@ stoa_result stoa_submit(stoa_wallet *w, const void *envelope, size_t size,
     if (err == ERR_OK)
         err = payload_decode(&p, e.kind, e.payload);
     if (err != ERR_OK)
-        return fail_as(error, STOA_DATA, err, "that is not a signed entry: %s",
-                       err_text(err));
+        return because_as(error, STOA_DATA, err, "that is not a signed entry: %s",
+                          err_text(err));
     TRY_R(need_connection(w, error));
     struct hash id = e.id, account = *entry_account(&e);
     err = client_store_outgoing_find(w->store, &id, &o);
@@ -285,17 +285,17 @@ stoa_result stoa_drop(stoa_wallet *w, const stoa_id *id, stoa_error *error)
     struct client_outgoing o, next;
     enum err e = client_store_outgoing_find(w->store, &h, &o);
     if (e == ERR_NOT_FOUND)
-        return fail(error, e, "that entry was not written here");
+        return because(error, e, "that entry was not written here");
     TRY_S(e);
     if (o.state != CLIENT_SAVED || o.code != 0)
-        return fail_as(error, STOA_REFUSED, ERR_EXISTS,
-                       "that entry may have left this disk: it cannot be taken back");
+        return because_as(error, STOA_REFUSED, ERR_EXISTS,
+                          "that entry may have left this disk: it cannot be taken back");
     struct hash account = o.account;
     int64_t number = o.number;
     if (client_store_outgoing_next(w->store, &account, number, UNRESOLVED, false,
                                    &next) == ERR_OK)
-        return fail_as(error, STOA_REFUSED, ERR_EXISTS,
-                       "later entries are chained to it: give up the newest first");
+        return because_as(error, STOA_REFUSED, ERR_EXISTS,
+                          "later entries are chained to it: give up the newest first");
     TRY_S(client_store_outgoing_drop(w->store, &h));
     struct account_view *v = account_of(w, &account);
     if (v)
@@ -309,7 +309,7 @@ stoa_result stoa_drop(stoa_wallet *w, const stoa_id *id, stoa_error *error)
 stoa_result stoa_batch_begin(stoa_wallet *w, stoa_error *error)
 {
     if (w->batch)
-        return fail(error, ERR_USAGE, "a batch is open already");
+        return because(error, ERR_USAGE, "a batch is open already");
     TRY_S(client_store_begin(w->store));
     w->batch = 1;
     return STOA_OK;
@@ -318,7 +318,7 @@ stoa_result stoa_batch_begin(stoa_wallet *w, stoa_error *error)
 stoa_result stoa_batch_end(stoa_wallet *w, bool keep, stoa_error *error)
 {
     if (!w->batch)
-        return fail(error, ERR_USAGE, "no batch is open");
+        return because(error, ERR_USAGE, "no batch is open");
     w->batch = 0;
     enum err e = client_store_end(w->store, keep);
     for (unsigned i = 0; i < w->account_count; i++)

@@ -55,8 +55,8 @@ struct mp_writer frame_begin(stoa_wallet *w, size_t room)
 static stoa_result lost(stoa_wallet *w, stoa_error *error)
 {
     w->connected = false;
-    return fail(error, ERR_NET, "%s",
-                w->closed_why[0] ? w->closed_why : "connection was lost");
+    return because(error, ERR_NET, "%s",
+                   w->closed_why[0] ? w->closed_why : "connection was lost");
 }
 
 static bool is_unasked(uint64_t type)
@@ -116,7 +116,7 @@ stoa_result frame_send(stoa_wallet *w, const struct mp_writer *m, uint64_t deadl
                        stoa_error *error)
 {
     if (m->full || !m->data)
-        return fail(error, ERR_MEMORY, "frame does not fit");
+        return because(error, ERR_MEMORY, "frame does not fit");
     for (;;) {
         if (!w->connected)
             return lost(w, error);
@@ -126,15 +126,15 @@ stoa_result frame_send(stoa_wallet *w, const struct mp_writer *m, uint64_t deadl
         if (e != ERR_BUSY) {
             if (e == ERR_NET)
                 return lost(w, error);
-            return fail(error, e, "frame was not sent: %s", err_text(e));
+            return because(error, e, "frame was not sent: %s", err_text(e));
         }
         if (mono_ms() >= deadline)
-            return fail(error, ERR_TIMEOUT, "hub takes nothing in");
+            return because(error, ERR_TIMEOUT, "hub takes nothing in");
         struct wire_frame f;
         struct bytes frame;
         TRY_R(pump(w, mono_ms() + BUSY_POLL_MS, &f, &frame, error));
         if (is_unasked(f.type) && !keep(w, frame))
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
     }
 }
 
@@ -146,8 +146,8 @@ static stoa_result refused(const struct wire_frame *f, stoa_error *error)
     enum err code;
     if (!err_from_number(f->code, &code) || code == ERR_OK)
         code = ERR_FRAME;
-    stoa_result r = fail(error, code, "hub says: %.*s", (int)f->text.size,
-                         f->text.size ? (const char *)f->text.data : "");
+    stoa_result r = because(error, code, "hub says: %.*s", (int)f->text.size,
+                            f->text.size ? (const char *)f->text.data : "");
     if (error)
         error->retry_after_ms = f->retry_after_ms;
     return r;
@@ -161,7 +161,7 @@ stoa_result rpc_wait(stoa_wallet *w, uint64_t rid, uint64_t type, uint64_t deadl
         TRY_R(pump(w, deadline, out, &frame, error));
         if (out->type == UINT64_MAX) {
             if (mono_ms() >= deadline)
-                return fail(error, ERR_TIMEOUT, "hub did not answer in time");
+                return because(error, ERR_TIMEOUT, "hub did not answer in time");
             continue;
         }
         if (out->type == type && (type == WIRE_CHALLENGE || out->rid == rid))
@@ -169,7 +169,7 @@ stoa_result rpc_wait(stoa_wallet *w, uint64_t rid, uint64_t type, uint64_t deadl
         if (out->type == WIRE_ERROR && (out->rid == rid || out->rid == 0))
             return refused(out, error);
         if (is_unasked(out->type) && !keep(w, frame))
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
     }
 }
 
@@ -212,9 +212,9 @@ stoa_result rpc_next(stoa_wallet *w, uint64_t type, uint64_t type2, uint64_t dea
         TRY_R(need_connection(w, error));
         TRY_R(pump(w, deadline, out, &frame, error));
         if (is_unasked(out->type) && !keep(w, frame))
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
         if (out->type == UINT64_MAX && mono_ms() >= deadline)
-            return fail(error, ERR_TIMEOUT, "nothing came in time");
+            return because(error, ERR_TIMEOUT, "nothing came in time");
     }
 }
 
@@ -244,5 +244,5 @@ stoa_result need_connection(stoa_wallet *w, stoa_error *error)
         return STOA_OK;
     if (w->closed_why[0])
         return lost(w, error);
-    return fail(error, ERR_NET, "not connected to a hub");
+    return because(error, ERR_NET, "not connected to a hub");
 }

@@ -79,7 +79,7 @@ static stoa_result fetch_one(struct settling *x, const struct wire_settled *s,
     wire_next_record(&page.list, r);
     buf_clear(room);
     if (!buf_add(room, r->envelope.data, r->envelope.size))
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     r->envelope = bytes_of(room->data, room->size);
     *shown = r->envelope.size > 0 && r->index == s->index && r->slot == s->slot;
     return STOA_OK;
@@ -97,12 +97,12 @@ static stoa_result check_credit(struct settling *x, const struct wire_settled *s
     bool shown;
     *proven = false;
     if (s->slot >= x->w->slots)
-        return fail(error, ERR_FRAME, "hub names a slot it does not have");
+        return because(error, ERR_FRAME, "hub names a slot it does not have");
     stoa_result got = fetch_one(x, s, &room, &r, &shown, error);
     if (got == STOA_OK && shown) {
         if (entry_decode(&e, r.envelope.data, r.envelope.size) != ERR_OK ||
             !settles(&e, s, payee) || !entry_verify(&e))
-            got = fail(
+            got = because(
                 error, ERR_CORRUPT,
                 "hub says a payee is credited and shows a record that does not say so");
         if (got == STOA_OK)
@@ -134,18 +134,18 @@ static stoa_result take_item(struct settling *x, const struct wire_settled *s,
     enum err err = client_store_outgoing_find(w->store, &s->cause, &o);
     if (err == ERR_NOT_FOUND)
         return STOA_OK; /* somebody else's, or asked for by an earlier wallet */
-    TRY_R(err == ERR_OK ? STOA_OK : fail_store(w, error, err));
+    TRY_R(err == ERR_OK ? STOA_OK : because_store(w, error, err));
     if (o.state != CLIENT_ACCEPTED && o.state != CLIENT_SENT)
         return STOA_OK;
     if (entry_decode(&e, o.envelope.data, o.envelope.size) != ERR_OK ||
         payload_decode(&p, e.kind, e.payload) != ERR_OK || e.kind != KIND_TRANSFER ||
         s->payee_index >= p.transfer.payee_count)
-        return fail(error, ERR_FRAME, "hub settles what was not sent");
+        return because(error, ERR_FRAME, "hub settles what was not sent");
     struct payee payee = p.transfer.payees[s->payee_index];
     bool proven;
     TRY_R(check_credit(x, s, &payee, &proven, error));
     err = client_store_outgoing_find(w->store, &s->cause, &o);
-    TRY_R(err == ERR_OK ? STOA_OK : fail_store(w, error, err));
+    TRY_R(err == ERR_OK ? STOA_OK : because_store(w, error, err));
     o.hubs_word |= !proven;
     o.bounced |= s->bounced;
     if (s->left < o.left)
@@ -207,7 +207,7 @@ static stoa_result ask_all(struct settling *x, const struct hash *account,
         if (e == ERR_NOT_FOUND)
             break;
         if (e != ERR_OK)
-            return fail_store(x->w, error, e);
+            return because_store(x->w, error, e);
         after = o.number;
         struct hash id = o.id;
         TRY_R(ask(x, &id, error));
@@ -223,7 +223,7 @@ static stoa_result all_settled(struct settling *x, const struct hash *account,
         only ? client_store_outgoing_find(x->w->store, only, &o)
              : client_store_outgoing_next(x->w->store, account, 0, WAITING, false, &o);
     *done = e == ERR_NOT_FOUND || (e == ERR_OK && only && o.state != CLIENT_ACCEPTED);
-    return e == ERR_OK || e == ERR_NOT_FOUND ? STOA_OK : fail_store(x->w, error, e);
+    return e == ERR_OK || e == ERR_NOT_FOUND ? STOA_OK : because_store(x->w, error, e);
 }
 
 stoa_result settle(stoa_wallet *w, const struct hash *account, const struct hash *id,
@@ -239,8 +239,8 @@ stoa_result settle(stoa_wallet *w, const struct hash *account, const struct hash
             return STOA_OK;
         uint64_t now = mono_ms();
         if (now >= deadline)
-            return fail_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
-                           "accepted; not every payee was credited in time");
+            return because_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
+                              "accepted; not every payee was credited in time");
         struct kept *k = NULL;
         struct wire_frame f;
         stoa_error why = {.size = sizeof(why)};

@@ -78,14 +78,14 @@ stoa_result account_add(stoa_wallet *w, const struct hash *id, const char *name,
         return STOA_OK;
     }
     if (w->account_count >= CLIENT_ACCOUNTS_MAX)
-        return fail(error, ERR_LIMIT,
-                    "this wallet follows its largest number of accounts");
+        return because(error, ERR_LIMIT,
+                       "this wallet follows its largest number of accounts");
     row.slot = w->has_hub ? slot_of(id, w->slots) : UINT32_MAX;
     snprintf(row.name, sizeof(row.name), "%s", name ? name : "");
     TRY_S(client_store_account_add(w->store, &row));
     enum err e = view_add(w, &row, out);
     if (e != ERR_OK)
-        return fail(error, e, "out of memory");
+        return because(error, e, "out of memory");
     return STOA_OK;
 }
 
@@ -177,7 +177,7 @@ static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *erro
 {
     struct slot_view *slot;
     if (!w->has_hub)
-        return fail(error, ERR_NET, "this wallet was never connected to its hub");
+        return because(error, ERR_NET, "this wallet was never connected to its hub");
     if (v->row.slot == UINT32_MAX)
         v->row.slot = slot_of(&v->row.id, w->slots);
     TRY_R(slot_load(w, v->row.slot, &slot, error));
@@ -199,10 +199,10 @@ static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *erro
     if (e == ERR_OK)
         return STOA_OK;
     follow_close(&v->f);
-    stoa_result r = fail_as(error, STOA_CONFIG, e,
-                            "%s/stoa.db: records of an account do not replay (%s)",
-                            w->dir, err_text(e));
-    fail_hint(error, "rebuild the database from the hub; keys are not touched");
+    stoa_result r = because_as(error, STOA_CONFIG, e,
+                               "%s/stoa.db: records of an account do not replay (%s)",
+                               w->dir, err_text(e));
+    because_hint(error, "rebuild the database from the hub; keys are not touched");
     return r;
 }
 
@@ -211,8 +211,8 @@ stoa_result account_need(stoa_wallet *w, const struct hash *id, struct account_v
 {
     *out = account_of(w, id);
     if (!*out)
-        return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
-                       "this wallet does not follow that account");
+        return because_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                          "this wallet does not follow that account");
     return (*out)->loaded ? STOA_OK : load(w, *out, error);
 }
 
@@ -234,13 +234,13 @@ stoa_result account_save_state(stoa_wallet *w, struct account_view *v, stoa_erro
     size_t cap = follow_encode_size(&v->f);
     uint8_t *room = malloc(cap);
     if (!room)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     size_t size = follow_encode(&v->f, &proof, room, cap);
     enum err e = size ? client_store_state_save(w->store, &v->row, bytes_of(room, size))
                       : ERR_MEMORY;
     free(room);
     if (e != ERR_OK)
-        return fail_store(w, error, e);
+        return because_store(w, error, e);
     v->saved_at = v->f.account.position;
     return STOA_OK;
 }
@@ -329,12 +329,13 @@ static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
     if (r != STOA_OK)
         return r;
     if (e == ERR_OK)
-        return fail_store(w, error, end);
+        return because_store(w, error, end);
     if (e == ERR_FILE || e == ERR_STORE_FULL)
-        return fail_store(w, error, e);
-    return fail_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
-                   "hub shows a record %llu of this account that does not verify: %s",
-                   (unsigned long long)(i ? d->records[i - 1].position : 0), err_text(e));
+        return because_store(w, error, e);
+    return because_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
+                      "hub shows a record %llu of this account that does not verify: %s",
+                      (unsigned long long)(i ? d->records[i - 1].position : 0),
+                      err_text(e));
 }
 
 stoa_result account_take(stoa_wallet *w, struct account_view *v, struct record records[],
@@ -351,7 +352,7 @@ stoa_result account_take(stoa_wallet *w, struct account_view *v, struct record r
     d.errs = calloc(count, sizeof(*d.errs));
     stoa_result r = STOA_OK;
     if (!d.entries || !d.errs) {
-        r = fail(error, ERR_MEMORY, "out of memory");
+        r = because(error, ERR_MEMORY, "out of memory");
     } else {
         ignore(verify_each(count, count >= PARALLEL_FROM ? 0 : 1, check_one, &d));
         r = take_checked(w, v, slot, &d, count, seen, context,
@@ -369,12 +370,12 @@ static stoa_result copy_page(struct wire_frame *page, struct record **records,
     size_t count = page->count, at = 0;
     *records = calloc(count ? count : 1, sizeof(**records));
     if (!*records)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
         wire_next_record(&page->list, &(*records)[i]);
         struct bytes *e = &(*records)[i].envelope;
         if (!buf_add(room, e->data, e->size))
-            return fail(error, ERR_MEMORY, "out of memory");
+            return because(error, ERR_MEMORY, "out of memory");
     }
     for (size_t i = 0; i < count; i++) {
         (*records)[i].envelope.data = room->data + at;
@@ -424,7 +425,7 @@ static stoa_result cut_unproven(stoa_wallet *w, struct account_view *v, stoa_err
     v->loaded = false;
     if (e == ERR_OK && end == ERR_OK)
         return STOA_OK;
-    return fail_store(w, error, e != ERR_OK ? e : end);
+    return because_store(w, error, e != ERR_OK ? e : end);
 }
 
 stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadline,
@@ -482,8 +483,8 @@ stoa_result stoa_sync(stoa_wallet *w, const stoa_id *account, uint32_t timeout_m
         struct hash id = hash_of(account);
         struct account_view *v = account_of(w, &id);
         if (!v)
-            return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
-                           "this wallet does not follow that account");
+            return because_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                              "this wallet does not follow that account");
         return account_sync(w, v, deadline, error);
     }
     TRY_R(need_connection(w, error));
@@ -501,7 +502,7 @@ stoa_result stoa_import(stoa_wallet *w, const stoa_id *account,
     TRY_R(account_need(w, &id, &v, error));
     struct record *list = calloc(count ? count : 1, sizeof(*list));
     if (!list)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = STOA_OK;
     struct hash head = v->f.account.head;
     for (size_t i = 0; i < count; i++) {
@@ -518,7 +519,7 @@ stoa_result stoa_import(stoa_wallet *w, const stoa_id *account,
     r = account_take(w, v, list, count, NULL, NULL, NULL, error);
     free(list);
     if (r == STOA_NO && error)
-        return fail_as(error, STOA_DATA, (enum err)error->code,
-                       "imported records do not follow on what is known");
+        return because_as(error, STOA_DATA, (enum err)error->code,
+                          "imported records do not follow on what is known");
     return r;
 }

@@ -209,7 +209,7 @@ static stoa_result finish_verify(stoa_wallet *w, struct account_view *v,
     r->position = x->f.account.position;
     r->index = x->f.account_index;
     if (x->f.account.position != v->row.position)
-        return fail(error, ERR_CORRUPT, "records are missing from the local database");
+        return because(error, ERR_CORRUPT, "records are missing from the local database");
     struct hash leaf = {{0}};
     if (r->position)
         leaf = *follow_leaf(&x->f.account_newest);
@@ -234,8 +234,8 @@ stoa_result stoa_verify(stoa_wallet *w, const stoa_id *account, stoa_verify_mode
     stoa_verify_report r = {.size = sizeof(r)};
     uint64_t from = mono_ms();
     if (!v)
-        return fail_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
-                       "this wallet does not follow that account");
+        return because_as(error, STOA_USAGE, ERR_ACCOUNT_UNKNOWN,
+                          "this wallet does not follow that account");
     if (!v->loaded)
         (void)account_need(w, &id, &v, NULL); /* a damaged state is what this is for */
     TRY_R(slot_load(w, v->row.slot, &slot, error));
@@ -249,12 +249,12 @@ stoa_result stoa_verify(stoa_wallet *w, const stoa_id *account, stoa_verify_mode
     if (e == ERR_OK)
         result = finish_verify(w, v, slot, &x, &r, error);
     else if (e == ERR_TIMEOUT)
-        result = fail_as(error, STOA_INTERRUPTED, e, "stopped after %llu records",
-                         (unsigned long long)r.records);
+        result = because_as(error, STOA_INTERRUPTED, e, "stopped after %llu records",
+                            (unsigned long long)r.records);
     else
-        result = fail_as(error, e == ERR_MEMORY ? STOA_BUG : STOA_NO, e,
-                         "record %llu of the account does not verify: %s",
-                         (unsigned long long)r.bad_position, err_text(e));
+        result = because_as(error, e == ERR_MEMORY ? STOA_BUG : STOA_NO, e,
+                            "record %llu of the account does not verify: %s",
+                            (unsigned long long)r.bad_position, err_text(e));
     follow_close(&x.f);
     pile_close(&x.hub);
     tips_close(&x.tips);

@@ -97,7 +97,7 @@ stoa_result wallet_save_card(stoa_wallet *w, stoa_error *error)
         ok ? write_whole(w->dir, "wallet", (const char *)b.data, b.size) : ERR_MEMORY;
     buf_close(&b);
     return e == ERR_OK ? STOA_OK
-                       : fail(error, e, "%s/wallet: %s", w->dir, strerror(errno));
+                       : because(error, e, "%s/wallet: %s", w->dir, strerror(errno));
 }
 
 static char *read_whole(const char *path)
@@ -185,12 +185,12 @@ static stoa_result take_options(stoa_wallet *w, const char *dir,
     if (given)
         memcpy(o, given, given->size < sizeof(*o) ? given->size : sizeof(*o));
     if (!dir || strlen(dir) == 0 || strlen(dir) >= sizeof(w->dir) - 64)
-        return fail(error, ERR_USAGE, "name a wallet directory");
+        return because(error, ERR_USAGE, "name a wallet directory");
     if (!crypto_start())
-        return fail(error, ERR_BUG, "crypto library does not pass its self-check");
+        return because(error, ERR_BUG, "crypto library does not pass its self-check");
     if ((o->fingerprint && strlen(o->fingerprint) != 64) ||
         (o->ca_file && strlen(o->ca_file) >= sizeof(w->ca_file)))
-        return fail(error, ERR_USAGE, "fingerprint has 64 hex digits");
+        return because(error, ERR_USAGE, "fingerprint has 64 hex digits");
     snprintf(w->dir, sizeof(w->dir), "%s", dir);
     w->lock_fd = -1;
     w->flags = o->flags;
@@ -210,12 +210,12 @@ static stoa_result make_dirs(stoa_wallet *w, stoa_error *error)
 {
     char path[WALLET_PATH_MAX];
     if (mkdir(w->dir, 0700) != 0 && errno != EEXIST)
-        return fail(error, ERR_FILE, "%s: %s", w->dir, strerror(errno));
+        return because(error, ERR_FILE, "%s: %s", w->dir, strerror(errno));
     if (!path_in(w->dir, "wallet", path) || access(path, F_OK) == 0)
-        return fail(error, ERR_EXISTS, "%s holds a wallet already; nothing was changed",
-                    w->dir);
+        return because(error, ERR_EXISTS,
+                       "%s holds a wallet already; nothing was changed", w->dir);
     if (!path_in(w->dir, "keys", path) || (mkdir(path, 0700) != 0 && errno != EEXIST))
-        return fail(error, ERR_FILE, "%s: %s", path, strerror(errno));
+        return because(error, ERR_FILE, "%s: %s", path, strerror(errno));
     return STOA_OK;
 }
 
@@ -225,7 +225,7 @@ stoa_result stoa_wallet_create(const char *dir, const stoa_options *options,
     stoa_options o;
     stoa_wallet *w = calloc(1, sizeof(*w));
     if (!w)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     struct pubkey pub;
     stoa_result r = take_options(w, dir, options, &o, error);
     if (r == STOA_OK)
@@ -241,7 +241,7 @@ stoa_result stoa_wallet_create(const char *dir, const stoa_options *options,
         enum err e = client_store_open(&w->store, path, true, why);
         client_store_close(w->store);
         if (e != ERR_OK)
-            r = fail_as(error, STOA_CONFIG, e, "%s", why);
+            r = because_as(error, STOA_CONFIG, e, "%s", why);
     }
     /* The card comes last: a directory without one is not a wallet yet. */
     if (r == STOA_OK)
@@ -258,13 +258,13 @@ static stoa_result lock_dir(stoa_wallet *w, stoa_error *error)
 {
     char path[WALLET_PATH_MAX];
     if (!path_in(w->dir, "lock", path))
-        return fail(error, ERR_USAGE, "path too long");
+        return because(error, ERR_USAGE, "path too long");
     w->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (w->lock_fd < 0)
-        return fail_as(error, STOA_CONFIG, ERR_MISSING, "%s: %s", w->dir,
-                       strerror(errno));
+        return because_as(error, STOA_CONFIG, ERR_MISSING, "%s: %s", w->dir,
+                          strerror(errno));
     if (flock(w->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return fail(error, ERR_LOCKED, "%s is in use by another process", w->dir);
+        return because(error, ERR_LOCKED, "%s is in use by another process", w->dir);
     return STOA_OK;
 }
 
@@ -275,9 +275,9 @@ static stoa_result open_store(stoa_wallet *w, stoa_error *error)
     enum err e = client_store_open(&w->store, path, true, why);
     if (e == ERR_OK)
         return STOA_OK;
-    stoa_result r = fail_as(error, STOA_CONFIG, e, "%s", why[0] ? why : err_text(e));
+    stoa_result r = because_as(error, STOA_CONFIG, e, "%s", why[0] ? why : err_text(e));
     if (e == ERR_CORRUPT)
-        fail_hint(error, "stoa_wallet_rebuild sets it aside and starts a new one");
+        because_hint(error, "stoa_wallet_rebuild sets it aside and starts a new one");
     return r;
 }
 
@@ -326,8 +326,8 @@ static stoa_result open_card(stoa_wallet *w, stoa_error *error)
     (void)path_in(w->dir, "wallet", path);
     char *text = read_whole(path);
     if (!text)
-        return fail(error, ERR_MISSING, "%s is not a wallet: %s", w->dir,
-                    strerror(errno));
+        return because(error, ERR_MISSING, "%s is not a wallet: %s", w->dir,
+                       strerror(errno));
     enum err e = client_store_begin(w->store);
     if (e == ERR_OK) {
         e = read_card(w, text, &c);
@@ -337,18 +337,21 @@ static stoa_result open_card(stoa_wallet *w, stoa_error *error)
     }
     free(text);
     if (e != ERR_OK)
-        return fail_as(error, STOA_CONFIG, e, "%s cannot be read: %s", path, err_text(e));
+        return because_as(error, STOA_CONFIG, e, "%s cannot be read: %s", path,
+                          err_text(e));
     for (w->device = 0; w->device < w->key_count; w->device++)
         if (pubkey_equal(&w->keys[w->device].pub, &c.device))
             break;
     if (w->device == w->key_count)
-        return fail_as(error, STOA_CONFIG, ERR_MISSING,
-                       "the device key of %s is not in %s/keys", path, w->dir);
+        return because_as(error, STOA_CONFIG, ERR_MISSING,
+                          "the device key of %s is not in %s/keys", path, w->dir);
     e = load_hub(w, &c);
     if (e == ERR_FORK)
-        return fail(error, ERR_HELLO, "this wallet knows a hub with another fingerprint");
+        return because(error, ERR_HELLO,
+                       "this wallet knows a hub with another fingerprint");
     if (e != ERR_OK)
-        return fail_as(error, STOA_CONFIG, e, "%s: hub identity cannot be read", w->dir);
+        return because_as(error, STOA_CONFIG, e, "%s: hub identity cannot be read",
+                          w->dir);
     return STOA_OK;
 }
 
@@ -360,17 +363,17 @@ stoa_result stoa_wallet_open(stoa_wallet **out, const char *dir,
     *out = NULL;
     stoa_wallet *w = calloc(1, sizeof(*w));
     if (!w)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = take_options(w, dir, options, &o, error);
     char path[WALLET_PATH_MAX];
     if (r == STOA_OK && (!path_in(w->dir, "wallet", path) || access(path, F_OK) != 0))
-        r = fail(error, ERR_MISSING, "%s holds no wallet", w->dir);
+        r = because(error, ERR_MISSING, "%s holds no wallet", w->dir);
     if (r == STOA_OK)
         r = lock_dir(w, error);
     if (r == STOA_OK) {
         enum err e = keys_load(w, why, sizeof(why));
         if (e != ERR_OK)
-            r = fail_as(error, STOA_CONFIG, e, "%s", why);
+            r = because_as(error, STOA_CONFIG, e, "%s", why);
     }
     if (r == STOA_OK)
         r = open_store(w, error);
@@ -379,7 +382,7 @@ stoa_result stoa_wallet_open(stoa_wallet **out, const char *dir,
     if (r == STOA_OK) {
         enum err e = accounts_load(w);
         if (e != ERR_OK)
-            r = fail_store(w, error, e);
+            r = because_store(w, error, e);
     }
     if (r != STOA_OK) {
         stoa_wallet_close(w);
@@ -427,15 +430,15 @@ stoa_result stoa_wallet_rebuild(const char *dir, bool force, int *unresolved,
     char from[WALLET_PATH_MAX], to[WALLET_PATH_MAX], name[64];
     stoa_wallet *w = calloc(1, sizeof(*w));
     if (!w)
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     stoa_result r = take_options(w, dir, NULL, &o, error);
     if (r == STOA_OK)
         r = lock_dir(w, error);
     if (r == STOA_OK) {
         *unresolved = count_unresolved(dir);
         if (*unresolved != 0 && !force)
-            r = fail_as(error, STOA_NO, ERR_EXISTS,
-                        "%s/stoa.db holds entries that may not be in the ledger", dir);
+            r = because_as(error, STOA_NO, ERR_EXISTS,
+                           "%s/stoa.db holds entries that may not be in the ledger", dir);
     }
     snprintf(name, sizeof(name), "stoa.db.%llu", (unsigned long long)clock_ms());
     static const char *const parts[] = {"", "-wal", "-shm"};
@@ -445,7 +448,7 @@ stoa_result stoa_wallet_rebuild(const char *dir, bool force, int *unresolved,
         snprintf(beside, sizeof(beside), "%s%s", name, parts[i]);
         if (path_in(dir, old, from) && path_in(dir, beside, to) &&
             rename(from, to) != 0 && errno != ENOENT)
-            r = fail(error, ERR_FILE, "%s: %s", from, strerror(errno));
+            r = because(error, ERR_FILE, "%s: %s", from, strerror(errno));
     }
     if (w->lock_fd >= 0)
         (void)close(w->lock_fd);

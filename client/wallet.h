@@ -115,12 +115,12 @@ struct stoa_wallet {
  */
 
 /* Fill `e` (may be NULL) and give the result that fits the code. */
-__attribute__((format(printf, 3, 4))) stoa_result fail(stoa_error *e, enum err code,
-                                                       const char *form, ...);
+__attribute__((format(printf, 3, 4))) stoa_result because(stoa_error *e, enum err code,
+                                                          const char *form, ...);
 __attribute__((format(printf, 4, 5))) stoa_result
-fail_as(stoa_error *e, stoa_result result, enum err code, const char *form, ...);
-void fail_hint(stoa_error *e, const char *hint);
-stoa_result fail_store(stoa_wallet *w, stoa_error *e, enum err code);
+because_as(stoa_error *e, stoa_result result, enum err code, const char *form, ...);
+void because_hint(stoa_error *e, const char *hint);
+stoa_result because_store(stoa_wallet *w, stoa_error *e, enum err code);
 stoa_result result_of(enum err code);
 
 #define TRY_R(call)                                                                      \
@@ -134,7 +134,7 @@ stoa_result result_of(enum err code);
     do {                                                                                 \
         enum err try_s_ = (call);                                                        \
         if (try_s_ != ERR_OK)                                                            \
-            return fail_store(w, error, try_s_);                                         \
+            return because_store(w, error, try_s_);                                      \
     } while (0)
 
 /* For calls whose failure changes nothing here. */

@@ -103,7 +103,7 @@ static stoa_result unlock_file(stoa_wallet *w, const char *path, const char *rol
     } else if (w->passphrase) {
         text = secret_alloc(STOA_PASSPHRASE_MAX);
         if (!text)
-            return fail(error, ERR_MEMORY, "no locked memory for a passphrase");
+            return because(error, ERR_MEMORY, "no locked memory for a passphrase");
         for (int i = 0; i < PASSPHRASE_TRIES; i++) {
             text[0] = '\0';
             if (!w->passphrase(w->passphrase_context, role, i > 0, text,
@@ -119,9 +119,9 @@ static stoa_result unlock_file(stoa_wallet *w, const char *path, const char *rol
     if (r == KEYFILE_OK)
         return STOA_OK;
     bool denied = r == KEYFILE_PASSPHRASE || r == KEYFILE_NEEDED;
-    return fail_as(error, denied ? STOA_DENIED : STOA_CONFIG,
-                   denied ? ERR_NOT_ALLOWED : ERR_CONFIG, "%s: %s", path,
-                   keyfile_result_text(r));
+    return because_as(error, denied ? STOA_DENIED : STOA_CONFIG,
+                      denied ? ERR_NOT_ALLOWED : ERR_CONFIG, "%s: %s", path,
+                      keyfile_result_text(r));
 }
 
 stoa_result keys_unlock(stoa_wallet *w, const struct pubkey *pub, const struct key **out,
@@ -130,17 +130,17 @@ stoa_result keys_unlock(stoa_wallet *w, const struct pubkey *pub, const struct k
     struct wallet_key *k = find(w, pub);
     char path[WALLET_PATH_MAX + 128];
     if (!k)
-        return fail_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
-                       "the key needed is not in this wallet");
+        return because_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
+                          "the key needed is not in this wallet");
     if (!k->key) {
         if (!key_path(w, k->file, path, sizeof(path)))
-            return fail(error, ERR_USAGE, "path too long");
+            return because(error, ERR_USAGE, "path too long");
         TRY_R(unlock_file(w, path, k->role, k->encrypted, &k->key, error));
         struct pubkey found = key_public(k->key);
         if (!pubkey_equal(&found, pub)) {
             key_free(k->key);
             k->key = NULL;
-            return fail(error, ERR_CONFIG, "%s: holds another key than it says", path);
+            return because(error, ERR_CONFIG, "%s: holds another key than it says", path);
         }
     }
     *out = k->key;
@@ -152,14 +152,14 @@ static stoa_result save(stoa_wallet *w, const struct key *key, const char *role,
 {
     char path[WALLET_PATH_MAX + 128];
     if (!key_path(w, file, path, sizeof(path)))
-        return fail(error, ERR_USAGE, "path too long");
+        return because(error, ERR_USAGE, "path too long");
     enum keyfile_result r =
         keyfile_save(path, key, role, passphrase,
                      w->flags & STOA_QUICK_KDF ? KEYFILE_COST_TEST : KEYFILE_COST_NORMAL);
     if (r == KEYFILE_OK)
         return STOA_OK;
-    return fail(error, r == KEYFILE_EXISTS ? ERR_EXISTS : ERR_FILE, "%s: %s", path,
-                keyfile_result_text(r));
+    return because(error, r == KEYFILE_EXISTS ? ERR_EXISTS : ERR_FILE, "%s: %s", path,
+                   keyfile_result_text(r));
 }
 
 /* The passphrase a new key file is to have; NULL in *text for plain text. */
@@ -170,30 +170,31 @@ static stoa_result new_passphrase(stoa_wallet *w, const char *role, char **text,
     if (w->flags & STOA_PLAINTEXT_KEYS)
         return STOA_OK;
     if (!w->passphrase)
-        return fail(error, ERR_NOT_ALLOWED, "a passphrase is needed for a new key");
+        return because(error, ERR_NOT_ALLOWED, "a passphrase is needed for a new key");
     *text = secret_alloc(STOA_PASSPHRASE_MAX);
     if (!*text)
-        return fail(error, ERR_MEMORY, "no locked memory for a passphrase");
+        return because(error, ERR_MEMORY, "no locked memory for a passphrase");
     (*text)[0] = '\0';
     if (w->passphrase(w->passphrase_context, role, false, *text, STOA_PASSPHRASE_MAX) &&
         memchr(*text, 0, STOA_PASSPHRASE_MAX) && (*text)[0])
         return STOA_OK;
     secret_free(*text);
     *text = NULL;
-    return fail(error, ERR_NOT_ALLOWED, "no passphrase was given for the %s key", role);
+    return because(error, ERR_NOT_ALLOWED, "no passphrase was given for the %s key",
+                   role);
 }
 
 stoa_result keys_make(stoa_wallet *w, const char *role, const uint8_t *seed,
                       struct pubkey *pub, stoa_error *error)
 {
     if (w->key_count == WALLET_KEYS_MAX)
-        return fail(error, ERR_LIMIT, "this wallet has its largest number of keys");
+        return because(error, ERR_LIMIT, "this wallet has its largest number of keys");
     char *text;
     TRY_R(new_passphrase(w, role, &text, error));
     struct key *key = seed ? key_from_seed(seed) : key_generate();
     if (!key) {
         secret_free(text);
-        return fail(error, ERR_MEMORY, "no locked memory for a key");
+        return because(error, ERR_MEMORY, "no locked memory for a key");
     }
     struct wallet_key *k = &w->keys[w->key_count];
     memset(k, 0, sizeof(*k));
@@ -222,7 +223,8 @@ static stoa_result by_role(stoa_wallet *w, const char *role,
                            const struct wallet_key **out, stoa_error *error)
 {
     *out = strcmp(role, "device") == 0 ? &w->keys[w->device] : keys_first(w, role);
-    return *out ? STOA_OK : fail(error, ERR_MISSING, "this wallet has no %s key", role);
+    return *out ? STOA_OK
+                : because(error, ERR_MISSING, "this wallet has no %s key", role);
 }
 
 stoa_result stoa_key_export(stoa_wallet *w, const char *role,
@@ -244,7 +246,7 @@ stoa_result stoa_key_check(stoa_wallet *w, const char *role, stoa_error *error)
     struct key *key = NULL;
     TRY_R(by_role(w, role, &k, error));
     if (!key_path(w, k->file, path, sizeof(path)))
-        return fail(error, ERR_USAGE, "path too long");
+        return because(error, ERR_USAGE, "path too long");
     stoa_result r = unlock_file(w, path, k->role, k->encrypted, &key, error);
     key_free(key);
     return r;
@@ -264,11 +266,11 @@ stoa_result stoa_key_rewrap(stoa_wallet *w, const char *passphrase, stoa_error *
         snprintf(file, sizeof(file), "%s.new", k->file);
         if (!key_path(w, file, from, sizeof(from)) ||
             !key_path(w, k->file, to, sizeof(to)))
-            return fail(error, ERR_USAGE, "path too long");
+            return because(error, ERR_USAGE, "path too long");
         (void)unlink(from); /* left by an interrupted rewrap */
         TRY_R(save(w, k->key, k->role, file, passphrase, error));
         if (rename(from, to) != 0)
-            return fail(error, ERR_FILE, "%s: %s", to, strerror(errno));
+            return because(error, ERR_FILE, "%s: %s", to, strerror(errno));
         k->encrypted = passphrase != NULL;
     }
     return STOA_OK;
@@ -278,17 +280,17 @@ stoa_result stoa_recovery_key_create(const char *path, const char *passphrase,
                                      stoa_id *key, stoa_error *error)
 {
     if (!crypto_start())
-        return fail(error, ERR_BUG, "crypto library does not pass its self-check");
+        return because(error, ERR_BUG, "crypto library does not pass its self-check");
     struct key *k = key_generate();
     if (!k)
-        return fail(error, ERR_MEMORY, "no locked memory for a key");
+        return because(error, ERR_MEMORY, "no locked memory for a key");
     struct pubkey pub = key_public(k);
     enum keyfile_result r =
         keyfile_save(path, k, "recovery", passphrase, KEYFILE_COST_NORMAL);
     key_free(k);
     if (r != KEYFILE_OK)
-        return fail(error, r == KEYFILE_EXISTS ? ERR_EXISTS : ERR_FILE, "%s: %s", path,
-                    keyfile_result_text(r));
+        return because(error, r == KEYFILE_EXISTS ? ERR_EXISTS : ERR_FILE, "%s: %s", path,
+                       keyfile_result_text(r));
     *key = id_of_key(&pub);
     return STOA_OK;
 }

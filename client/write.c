@@ -18,8 +18,8 @@ static stoa_result fill_open(stoa_wallet *w, const stoa_open_params *p, struct p
     const struct key *key;
     uint8_t message[MESSAGE_BYTES_MAX];
     if (!root)
-        return fail(error, ERR_MISSING,
-                    "this wallet has no root key: it cannot open accounts");
+        return because(error, ERR_MISSING,
+                       "this wallet has no root key: it cannot open accounts");
     TRY_R(keys_unlock(w, &root->pub, &key, error));
     o->federation = w->federation;
     o->hub = bytes_of(w->hub, strlen(w->hub));
@@ -95,7 +95,7 @@ static stoa_result save_open(stoa_wallet *w, const stoa_open_params *p, const ch
         r = account_add(w, &o.account, name, &v, error);
     enum err e = client_store_end(w->store, r == STOA_OK);
     if (r == STOA_OK && e != ERR_OK)
-        r = fail_store(w, error, e);
+        r = because_store(w, error, e);
     *account = o.account;
     *id = o.id;
     return r;
@@ -113,10 +113,10 @@ stoa_result stoa_account_open(stoa_wallet *w, const stoa_open_params *p,
     if (!receipt)
         receipt = &own;
     if (!w->has_hub)
-        return fail(error, ERR_NET, "connect to a hub first: the account names it");
+        return because(error, ERR_NET, "connect to a hub first: the account names it");
     if (strlen(name) > CLIENT_NAME_MAX || strpbrk(name, "\r\n"))
-        return fail(error, ERR_USAGE, "a name has at most %d bytes, on one line",
-                    CLIENT_NAME_MAX);
+        return because(error, ERR_USAGE, "a name has at most %d bytes, on one line",
+                       CLIENT_NAME_MAX);
     TRY_R(unresolved_open(w, name, &account, &entry, &found, error));
     if (!found)
         TRY_R(save_open(w, p, name, how, &account, &entry, error));
@@ -144,7 +144,7 @@ static stoa_result fill_transfer(const struct hash *from, const stoa_payee payee
 {
     *total = 0;
     if (count == 0 || count > PAYEES_MAX)
-        return fail(error, ERR_USAGE, "a payment has 1 to %d payees", PAYEES_MAX);
+        return because(error, ERR_USAGE, "a payment has 1 to %d payees", PAYEES_MAX);
     t->payee_count = count;
     for (size_t i = 0; i < count; i++) {
         struct payee *p = &t->payees[i];
@@ -155,33 +155,38 @@ static stoa_result fill_transfer(const struct hash *from, const stoa_payee payee
         p->hub = hub ? bytes_of(hub, strlen(hub)) : (struct bytes){0};
         p->amount = payees[i].amount;
         if (p->amount <= 0 || __builtin_add_overflow(*total, p->amount, total))
-            return fail_as(error, STOA_USAGE, ERR_AMOUNT, "amounts are above zero");
+            return because_as(error, STOA_USAGE, ERR_AMOUNT, "amounts are above zero");
         if (hash_equal(&p->account, from))
-            return fail_as(error, STOA_USAGE, ERR_PAYEES, "an account cannot pay itself");
+            return because_as(error, STOA_USAGE, ERR_PAYEES,
+                              "an account cannot pay itself");
     }
     qsort(t->payees, count, sizeof(t->payees[0]), by_account);
     for (size_t i = 1; i < count; i++)
         if (hash_equal(&t->payees[i].account, &t->payees[i - 1].account))
-            return fail_as(error, STOA_USAGE, ERR_PAYEES, "a payee is named twice");
+            return because_as(error, STOA_USAGE, ERR_PAYEES, "a payee is named twice");
     return STOA_OK;
 }
 
-/* A payment of the same amounts to the same payees that nobody knows the outcome of. */
+/* A payment of the same amounts to the same payees that did not reach the wanted state.
+ */
 static stoa_result find_equal(stoa_wallet *w, const struct hash *account,
-                              const struct payload *p, struct hash *id, bool *found,
-                              stoa_error *error)
+                              const struct payload *p, stoa_state wait, struct hash *id,
+                              bool *found, stoa_error *error)
 {
+    unsigned states = UNRESOLVED;
+    if (wait >= STOA_CREDITED)
+        states |= 1u << CLIENT_ACCEPTED;
     struct buf room = {0};
     *found = false;
     if (!buf_reserve(&room, ENVELOPE_BYTES_MAX))
-        return fail(error, ERR_MEMORY, "out of memory");
+        return because(error, ERR_MEMORY, "out of memory");
     struct mp_writer m = mp_writer_of(room.data, room.cap);
     payload_encode(&m, p);
     enum err err = ERR_OK;
     for (int64_t after = 0; err == ERR_OK && !*found;) {
         struct client_outgoing o;
         struct entry e;
-        err = client_store_outgoing_next(w->store, account, after, UNRESOLVED, false, &o);
+        err = client_store_outgoing_next(w->store, account, after, states, false, &o);
         if (err != ERR_OK)
             break;
         after = o.number;
@@ -194,7 +199,7 @@ static stoa_result find_equal(stoa_wallet *w, const struct hash *account,
         }
     }
     buf_close(&room);
-    return err == ERR_OK || err == ERR_NOT_FOUND ? STOA_OK : fail_store(w, error, err);
+    return err == ERR_OK || err == ERR_NOT_FOUND ? STOA_OK : because_store(w, error, err);
 }
 
 /* Payments under way that the account's records do not show yet. */
@@ -229,9 +234,10 @@ static stoa_result check_funds(stoa_wallet *w, const struct account_view *v,
         stoa_amount_format(asked, total);
         stoa_amount_format(has, v->f.account.balance);
         stoa_amount_format(way, pending);
-        return fail_as(error, STOA_REFUSED, ERR_BALANCE,
-                       "%s asked, %s settled, %s of it on its way out; nothing was sent",
-                       asked, has, way);
+        return because_as(
+            error, STOA_REFUSED, ERR_BALANCE,
+            "%s asked, %s settled, %s of it on its way out; nothing was sent", asked, has,
+            way);
     }
     return STOA_OK;
 }
@@ -250,7 +256,8 @@ stoa_result stoa_send(stoa_wallet *w, const stoa_id *account, const stoa_payee p
     TRY_R(fill_transfer(&from, payees, payee_count, w, &p.transfer, &total, error));
     bool named = how && how->request;
     if (!named && !(how && how->fresh) && !w->batch)
-        TRY_R(find_equal(w, &from, &p, &id, &found, error));
+        TRY_R(find_equal(w, &from, &p, how ? how->wait : STOA_CREDITED, &id, &found,
+                         error));
     if (found) {
         stoa_receipt own = {.size = sizeof(own)};
         if (!receipt)
@@ -278,8 +285,8 @@ stoa_result stoa_note(stoa_wallet *w, const stoa_id *account, const void *data,
     struct account_view *v;
     UNINITIALIZED struct payload p;
     if (size > NOTE_DATA_MAX)
-        return fail_as(error, STOA_USAGE, ERR_TOO_LARGE, "a note has at most %d bytes",
-                       NOTE_DATA_MAX);
+        return because_as(error, STOA_USAGE, ERR_TOO_LARGE, "a note has at most %d bytes",
+                          NOTE_DATA_MAX);
     p.kind = KIND_NOTE;
     p.note.data = bytes_of(data, size);
     TRY_R(account_need(w, &id, &v, error));
@@ -296,9 +303,9 @@ stoa_result stoa_bind(stoa_wallet *w, const stoa_id *account, unsigned chain,
     UNINITIALIZED struct payload p;
     size_t size = address ? strlen(address) : 0;
     if (chain >= CHAINS || size == 0 || size > ADDRESS_BYTES_MAX)
-        return fail_as(error, STOA_USAGE, ERR_CHAIN,
-                       "chain is 0 to %d, address 1 to %d bytes", CHAINS - 1,
-                       ADDRESS_BYTES_MAX);
+        return because_as(error, STOA_USAGE, ERR_CHAIN,
+                          "chain is 0 to %d, address 1 to %d bytes", CHAINS - 1,
+                          ADDRESS_BYTES_MAX);
     p.kind = KIND_BIND;
     p.bind.chain = chain;
     p.bind.address = bytes_of(address, size);
@@ -319,7 +326,7 @@ static stoa_result fill_terms(const stoa_terms *in, struct split_terms *out,
     stoa_share sorted[STOA_SHARES_MAX];
     int64_t sum = 0;
     if (in->share_count == 0 || in->share_count > STOA_SHARES_MAX)
-        return fail(error, ERR_USAGE, "a split has 1 to %d shares", STOA_SHARES_MAX);
+        return because(error, ERR_USAGE, "a split has 1 to %d shares", STOA_SHARES_MAX);
     memcpy(sorted, in->shares, in->share_count * sizeof(sorted[0]));
     qsort(sorted, in->share_count, sizeof(sorted[0]), by_root);
     out->payer = key_of_id(&in->payer);
@@ -329,13 +336,13 @@ static stoa_result fill_terms(const stoa_terms *in, struct split_terms *out,
         out->shares[i].root = key_of_id(&sorted[i].root);
         out->shares[i].amount = sorted[i].amount;
         if (i > 0 && by_root(&sorted[i - 1], &sorted[i]) == 0)
-            return fail(error, ERR_USAGE, "a member has two shares");
+            return because(error, ERR_USAGE, "a member has two shares");
         if (sorted[i].amount < 0 || __builtin_add_overflow(sum, sorted[i].amount, &sum))
-            return fail_as(error, STOA_USAGE, ERR_AMOUNT, "shares are not below zero");
+            return because_as(error, STOA_USAGE, ERR_AMOUNT, "shares are not below zero");
     }
     if (in->amount <= 0 || sum != in->amount)
-        return fail_as(error, STOA_USAGE, ERR_SPLIT_SUM,
-                       "shares do not sum to the amount");
+        return because_as(error, STOA_USAGE, ERR_SPLIT_SUM,
+                          "shares do not sum to the amount");
     return STOA_OK;
 }
 
@@ -384,12 +391,12 @@ static stoa_result old_terms(struct terms_search *x, struct split_terms *out,
     UNINITIALIZED struct payload p;
     struct entry e;
     if (x->envelope.size == 0 || x->voided)
-        return fail_as(error, STOA_REFUSED, ERR_SPLIT_UNKNOWN, "%s",
-                       x->voided ? "that split is void already"
-                                 : "no such split is known here");
+        return because_as(error, STOA_REFUSED, ERR_SPLIT_UNKNOWN, "%s",
+                          x->voided ? "that split is void already"
+                                    : "no such split is known here");
     if (entry_decode(&e, x->envelope.data, x->envelope.size) != ERR_OK ||
         payload_decode(&p, e.kind, e.payload) != ERR_OK)
-        return fail(error, ERR_BUG, "a stored split does not decode");
+        return because(error, ERR_BUG, "a stored split does not decode");
     *out = e.kind == KIND_SPLIT ? p.split.terms : p.split_change.new_terms;
     return STOA_OK;
 }

@@ -17,16 +17,16 @@ stoa_result own_member(stoa_wallet *w, struct account_view *v, const struct memb
     *out = account_member_of(&v->f.account, device_key(w));
     if (*out)
         return STOA_OK;
-    return fail_as(error, STOA_REFUSED, ERR_DEVICE_UNKNOWN,
-                   "this wallet's device is not enrolled in the account");
+    return because_as(error, STOA_REFUSED, ERR_DEVICE_UNKNOWN,
+                      "this wallet's device is not enrolled in the account");
 }
 
 stoa_result own_root(stoa_wallet *w, const struct member *m, const struct key **root,
                      stoa_error *error)
 {
     if (!keys_have(w, &m->root, "root"))
-        return fail_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
-                       "this wallet does not hold the member's root key");
+        return because_as(error, STOA_DENIED, ERR_NOT_ALLOWED,
+                          "this wallet does not hold the member's root key");
     return keys_unlock(w, &m->root, root, error);
 }
 
@@ -41,7 +41,7 @@ stoa_result stoa_device_request(stoa_wallet *w, char out[STOA_TOKEN_MAX],
     mp_bin(&m, device_key(w)->b, PUBKEY_BYTES);
     return token_put(out, DEVICE_PREFIX, room, m.size)
                ? STOA_OK
-               : fail(error, ERR_ROOM, "token does not fit");
+               : because(error, ERR_ROOM, "token does not fit");
 }
 
 bool stoa_device_request_parse(const char *text, stoa_id *device)
@@ -76,7 +76,7 @@ stoa_result stoa_device_add(stoa_wallet *w, const stoa_id *account, const stoa_i
     p.device_add.device = key_of_id(device);
     p.device_add.grant = m->grants;
     if (!sig_key_enrollable(&p.device_add.device))
-        return fail_as(error, STOA_USAGE, ERR_KEY_WEAK, "that is not a device key");
+        return because_as(error, STOA_USAGE, ERR_KEY_WEAK, "that is not a device key");
     size_t n =
         grant_device_message(message, &id, &m->root, &p.device_add.device, m->grants);
     p.device_add.root_sig = key_sign(root, CTX_DEVICE, message, n);
@@ -162,9 +162,10 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     stoa_receipt own = {.size = sizeof(own)};
     UNINITIALIZED struct payload p;
     if (ttl_ms == 0 || ttl_ms > (uint64_t)INVITE_MS_MAX)
-        return fail_as(error, STOA_USAGE, ERR_EXPIRY, "an invite lives at most 30 days");
+        return because_as(error, STOA_USAGE, ERR_EXPIRY,
+                          "an invite lives at most 30 days");
     if (how && how->request)
-        return fail(error, ERR_USAGE, "an invite cannot be repeated by request id");
+        return because(error, ERR_USAGE, "an invite cannot be repeated by request id");
     if (!receipt)
         receipt = &own;
     TRY_R(account_need(w, &in.account, &v, error));
@@ -172,7 +173,7 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     random_bytes(in.seed, SEED_BYTES);
     struct key *key = key_from_seed(in.seed);
     if (!key)
-        return fail(error, ERR_MEMORY, "no locked memory for a key");
+        return because(error, ERR_MEMORY, "no locked memory for a key");
     p.kind = KIND_INVITE;
     p.invite.key = key_public(key);
     p.invite.expires_ms = in.expires_ms = w->now_ms() + ttl_ms;
@@ -190,7 +191,7 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     bool ok = invitation_put(token, &in);
     secret_wipe(&in.seed, sizeof(in.seed));
     if (!ok)
-        return fail(error, ERR_ROOM, "token does not fit");
+        return because(error, ERR_ROOM, "token does not fit");
     return finish_entry(w, &in.account, &o.id, how, receipt, error);
 }
 
@@ -201,14 +202,14 @@ static stoa_result fill_join(stoa_wallet *w, const struct invitation *in,
     const struct key *key;
     uint8_t message[MESSAGE_BYTES_MAX];
     if (!root)
-        return fail(error, ERR_MISSING, "this wallet has no root key: it cannot join");
+        return because(error, ERR_MISSING, "this wallet has no root key: it cannot join");
     TRY_R(keys_unlock(w, &root->pub, &key, error));
     p->root = root->pub;
     size_t n = grant_device_message(message, &in->account, &p->root, device_key(w), 0);
     p->root_sig = key_sign(key, CTX_DEVICE, message, n);
     struct key *invite = key_from_seed(in->seed);
     if (!invite)
-        return fail(error, ERR_MEMORY, "no locked memory for a key");
+        return because(error, ERR_MEMORY, "no locked memory for a key");
     n = invite_message(message, &in->account, &in->invite, &p->root, device_key(w));
     p->invite_sig = key_sign(invite, CTX_INVITE, message, n);
     key_free(invite);
@@ -225,10 +226,10 @@ stoa_result stoa_join(stoa_wallet *w, const char *token, const char *name,
     struct hash id;
     bool found;
     if (!invitation_get(token, &in))
-        return fail_as(error, STOA_DATA, ERR_MALFORMED, "that is not an invite token");
+        return because_as(error, STOA_DATA, ERR_MALFORMED, "that is not an invite token");
     if (!w->has_hub || strcmp(in.hub, w->hub) != 0)
-        return fail(error, ERR_NET, "the invite is for hub %s: connect to it first",
-                    in.hub);
+        return because(error, ERR_NET, "the invite is for hub %s: connect to it first",
+                       in.hub);
     p.kind = KIND_MEMBER_ADD;
     struct chain head = {.next_seq = 0, .tip = in.invite, .tip_lamport = in.lamport};
     stoa_result r = unresolved_kind(w, &in.account, KIND_MEMBER_ADD, &id, &found, error);

@@ -100,8 +100,8 @@ stoa_result stoa_rotate_propose(stoa_wallet *w, const stoa_id *account,
     TRY_R(account_need(w, &id, &v, error));
     const struct member *m = account_member(&v->f.account, &old);
     if (!m)
-        return fail_as(error, STOA_USAGE, ERR_MEMBER_UNKNOWN,
-                       "no member has that root key");
+        return because_as(error, STOA_USAGE, ERR_MEMBER_UNKNOWN,
+                          "no member has that root key");
     TRY_R(keys_make(w, "root", NULL, &new_root, error));
     struct mp_writer x = mp_writer_of(room, sizeof(room));
     mp_array(&x, 4);
@@ -111,7 +111,7 @@ stoa_result stoa_rotate_propose(stoa_wallet *w, const stoa_id *account,
     mp_uint(&x, m->rotations);
     return token_put(out, PROPOSAL_PREFIX, room, x.size)
                ? STOA_OK
-               : fail(error, ERR_ROOM, "token does not fit");
+               : because(error, ERR_ROOM, "token does not fit");
 }
 
 static void rotation_of(const struct proposal *in, struct p_root_rotate *p)
@@ -133,13 +133,13 @@ stoa_result stoa_rotate_cosign(stoa_wallet *w, const char *proposal,
     UNINITIALIZED struct payload p;
     uint8_t room[STOA_TOKEN_MAX];
     if (!proposal_get(proposal, &in))
-        return fail_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proposal");
+        return because_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proposal");
     TRY_R(account_need(w, &in.account, &v, error));
     TRY_R(own_member(w, v, &m, error));
     const struct member *whose = account_member(&v->f.account, &in.old_root);
     if (!whose || whose->rotations != in.rotations || whose == m)
-        return fail_as(error, STOA_REFUSED, ERR_MEMBER_UNKNOWN,
-                       "the proposal is not about another member's present root key");
+        return because_as(error, STOA_REFUSED, ERR_MEMBER_UNKNOWN,
+                          "the proposal is not about another member's present root key");
     TRY_R(own_root(w, m, &root, error));
     rotation_of(&in, &p.root_rotate);
     struct signature sig =
@@ -150,7 +150,7 @@ stoa_result stoa_rotate_cosign(stoa_wallet *w, const char *proposal,
     mp_bin(&x, sig.b, SIG_BYTES);
     return token_put(out, PROOF_PREFIX, room, x.size)
                ? STOA_OK
-               : fail(error, ERR_ROOM, "token does not fit");
+               : because(error, ERR_ROOM, "token does not fit");
 }
 
 static bool proof_get(const char *text, struct p_root_rotate *p)
@@ -183,17 +183,17 @@ stoa_result stoa_rotate_finish(stoa_wallet *w, const char *proposal,
     UNINITIALIZED struct payload p;
     struct p_root_rotate *r = &p.root_rotate;
     if (!proposal_get(proposal, &in))
-        return fail_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proposal");
+        return because_as(error, STOA_DATA, ERR_MALFORMED, "that is not a proposal");
     if (proof_count > MEMBERS_MAX)
-        return fail(error, ERR_USAGE, "too many proofs");
+        return because(error, ERR_USAGE, "too many proofs");
     TRY_R(account_need(w, &in.account, &v, error));
     TRY_R(keys_unlock(w, &in.new_root, &new_root, error));
     p.kind = KIND_ROOT_ROTATE;
     rotation_of(&in, r);
     for (size_t i = 0; i < proof_count; i++)
         if (!proof_get(proofs[i], r))
-            return fail_as(error, STOA_DATA, ERR_MALFORMED, "proof %zu is not one",
-                           i + 1);
+            return because_as(error, STOA_DATA, ERR_MALFORMED, "proof %zu is not one",
+                              i + 1);
     qsort(r->proofs, r->proof_count, sizeof(r->proofs[0]), by_prover);
     sign_rotation(r, &in.account, in.rotations, new_root);
     struct draft d = {.payload = &p};
@@ -211,7 +211,7 @@ static stoa_result borrow(stoa_wallet *w, const char *path, struct pubkey *pub,
     char role[KEYFILE_ROLE_MAX];
     bool encrypted;
     if (w->key_count == WALLET_KEYS_MAX)
-        return fail(error, ERR_LIMIT, "this wallet has its largest number of keys");
+        return because(error, ERR_LIMIT, "this wallet has its largest number of keys");
     enum keyfile_result r = keyfile_load_public(path, pub, role, &encrypted);
     struct key *key = NULL;
     char *text = NULL;
@@ -225,8 +225,8 @@ static stoa_result borrow(stoa_wallet *w, const char *path, struct pubkey *pub,
         r = keyfile_load(path, &key, NULL, text);
     secret_free(text);
     if (r != KEYFILE_OK)
-        return fail_as(error, STOA_DENIED, ERR_NOT_ALLOWED, "%s: %s", path,
-                       keyfile_result_text(r));
+        return because_as(error, STOA_DENIED, ERR_NOT_ALLOWED, "%s: %s", path,
+                          keyfile_result_text(r));
     struct wallet_key *k = &w->keys[w->key_count++];
     memset(k, 0, sizeof(*k));
     snprintf(k->role, sizeof(k->role), "recovery");
@@ -247,8 +247,8 @@ static stoa_result recovery_chain(struct account_view *v, const struct pubkey *k
 {
     const struct account *a = &v->f.account;
     if (!a->has_recovery || !pubkey_equal(&a->recovery, key))
-        return fail_as(error, STOA_REFUSED, ERR_AUTHORITY,
-                       "that is not the account's recovery key");
+        return because_as(error, STOA_REFUSED, ERR_AUTHORITY,
+                          "that is not the account's recovery key");
     *out = a->recovery_chain;
     return STOA_OK;
 }
@@ -303,10 +303,10 @@ static stoa_result fill_finish(stoa_wallet *w, struct account_view *v, struct pa
         if (a->members[i].number == a->recovery_member)
             m = &a->members[i];
     if (!m || !a->recovery_pending)
-        return fail_as(error, STOA_REFUSED, ERR_RECOVERY_NONE,
-                       "no recovery is under way");
+        return because_as(error, STOA_REFUSED, ERR_RECOVERY_NONE,
+                          "no recovery is under way");
     if (!root)
-        return fail(error, ERR_MISSING, "this wallet has no root key");
+        return because(error, ERR_MISSING, "this wallet has no root key");
     TRY_R(keys_unlock(w, &root->pub, &key, error));
     r->old_root = m->root;
     r->new_root = root->pub;
@@ -341,8 +341,8 @@ stoa_result stoa_recovery_cancel(stoa_wallet *w, const stoa_id *account,
     uint8_t message[MESSAGE_BYTES_MAX];
     TRY_R(account_need(w, &id, &v, error));
     if (!v->f.account.recovery_pending)
-        return fail_as(error, STOA_REFUSED, ERR_RECOVERY_NONE,
-                       "no recovery is under way");
+        return because_as(error, STOA_REFUSED, ERR_RECOVERY_NONE,
+                          "no recovery is under way");
     TRY_R(own_member(w, v, &m, error));
     TRY_R(own_root(w, m, &root, error));
     p.kind = KIND_RECOVERY_CANCEL;
