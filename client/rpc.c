@@ -65,6 +65,23 @@ static bool is_unasked(uint64_t type)
            type == WIRE_ERROR;
 }
 
+/* Is this an answer to a question asked after `rid`, and so somebody's soon? */
+static bool is_early(const stoa_wallet *w, const struct wire_frame *f, uint64_t rid)
+{
+    switch (f->type) {
+    case WIRE_PAGE:
+    case WIRE_PROOF_IS:
+    case WIRE_CHECKPOINT_IS:
+    case WIRE_HEAD_IS:
+    case WIRE_SETTLEMENT_IS:
+    case WIRE_SEALED_IS:
+    case WIRE_OK:
+        return f->rid > rid && f->rid <= w->rid;
+    default:
+        return false;
+    }
+}
+
 static bool keep(stoa_wallet *w, struct bytes frame)
 {
     struct kept *k = malloc(sizeof(*k) + frame.size);
@@ -133,7 +150,7 @@ stoa_result frame_send(stoa_wallet *w, const struct mp_writer *m, uint64_t deadl
         struct wire_frame f;
         struct bytes frame;
         TRY_R(pump(w, mono_ms() + BUSY_POLL_MS, &f, &frame, error));
-        if (is_unasked(f.type) && !keep(w, frame))
+        if ((is_unasked(f.type) || is_early(w, &f, 0)) && !keep(w, frame))
             return because(error, ERR_MEMORY, "out of memory");
     }
 }
@@ -153,10 +170,38 @@ static stoa_result refused(const struct wire_frame *f, stoa_error *error)
     return r;
 }
 
+static void unlink_kept(stoa_wallet *w, struct kept **at, struct kept *before)
+{
+    struct kept *k = *at;
+    *at = k->next;
+    if (w->kept_last == k)
+        w->kept_last = before;
+}
+
+/* A hub answers several questions in any order: an answer that came while an earlier one
+ * was waited for. */
+static bool take_answer(stoa_wallet *w, uint64_t rid, uint64_t type, struct wire_frame *out)
+{
+    struct kept **at = &w->kept, *before = NULL;
+    for (; *at; before = *at, at = &(*at)->next) {
+        if (wire_decode(out, (*at)->data, (*at)->size) != ERR_OK || out->rid != rid ||
+            (out->type != type && out->type != WIRE_ERROR))
+            continue;
+        w->answer = *at;
+        unlink_kept(w, at, before);
+        return true;
+    }
+    return false;
+}
+
 stoa_result rpc_wait(stoa_wallet *w, uint64_t rid, uint64_t type, uint64_t deadline,
                      struct wire_frame *out, stoa_error *error)
 {
     struct bytes frame;
+    free(w->answer);
+    w->answer = NULL;
+    if (type != WIRE_CHALLENGE && take_answer(w, rid, type, out))
+        return out->type == type ? STOA_OK : refused(out, error);
     for (;;) {
         TRY_R(pump(w, deadline, out, &frame, error));
         if (out->type == UINT64_MAX) {
@@ -168,7 +213,7 @@ stoa_result rpc_wait(stoa_wallet *w, uint64_t rid, uint64_t type, uint64_t deadl
             return STOA_OK;
         if (out->type == WIRE_ERROR && (out->rid == rid || out->rid == 0))
             return refused(out, error);
-        if (is_unasked(out->type) && !keep(w, frame))
+        if ((is_unasked(out->type) || is_early(w, out, rid)) && !keep(w, frame))
             return because(error, ERR_MEMORY, "out of memory");
     }
 }
@@ -193,9 +238,7 @@ static struct kept *take_kept(stoa_wallet *w, uint64_t type, uint64_t type2,
         if (out->type != type && out->type != type2)
             continue;
         struct kept *k = *at;
-        *at = k->next;
-        if (w->kept_last == k)
-            w->kept_last = before;
+        unlink_kept(w, at, before);
         return k;
     }
     return NULL;
@@ -220,6 +263,8 @@ stoa_result rpc_next(stoa_wallet *w, uint64_t type, uint64_t type2, uint64_t dea
 
 void rpc_forget(stoa_wallet *w)
 {
+    free(w->answer);
+    w->answer = NULL;
     while (w->kept) {
         struct kept *k = w->kept;
         w->kept = k->next;
