@@ -46,14 +46,13 @@ static const struct store_edge *edge_of(const char *uri, const char **rest,
     }
     const char *colon = strchr(uri, ':');
     int size = colon == NULL ? 0 : (int)(colon - uri > 32 ? 32 : colon - uri);
-    store_why_set(why,
-                  "store \"%.*s:\" is not known here; use memory: or sqlite:PATH", size,
-                  uri);
+    store_why_set(why, "store \"%.*s:\" is not known here; use memory: or sqlite:PATH",
+                  size, uri);
     return NULL;
 }
 
-enum err store_create(const char *uri, const struct store_identity *id, struct store **out,
-                      struct store_why *why)
+enum err store_create(const char *uri, const struct store_identity *id,
+                      struct store **out, struct store_why *why)
 {
     const char *rest = NULL;
     *out = NULL;
@@ -62,8 +61,10 @@ enum err store_create(const char *uri, const struct store_identity *id, struct s
     if (edge == NULL)
         return ERR_USAGE;
     if (!store_identity_ok(id)) {
-        store_why_set(why, "hub name or number of slots (a power of two up to %d) is not "
-                           "allowed", SLOTS_MAX);
+        store_why_set(why,
+                      "hub name or number of slots (a power of two up to %d) is not "
+                      "allowed",
+                      SLOTS_MAX);
         return ERR_USAGE;
     }
     return edge->create(rest, id, out, why);
@@ -107,6 +108,18 @@ enum err store_fault_err(enum store_fault_verdict v)
     return ERR_BUG;
 }
 
+enum err store_fault_before(const struct store *s, const char *effect)
+{
+    enum err e = store_fault_err(store_fault_at(s, effect));
+    return e == ERR_UNKNOWN ? ERR_STORE : e;
+}
+
+enum err store_fault_answer(const struct store *s, const char *effect)
+{
+    enum err e = store_fault_err(store_fault_at(s, effect));
+    return e == ERR_OK || e == ERR_IO ? e : ERR_UNKNOWN;
+}
+
 enum store_outcome store_outcome_of(enum err e)
 {
     switch (e) {
@@ -130,7 +143,8 @@ bool store_entry_id(struct bytes envelope, struct hash *id)
     return true;
 }
 
-size_t store_append_check(const struct store_append appends[], size_t count, uint32_t slots)
+size_t store_append_check(const struct store_append appends[], size_t count,
+                          uint32_t slots)
 {
     size_t total = 0;
     for (size_t i = 0; i < count; i++) {
@@ -144,7 +158,8 @@ size_t store_append_check(const struct store_append appends[], size_t count, uin
             const struct record *r = &a->records[k].r;
             assert(r->slot == a->slot && r->index == a->old_size + k);
             assert(r->position <= STORE_INDEX_MAX);
-            assert(r->envelope.size > SIG_BYTES && r->envelope.size <= ENVELOPE_BYTES_MAX);
+            assert(r->envelope.size > SIG_BYTES &&
+                   r->envelope.size <= ENVELOPE_BYTES_MAX);
         }
         for (size_t k = 0; k < a->tile_count; k++)
             assert(a->tiles[k].level < MERKLE_LEVELS_MAX / TILE_HEIGHT);

@@ -175,8 +175,9 @@ struct store_reader_ops {
  * what shall happen. Set before use, NULL for none. Effects, in the order they occur:
  * "append.begin", then for each slot "append.check" and "append.write", "append.commit",
  * "append.answer"; "claim", "snapshot", "sealed" (their commits). In an append FAIL and
- * FAIL_HAPPENED give STORE_UNKNOWN (rolled back; at commit and answer FAIL_HAPPENED is
- * durable), FULL gives STORE_FULL, IO gives STORE_BROKEN. Elsewhere ERR_STORE, ERR_UNKNOWN,
+ * FAIL_HAPPENED give STORE_UNKNOWN, FULL gives STORE_FULL, IO gives STORE_BROKEN, all rolled
+ * back but for FAIL_HAPPENED at the commit; at the answer the append is durable, and FULL too
+ * gives STORE_UNKNOWN. Elsewhere ERR_STORE, ERR_UNKNOWN,
  * ERR_STORE_FULL, ERR_IO. Once broken, a store refuses everything. */
 enum store_fault_verdict {
     FAULT_NONE,

@@ -1,5 +1,5 @@
-/* The store that lives in memory only: for amnesia hubs and for tests. Never touches a file.
- * One lock: readers share it for a call, the writer has it alone for a commit. */
+/* The store that lives in memory only: for amnesia hubs and for tests. Never touches a
+ * file. One lock: readers share it for a call, the writer has it alone for a commit. */
 #include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -139,8 +139,8 @@ static void close_store(struct store *base)
     free(s);
 }
 
-/* The writer's effects other than append: what the fault hook makes of them. *happens: do it
- * (and answer what is returned). */
+/* The writer's effects other than append: what the fault hook makes of them. *happens: do
+ * it (and answer what is returned). */
 static enum err effect(struct memory_store *s, const char *name, bool *happens)
 {
     *happens = false;
@@ -195,7 +195,8 @@ static bool reserve(struct memory_store *s, const struct store_append *a)
     return true;
 }
 
-/* Records and tiles past the committed size do no harm: the next append overwrites them. */
+/* Records and tiles past the committed size do no harm: the next append overwrites them.
+ */
 static bool write_records(struct memory_store *s, const struct store_append *a)
 {
     struct memory_slot *slot = &s->slot[a->slot];
@@ -204,10 +205,10 @@ static bool write_records(struct memory_store *s, const struct store_append *a)
         struct memory_record *out = &records_of(slot)[a->old_size + i];
         uint8_t *envelope = vault_take(&s->vault, in->r.envelope.size);
         uint64_t place = store_place(a->slot, in->r.index);
-        if (envelope == NULL ||
-            !table_add(&s->entry, store_get64(in->id.b), place) ||
+        if (envelope == NULL || !table_add(&s->entry, store_get64(in->id.b), place) ||
             !table_add(&s->account,
-                       table_account_key(store_get64(in->account.b), in->r.position), place))
+                       table_account_key(store_get64(in->account.b), in->r.position),
+                       place))
             return false;
         memcpy(envelope, in->r.envelope.data, in->r.envelope.size);
         *out = (struct memory_record){in->r, in->account, in->leaf_hash};
@@ -258,24 +259,18 @@ static void commit(struct memory_store *s, const struct store_append *a)
     slot->items.count += a->item_count;
 }
 
-static enum err fault_before(struct memory_store *s, const char *name)
-{
-    enum err e = store_fault_err(store_fault_at(&s->base, name));
-    return e == ERR_UNKNOWN ? ERR_STORE : e;
-}
-
 static enum err write_all(struct memory_store *s, const struct store_append appends[],
                           size_t count, enum store_outcome outcome[])
 {
     for (size_t i = 0; i < count; i++) {
         const struct store_append *a = &appends[i];
         const struct store_slot *at = &s->slot[a->slot].at;
-        TRY(fault_before(s, "append.check"));
+        TRY(store_fault_before(&s->base, "append.check"));
         outcome[i] = a->epoch == at->epoch && a->old_size == at->size ? STORE_COMMITTED
-                                                                       : STORE_LOST;
+                                                                      : STORE_LOST;
         if (outcome[i] == STORE_LOST)
             continue;
-        TRY(fault_before(s, "append.write"));
+        TRY(store_fault_before(&s->base, "append.write"));
         if (!reserve(s, a) || !write_records(s, a) || !write_tiles(s, a))
             return ERR_MEMORY;
     }
@@ -286,7 +281,7 @@ static enum err append_locked(struct memory_store *s, const struct store_append 
                               size_t count, enum store_outcome outcome[])
 {
     (void)store_append_check(appends, count, s->identity.slots);
-    TRY(s->broken ? ERR_IO : fault_before(s, "append.begin"));
+    TRY(s->broken ? ERR_IO : store_fault_before(&s->base, "append.begin"));
     TRY(write_all(s, appends, count, outcome));
     enum store_fault_verdict v = store_fault_at(&s->base, "append.commit");
     if (v == FAULT_NONE || v == FAULT_FAIL_HAPPENED)
@@ -294,7 +289,7 @@ static enum err append_locked(struct memory_store *s, const struct store_append 
             if (outcome[i] == STORE_COMMITTED)
                 commit(s, &appends[i]);
     TRY(store_fault_err(v));
-    return store_fault_err(store_fault_at(&s->base, "append.answer"));
+    return store_fault_answer(&s->base, "append.answer");
 }
 
 static void append(struct store *base, const struct store_append appends[], size_t count,
@@ -368,7 +363,8 @@ static enum err snapshot_save(struct store *base, uint32_t slot, tree_size size,
 }
 
 static enum err snapshot_load(struct store *base, uint32_t slot, tree_size *size,
-                              bool (*visit)(void *context, struct bytes part), void *context)
+                              bool (*visit)(void *context, struct bytes part),
+                              void *context)
 {
     struct memory_store *s = memory_of(base);
     assert(slot < s->identity.slots);
@@ -398,7 +394,8 @@ static struct memory_sealed *sealed_of(struct memory_store *s, const struct hash
     return NULL;
 }
 
-static enum err sealed_put(struct store *base, const struct hash *entry, struct bytes data)
+static enum err sealed_put(struct store *base, const struct hash *entry,
+                           struct bytes data)
 {
     struct memory_store *s = memory_of(base);
     pthread_rwlock_wrlock(&s->lock);
@@ -430,7 +427,7 @@ static enum err sealed_erase(struct store *base, const struct hash *entry)
     pthread_rwlock_wrlock(&s->lock);
     struct memory_sealed *found = sealed_of(s, entry);
     bool happens = false;
-    enum err e = s->broken        ? ERR_IO
+    enum err e = s->broken       ? ERR_IO
                  : found == NULL ? ERR_NOT_FOUND
                                  : effect(s, "sealed", &happens);
     if (happens) {
@@ -471,7 +468,8 @@ static enum err leave(struct memory_store *s, enum err e)
     return e;
 }
 
-static enum err read_slot(struct store_reader *base, uint32_t slot, struct store_slot *out)
+static enum err read_slot(struct store_reader *base, uint32_t slot,
+                          struct store_slot *out)
 {
     return slot_at(((struct memory_reader *)(void *)base)->s, slot, out);
 }
@@ -497,8 +495,8 @@ static const struct memory_record *record_at(struct memory_store *s, uint64_t pl
     return index < m->at.size ? &records_of(m)[index] : NULL;
 }
 
-static const struct memory_record *position_of(struct memory_store *s,
-                                               const struct hash *account, uint64_t position)
+static const struct memory_record *
+position_of(struct memory_store *s, const struct hash *account, uint64_t position)
 {
     uint64_t key = table_account_key(store_get64(account->b), position), place = 0;
     struct table_walk w = table_find(&s->account, key);
@@ -511,7 +509,8 @@ static const struct memory_record *position_of(struct memory_store *s,
 }
 
 static enum err read_account(struct store_reader *base, const struct hash *account,
-                             uint64_t from, uint64_t max, store_visit *visit, void *context)
+                             uint64_t from, uint64_t max, store_visit *visit,
+                             void *context)
 {
     enum err e = ERR_OK;
     struct memory_store *s = enter(base, &e);
@@ -523,8 +522,8 @@ static enum err read_account(struct store_reader *base, const struct hash *accou
     return leave(s, e);
 }
 
-static enum err read_find(struct store_reader *base, const struct hash *id, uint32_t *slot,
-                          uint64_t *index)
+static enum err read_find(struct store_reader *base, const struct hash *id,
+                          uint32_t *slot, uint64_t *index)
 {
     enum err e = ERR_OK;
     struct memory_store *s = enter(base, &e);
@@ -559,8 +558,8 @@ static enum err source_tile(void *context, unsigned level, uint64_t n,
     return ERR_OK;
 }
 
-static enum err source_roots(void *context, unsigned level, uint64_t first, unsigned count,
-                             struct hash out[])
+static enum err source_roots(void *context, unsigned level, uint64_t first,
+                             unsigned count, struct hash out[])
 {
     for (unsigned i = 0; i < count; i++) {
         const struct memory_tile *t = tile_of(context, level, first + i);
@@ -586,8 +585,8 @@ static struct tree_source source_of(struct memory_store *s, uint32_t slot)
                                 source_roots, source_leaves};
 }
 
-static enum err read_node(struct store_reader *base, uint32_t slot, unsigned level, uint64_t n,
-                          struct hash *out)
+static enum err read_node(struct store_reader *base, uint32_t slot, unsigned level,
+                          uint64_t n, struct hash *out)
 {
     enum err e = ERR_OK;
     struct memory_store *s = enter(base, &e);
@@ -595,8 +594,8 @@ static enum err read_node(struct store_reader *base, uint32_t slot, unsigned lev
     return leave(s, e == ERR_OK ? tree_node(&source, level, n, out) : e);
 }
 
-static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned level, uint64_t n,
-                          unsigned width, struct hash out[TILE_HASHES])
+static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned level,
+                          uint64_t n, unsigned width, struct hash out[TILE_HASHES])
 {
     enum err e = ERR_OK;
     struct memory_store *s = enter(base, &e);

@@ -59,12 +59,12 @@ void sqlite_disconnect(sqlite3 *db, sqlite3_stmt *statement[], size_t count)
     (void)rc;
 }
 
-/* No room to write, said in another way than SQLITE_FULL. Not for fsync: what an fsync that
- * failed has kept is unknown, whatever its reason. */
+/* No room to write, said in another way than SQLITE_FULL. Not for fsync: what an fsync
+ * that failed has kept is unknown, whatever its reason. */
 static bool is_full(sqlite3 *db, int rc)
 {
-    if (rc != SQLITE_IOERR_WRITE && rc != SQLITE_IOERR_SHMSIZE && rc != SQLITE_IOERR_SHMMAP &&
-        rc != SQLITE_IOERR_SHMOPEN)
+    if (rc != SQLITE_IOERR_WRITE && rc != SQLITE_IOERR_SHMSIZE &&
+        rc != SQLITE_IOERR_SHMMAP && rc != SQLITE_IOERR_SHMOPEN)
         return false;
     int system = sqlite3_system_errno(db);
     return system == ENOSPC || system == EDQUOT;
@@ -95,7 +95,8 @@ enum err sqlite_err(sqlite3 *db, int rc)
     case SQLITE_PERM:
     case SQLITE_AUTH:
         return ERR_IO;
-    default: /* CORRUPT, NOTADB; ERROR: a table is missing; CONSTRAINT, MISMATCH: rows are */
+    default: /* CORRUPT, NOTADB; ERROR: a table is missing; CONSTRAINT, MISMATCH: rows are
+              */
         return ERR_CORRUPT;
     }
 }
@@ -114,8 +115,8 @@ enum err sqlite_exec(sqlite3 *db, const char *sql)
 
 enum err sqlite_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out)
 {
-    return sqlite_err(db,
-                      sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL));
+    return sqlite_err(
+        db, sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL));
 }
 
 enum err sqlite_run(sqlite3 *db, sqlite3_stmt *q)
@@ -156,7 +157,8 @@ enum err sqlite_blob(sqlite3_stmt *q, int at, size_t size, const uint8_t **out)
     if (sqlite3_column_type(q, at) != SQLITE_BLOB)
         return ERR_CORRUPT;
     *out = sqlite3_column_blob(q, at);
-    return *out != NULL && (size_t)sqlite3_column_bytes(q, at) == size ? ERR_OK : ERR_CORRUPT;
+    return *out != NULL && (size_t)sqlite3_column_bytes(q, at) == size ? ERR_OK
+                                                                       : ERR_CORRUPT;
 }
 
 enum err sqlite_pragma(sqlite3 *db, const char *sql, int64_t *out)
@@ -196,8 +198,9 @@ uint32_t sqlite_record_sum(uint64_t place, uint64_t position, const uint8_t *acc
     return sqlite_sum(place, row, account == NULL ? 8 + LEAF_BYTES : sizeof row);
 }
 
-enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index, uint64_t *position,
-                         const uint8_t **account, const uint8_t **leaf)
+enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index,
+                         uint64_t *position, const uint8_t **account,
+                         const uint8_t **leaf)
 {
     uint64_t sum = 0;
     *account = NULL;
@@ -208,7 +211,8 @@ enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index, uint64
         TRY(sqlite_blob(q, 3, HASH_BYTES, account));
     TRY(sqlite_blob(q, 4, LEAF_BYTES, leaf));
     uint64_t place = store_place(slot, *index);
-    return sqlite_record_sum(place, *position, *account, *leaf) == sum ? ERR_OK : ERR_CORRUPT;
+    return sqlite_record_sum(place, *position, *account, *leaf) == sum ? ERR_OK
+                                                                       : ERR_CORRUPT;
 }
 
 uint64_t sqlite_tile_sum(uint64_t key, const struct hash *root, const uint8_t *hashes)

@@ -1,11 +1,12 @@
-/* What the files of the SQLite edge share and nobody outside includes. The only headers and
- * files that see sqlite3.h are store_sqlite*. Schema and promises: docs/parts/store.md.
+/* What the files of the SQLite edge share and nobody outside includes. The only headers
+ * and files that see sqlite3.h are store_sqlite*. Schema and promises:
+ * docs/parts/store.md.
  *
  * Locks, in the order they are taken:
  *   upkeep      maintain, one call at a time
- *   commit      one write transaction of the ledger at a time; the tail of a WAL checkpoint
- *   index.file  the connections that flush and merge the index
- *   index.lock  the generations in memory: short, readers share it */
+ *   commit      one write transaction of the ledger at a time; the tail of a WAL
+ * checkpoint index.file  the connections that flush and merge the index index.lock  the
+ * generations in memory: short, readers share it */
 #ifndef LEDGER_STORE_SQLITE_H
 #define LEDGER_STORE_SQLITE_H
 
@@ -26,9 +27,9 @@
 #define STORE_READER_CACHE_KIB 2048
 #define STORE_BUSY_MS 2000 /* nobody else writes, so waiting at all is rare */
 
-/* WAL: what is not in the file yet is copied there in passes of PASS, beside the commits. From
- * RESET on the WAL shall start again from its beginning; for that the rest, at most TAIL, is
- * copied while commits wait, unless the WAL has passed HARD. */
+/* WAL: what is not in the file yet is copied there in passes of PASS, beside the commits.
+ * From RESET on the WAL shall start again from its beginning; for that the rest, at most
+ * TAIL, is copied while commits wait, unless the WAL has passed HARD. */
 #define STORE_WAL_PASS_BYTES (4u << 20)
 #define STORE_WAL_TAIL_BYTES (512u << 10)
 #define STORE_WAL_RESET_BYTES (64u << 20)
@@ -39,19 +40,19 @@
 #define OUTBOX_ROW_ITEMS 512      /* a row ends at the first record past this many */
 #define OUTBOX_FORGET_ROWS_MAX 64 /* rows forgotten in one append */
 #define LEDGER_ID_BYTES 16
-/* Where an envelope of ours names its account: [version, account bin32, .. (entry.h). Most
- * records then need no account column of their own. */
+/* Where an envelope of ours names its account: [version, account bin32, .. (entry.h).
+ * Most records then need no account column of their own. */
 #define ENVELOPE_ACCOUNT_AT 4
 
 /* The index: what is newer than the file is in generations in memory. */
 #define GENERATION_RECORDS 65536
-#define GENERATIONS_MAX 16   /* then append itself flushes */
-#define GENERATIONS_FLUSH 2  /* full ones that make a flush worth while */
-#define RUN_FANOUT 8         /* runs of one level that are merged into one of the next */
+#define GENERATIONS_MAX 16  /* then append itself flushes */
+#define GENERATIONS_FLUSH 2 /* full ones that make a flush worth while */
+#define RUN_FANOUT 8        /* runs of one level that are merged into one of the next */
 #define RUN_LEVELS_MAX 20
 #define RUN_PAGE_BYTES 8192
-#define RUN_BLOCK_BYTES 8120 /* with its row it fills one page */
-#define RUN_STEP_BLOCKS 512  /* merged in one transaction */
+#define RUN_BLOCK_BYTES 8120     /* with its row it fills one page */
+#define RUN_STEP_BLOCKS 512      /* merged in one transaction */
 #define RUN_BUILD_RECORDS 131072 /* records of one run while the index is built anew */
 
 enum run_kind { RUN_ENTRY, RUN_ACCOUNT, RUN_KINDS };
@@ -81,11 +82,12 @@ struct merge; /* store_sqlite_runs.c */
 struct sqlite_index {
     uint64_t seed;
     pthread_rwlock_t lock;
-    struct generation *generation[GENERATIONS_MAX]; /* oldest first; all but the last closed */
+    struct generation
+        *generation[GENERATIONS_MAX]; /* oldest first; all but the last closed */
     size_t generations;
     pthread_mutex_t file;
     sqlite3 *db;
-    sqlite3 *ledger; /* reads the ledger for the index; guarded by file */
+    sqlite3 *ledger;             /* reads the ledger for the index; guarded by file */
     uint64_t covered[SLOTS_MAX]; /* by the runs in the file; guarded by file */
     struct merge *merge;
     atomic_bool damaged; /* found while reading: absence cannot be told until next open */
@@ -123,7 +125,7 @@ struct sqlite_store {
     pthread_mutex_t commit; /* recursive */
     pthread_mutex_t upkeep;
     bool locks_ready, index_ready; /* initialised */
-    sqlite3 *checkpointer; /* guarded by upkeep */
+    sqlite3 *checkpointer;         /* guarded by upkeep */
     sqlite3 *db;
     sqlite3_stmt *statement[W_STATEMENTS];
     sqlite3_stmt *insert[SLOTS_MAX];
@@ -132,7 +134,7 @@ struct sqlite_store {
     struct buf room;                /* an outbox row being packed */
     atomic_uint_fast64_t wal_pages; /* in the WAL since it last began */
     uint64_t wal_copied;            /* of those, in the file; guarded by upkeep */
-    atomic_bool erased; /* sealed bytes may still stand in the WAL */
+    atomic_bool erased;             /* sealed bytes may still stand in the WAL */
     struct sqlite_index index;
 };
 
@@ -167,29 +169,31 @@ enum err sqlite_u64(sqlite3_stmt *q, int at, uint64_t max, uint64_t *out);
 enum err sqlite_blob(sqlite3_stmt *q, int at, size_t size, const uint8_t **out);
 /* A PRAGMA that answers with one integer. */
 enum err sqlite_pragma(sqlite3 *db, const char *sql, int64_t *out);
-/* Checksum of a row's bytes, `key` included: SQLite has none, and a flipped bit must be told
- * from an answer. Against damage, not against people: who can write the file can do it. */
+/* Checksum of a row's bytes, `key` included: SQLite has none, and a flipped bit must be
+ * told from an answer. Against damage, not against people: who can write the file can do
+ * it. */
 uint32_t sqlite_sum(uint64_t key, const void *data, size_t size);
-/* Of a record's row; `account` NULL where the row has none. The envelope, and an account in
- * it, are covered through the leaf. */
+/* Of a record's row; `account` NULL where the row has none. The envelope, and an account
+ * in it, are covered through the leaf. */
 uint32_t sqlite_record_sum(uint64_t place, uint64_t position, const uint8_t *account,
                            const uint8_t leaf[LEAF_BYTES]);
 /* Columns idx, position, sum, account, leaf from 0 on. *account NULL where there is none;
  * both stay until `q` is stepped. ERR_CORRUPT. */
-enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index, uint64_t *position,
-                         const uint8_t **account, const uint8_t **leaf);
+enum err sqlite_leaf_row(sqlite3_stmt *q, uint32_t slot, uint64_t *index,
+                         uint64_t *position, const uint8_t **account,
+                         const uint8_t **leaf);
 /* Of a tile: its root and its hashes can each be checked alone. */
 uint64_t sqlite_tile_sum(uint64_t key, const struct hash *root, const uint8_t *hashes);
 #define TILE_SUM_ROOT(sum) ((sum) >> 32)
-#define TILE_SUM_HASHES(sum) ((sum) & 0xffffffff)
+#define TILE_SUM_HASHES(sum) ((sum)&0xffffffff)
 /* "<path><suffix>", heap; NULL: no memory. */
 char *sqlite_path(const char *path, const char *suffix);
 /* Columns epoch, size, edges, checkpoint from `at` on. */
 enum err sqlite_slot_row(sqlite3_stmt *q, int at, struct store_slot *out);
 
 /* store_sqlite_create.c */
-enum err sqlite_create(const char *rest, const struct store_identity *id, struct store **out,
-                       struct store_why *why);
+enum err sqlite_create(const char *rest, const struct store_identity *id,
+                       struct store **out, struct store_why *why);
 /* Is the file a ledger of ours, whole as far as its header tells? Reads only. */
 enum err sqlite_inspect(const char *path, struct store_why *why);
 enum err sqlite_open(const char *rest, struct store **out, struct store_why *why);
@@ -216,7 +220,8 @@ enum err sqlite_snapshot_load(struct store *base, uint32_t slot, tree_size *size
                               bool (*visit)(void *context, struct bytes part),
                               void *context);
 enum err sqlite_snapshot_drop(struct store *base, uint32_t slot);
-enum err sqlite_sealed_put(struct store *base, const struct hash *entry, struct bytes data);
+enum err sqlite_sealed_put(struct store *base, const struct hash *entry,
+                           struct bytes data);
 enum err sqlite_sealed_erase(struct store *base, const struct hash *entry);
 
 /* store_sqlite_read.c */
@@ -238,19 +243,19 @@ void sqlite_index_add(struct sqlite_store *s, const struct store_append *a);
 /* Write full generations to the file (`all`: also the newest). */
 enum err sqlite_index_flush(struct sqlite_store *s, bool all);
 enum err sqlite_index_maintain(struct sqlite_store *s);
-/* The places memory knows for a key: all are counted, at most `cap` are written. Each is a
- * candidate: the record there tells. */
+/* The places memory knows for a key: all are counted, at most `cap` are written. Each is
+ * a candidate: the record there tells. */
 size_t sqlite_index_entry(struct sqlite_index *x, const struct hash *id, uint64_t place[],
                           size_t cap);
 size_t sqlite_index_position(struct sqlite_index *x, const struct hash *account,
                              uint64_t position, uint64_t place[], size_t cap);
 
 /* store_sqlite_runs.c: sorted runs in the index file */
-#define RUN_SCHEMA                                                                         \
-    "CREATE TABLE run(no INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"                      \
-    " level INTEGER NOT NULL, entries INTEGER NOT NULL, blocks INTEGER NOT NULL,"          \
-    " ready INTEGER NOT NULL) STRICT;"                                                     \
-    "CREATE TABLE block(key INTEGER PRIMARY KEY, sum INTEGER NOT NULL,"                    \
+#define RUN_SCHEMA                                                                       \
+    "CREATE TABLE run(no INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"                    \
+    " level INTEGER NOT NULL, entries INTEGER NOT NULL, blocks INTEGER NOT NULL,"        \
+    " ready INTEGER NOT NULL) STRICT;"                                                   \
+    "CREATE TABLE block(key INTEGER PRIMARY KEY, sum INTEGER NOT NULL,"                  \
     " data BLOB NOT NULL) STRICT;"
 /* Write `count` sorted entries as a run of level 0, inside the caller's transaction. */
 enum err run_write(sqlite3 *db, enum run_kind kind, const uint8_t *entries, size_t count);
@@ -268,8 +273,8 @@ struct run_reader {
 };
 enum err run_reader_open(struct run_reader *r, const char *path);
 void run_reader_close(struct run_reader *r);
-/* Visit entries of all runs that are >= from[key] and <= to[key] in their first `key` bytes;
- * newest run first, in order within a run. `visit` returns false to stop. One read
+/* Visit entries of all runs that are >= from[key] and <= to[key] in their first `key`
+ * bytes; newest run first, in order within a run. `visit` returns false to stop. One read
  * transaction. ERR_CORRUPT: a run is damaged. */
 enum err run_range(struct run_reader *r, enum run_kind kind, const uint8_t *from,
                    const uint8_t *to, size_t key,

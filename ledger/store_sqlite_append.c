@@ -18,7 +18,8 @@ static const char *const texts[W_STATEMENTS] = {
     [W_OUTBOX_BOUND] = "SELECT key, last FROM outbox WHERE key>=?1 AND key<?2"
                        " ORDER BY key LIMIT ?3",
     [W_OUTBOX_FORGET] = "DELETE FROM outbox WHERE key>=?1 AND key<=?2",
-    [W_OUTBOX] = "SELECT key, sum, items FROM outbox WHERE key>=?1 AND key<?2 ORDER BY key",
+    [W_OUTBOX] =
+        "SELECT key, sum, items FROM outbox WHERE key>=?1 AND key<?2 ORDER BY key",
     [W_SNAPSHOT_PUT] = "INSERT INTO snapshot(key, parts, size, data) VALUES(?1,?2,?3,?4)",
     [W_SNAPSHOT_DROP] = "DELETE FROM snapshot WHERE key>=?1 AND key<?2",
     [W_SNAPSHOT] = "SELECT key, parts, size, data FROM snapshot WHERE key>=?1 AND key<?2"
@@ -35,7 +36,8 @@ enum err sqlite_writer_prepare(struct sqlite_store *s)
     for (uint32_t slot = 0; slot < s->identity.slots; slot++) {
         char sql[128];
         snprintf(sql, sizeof sql,
-                 "INSERT INTO record_%u(" SQLITE_RECORD_COLUMNS ") VALUES(?1,?2,?3,?4,?5,?6)",
+                 "INSERT INTO record_%u(" SQLITE_RECORD_COLUMNS
+                 ") VALUES(?1,?2,?3,?4,?5,?6)",
                  (unsigned)slot);
         TRY(sqlite_prepare(s->db, sql, &s->insert[slot]));
     }
@@ -67,8 +69,8 @@ enum err sqlite_txn_end(struct sqlite_store *s, const char *effect, enum err e)
     e = sqlite_run(s->db, s->statement[W_COMMIT]);
     if (e == ERR_OK)
         return store_fault_err(v);
-    /* A full disk, or a lock held too long, leaves nothing behind. After anything else it is
-     * unknown what reached the disk, and nothing may be tried again. */
+    /* A full disk, or a lock held too long, leaves nothing behind. After anything else it
+     * is unknown what reached the disk, and nothing may be tried again. */
     if (e != ERR_STORE_FULL && e != ERR_STORE)
         e = ERR_IO;
     return rollback(s, e);
@@ -141,9 +143,9 @@ static enum err write_records(struct sqlite_store *s, const struct store_append 
         record_leaf(&x->r, leaf);
         sqlite_bind_u64(q, 1, x->r.index);
         sqlite_bind_u64(q, 2, x->r.position);
-        bool inside =
-            x->r.envelope.size >= ENVELOPE_ACCOUNT_AT + HASH_BYTES &&
-            memcmp(x->r.envelope.data + ENVELOPE_ACCOUNT_AT, x->account.b, HASH_BYTES) == 0;
+        bool inside = x->r.envelope.size >= ENVELOPE_ACCOUNT_AT + HASH_BYTES &&
+                      memcmp(x->r.envelope.data + ENVELOPE_ACCOUNT_AT, x->account.b,
+                             HASH_BYTES) == 0;
         const uint8_t *account = inside ? NULL : x->account.b;
         uint64_t place = store_place(a->slot, x->r.index);
         sqlite_bind_u64(q, 3, sqlite_record_sum(place, x->r.position, account, leaf));
@@ -152,7 +154,8 @@ static enum err write_records(struct sqlite_store *s, const struct store_append 
         else
             sqlite3_bind_blob(q, 4, account, HASH_BYTES, SQLITE_STATIC);
         sqlite3_bind_blob(q, 5, leaf, LEAF_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob(q, 6, x->r.envelope.data, (int)x->r.envelope.size, SQLITE_STATIC);
+        sqlite3_bind_blob(q, 6, x->r.envelope.data, (int)x->r.envelope.size,
+                          SQLITE_STATIC);
         TRY(sqlite_run(s->db, q));
     }
     return ERR_OK;
@@ -188,20 +191,13 @@ static enum err write_slot(struct sqlite_store *s, const struct store_append *a)
     return sqlite_run(s->db, q);
 }
 
-/* A fault before the commit never leaves anything behind. */
-static enum err fault_before(struct sqlite_store *s, const char *effect)
-{
-    enum err e = store_fault_err(store_fault_at(&s->base, effect));
-    return e == ERR_UNKNOWN ? ERR_STORE : e;
-}
-
 /* Everything up to the commit. outcome[i] is COMMITTED or LOST; *any: one is not LOST. */
 static enum err write_all(struct sqlite_store *s, const struct store_append appends[],
                           size_t count, enum store_outcome outcome[], bool *any)
 {
     *any = false;
     for (size_t i = 0; i < count; i++) {
-        enum err e = fault_before(s, "append.check");
+        enum err e = store_fault_before(&s->base, "append.check");
         if (e == ERR_OK)
             e = check(s, &appends[i]);
         outcome[i] = e == ERR_LOST ? STORE_LOST : STORE_COMMITTED;
@@ -209,10 +205,10 @@ static enum err write_all(struct sqlite_store *s, const struct store_append appe
             continue;
         TRY(e);
         *any = true;
-        TRY(fault_before(s, "append.write"));
+        TRY(store_fault_before(&s->base, "append.write"));
         TRY(write_slot(s, &appends[i]));
-        /* Before the commit: whoever sees the record finds it. If it is not committed, the
-         * place leads to nothing, which a look at the record tells. */
+        /* Before the commit: whoever sees the record finds it. If it is not committed,
+         * the place leads to nothing, which a look at the record tells. */
         sqlite_index_add(s, &appends[i]);
     }
     return ERR_OK;
@@ -222,7 +218,7 @@ static enum err append_locked(struct sqlite_store *s, const struct store_append 
                               size_t count, enum store_outcome outcome[])
 {
     TRY(sqlite_index_room(s, store_append_check(appends, count, s->identity.slots)));
-    TRY(fault_before(s, "append.begin"));
+    TRY(store_fault_before(&s->base, "append.begin"));
     TRY(sqlite_txn_begin(s));
     bool any = false;
     enum err e = write_all(s, appends, count, outcome, &any);
@@ -245,7 +241,7 @@ void sqlite_append(struct store *base, const struct store_append appends[], size
     pthread_mutex_lock(&s->commit);
     enum err e = append_locked(s, appends, count, outcome);
     if (e == ERR_OK)
-        e = store_fault_err(store_fault_at(base, "append.answer"));
+        e = store_fault_answer(base, "append.answer");
     e = sqlite_note(s, e);
     if (e != ERR_OK)
         memset(s->outbox_low, 0, sizeof s->outbox_low);

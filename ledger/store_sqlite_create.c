@@ -13,7 +13,8 @@
 
 #include "crypto/key.h"
 
-#define HEADER_BYTES 100 /* of an SQLite file; https://www.sqlite.org/fileformat.html 1.3 */
+#define HEADER_BYTES                                                                     \
+    100 /* of an SQLite file; https://www.sqlite.org/fileformat.html 1.3 */
 #define FILE_MODE 0600
 
 static const char schema[] =
@@ -146,12 +147,13 @@ static enum err write_slots(sqlite3 *db, uint32_t slots)
 {
     for (uint32_t i = 0; i < slots; i++) {
         char sql[320];
-        snprintf(sql, sizeof sql,
-                 "INSERT INTO slot VALUES(%u,0,0,x'',x'');"
-                 "CREATE TABLE record_%u(idx INTEGER PRIMARY KEY, position INTEGER NOT NULL,"
-                 " sum INTEGER NOT NULL, account BLOB, leaf BLOB NOT NULL,"
-                 " envelope BLOB NOT NULL) STRICT",
-                 (unsigned)i, (unsigned)i);
+        snprintf(
+            sql, sizeof sql,
+            "INSERT INTO slot VALUES(%u,0,0,x'',x'');"
+            "CREATE TABLE record_%u(idx INTEGER PRIMARY KEY, position INTEGER NOT NULL,"
+            " sum INTEGER NOT NULL, account BLOB, leaf BLOB NOT NULL,"
+            " envelope BLOB NOT NULL) STRICT",
+            (unsigned)i, (unsigned)i);
         TRY(sqlite_exec(db, sql));
     }
     return ERR_OK;
@@ -172,9 +174,10 @@ static enum err fill(sqlite3 *db, const struct store_identity *id)
     return sqlite_exec(db, "PRAGMA journal_mode=WAL");
 }
 
-/* Made whole under another name and then linked: there is no moment with half a ledger. */
-static enum err build(const char *path, const char *fresh, const struct store_identity *id,
-                      struct store_why *why)
+/* Made whole under another name and then linked: there is no moment with half a ledger.
+ */
+static enum err build(const char *path, const char *fresh,
+                      const struct store_identity *id, struct store_why *why)
 {
     (void)unlink(fresh);
     int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
@@ -213,14 +216,15 @@ static enum err refuse_existing(const char *path, struct store_why *why)
     free(wal);
     if (!orphan)
         return ERR_OK;
-    store_why_set(why, "%s-wal is there without %s: the ledger was moved or deleted by hand; "
-                       "bring it back, or remove %s-wal to start a new one",
+    store_why_set(why,
+                  "%s-wal is there without %s: the ledger was moved or deleted by hand; "
+                  "bring it back, or remove %s-wal to start a new one",
                   path, path, path);
     return ERR_EXISTS;
 }
 
-enum err sqlite_create(const char *rest, const struct store_identity *id, struct store **out,
-                       struct store_why *why)
+enum err sqlite_create(const char *rest, const struct store_identity *id,
+                       struct store **out, struct store_why *why)
 {
     if (rest[0] == '\0') {
         store_why_set(why, "sqlite: needs a path, as in sqlite:ledger.db");
@@ -254,15 +258,16 @@ static uint32_t be32(const uint8_t *p)
 
 static enum err corrupt(struct store_why *why, const char *path, const char *what)
 {
-    store_why_set(why, "%s: %s; it was left as it is, restore it from a backup or a mirror",
+    store_why_set(why,
+                  "%s: %s; it was left as it is, restore it from a backup or a mirror",
                   path, what);
     return ERR_CORRUPT;
 }
 
 /* With a write-ahead log beside it the file may lag behind its own header; without one it
  * must have exactly the pages its header counts. */
-static enum err inspect_header(const char *path, const uint8_t h[HEADER_BYTES], uint64_t size,
-                               bool has_wal, struct store_why *why)
+static enum err inspect_header(const char *path, const uint8_t h[HEADER_BYTES],
+                               uint64_t size, bool has_wal, struct store_why *why)
 {
     if (memcmp(h, "SQLite format 3", 16) != 0)
         return corrupt(why, path, "is not a ledger (no SQLite header)");
@@ -270,8 +275,9 @@ static enum err inspect_header(const char *path, const uint8_t h[HEADER_BYTES], 
         return corrupt(why, path, "is a database of another program");
     uint32_t version = be32(h + 60);
     if (version > STORE_SCHEMA_VERSION) {
-        store_why_set(why, "%s: was written by a newer version (schema %u, this program knows "
-                           "%d); nothing was changed",
+        store_why_set(why,
+                      "%s: was written by a newer version (schema %u, this program knows "
+                      "%d); nothing was changed",
                       path, (unsigned)version, STORE_SCHEMA_VERSION);
         return ERR_SCHEMA;
     }
@@ -282,9 +288,10 @@ static enum err inspect_header(const char *path, const uint8_t h[HEADER_BYTES], 
         return corrupt(why, path, "has a damaged header");
     uint64_t pages = be32(h + 28);
     if (!has_wal && pages * STORE_PAGE_BYTES != size)
-        return corrupt(why, path, size < pages * STORE_PAGE_BYTES
-                                      ? "is truncated (shorter than its header says)"
-                                      : "is longer than its header says");
+        return corrupt(why, path,
+                       size < pages * STORE_PAGE_BYTES
+                           ? "is truncated (shorter than its header says)"
+                           : "is longer than its header says");
     return ERR_OK;
 }
 
@@ -299,7 +306,8 @@ enum err sqlite_inspect(const char *path, struct store_why *why)
     int fd = open(path, O_RDWR | O_CLOEXEC); /* not to write: to learn that one may */
     if (fd < 0 && errno == ENOENT) {
         store_why_set(why, "%s: no ledger there; nothing was created%s", path,
-                      has_wal ? " (its -wal file is there: the ledger itself was lost)" : "");
+                      has_wal ? " (its -wal file is there: the ledger itself was lost)"
+                              : "");
         return ERR_MISSING;
     }
     if (fd < 0 && errno == EISDIR)
@@ -309,8 +317,8 @@ enum err sqlite_inspect(const char *path, struct store_why *why)
     uint8_t header[HEADER_BYTES];
     ssize_t got = -1;
     enum err e = ERR_OK;
-    if (fstat(fd, &st) != 0 || (S_ISREG(st.st_mode) && (got = pread(fd, header, sizeof header,
-                                                                    0)) < 0))
+    if (fstat(fd, &st) != 0 ||
+        (S_ISREG(st.st_mode) && (got = pread(fd, header, sizeof header, 0)) < 0))
         e = file_error(why, path, "cannot be read");
     else if (!S_ISREG(st.st_mode))
         e = corrupt(why, path, "is not a file");
@@ -366,7 +374,8 @@ static enum err check_slots(struct sqlite_store *s)
         int64_t last = 0;
         char sql[80];
         TRY(sqlite_slot(&s->base, i, &slot));
-        snprintf(sql, sizeof sql, "SELECT coalesce(max(idx),-1) FROM record_%u", (unsigned)i);
+        snprintf(sql, sizeof sql, "SELECT coalesce(max(idx),-1) FROM record_%u",
+                 (unsigned)i);
         TRY(sqlite_pragma(s->db, sql, &last));
         if (last + 1 != (int64_t)slot.size)
             return ERR_CORRUPT;
@@ -375,11 +384,12 @@ static enum err check_slots(struct sqlite_store *s)
     return ERR_OK;
 }
 
-/* Fold a WAL that a crash left into the file, so that the file can be measured. A full disk
- * does not keep a ledger from being read. */
+/* Fold a WAL that a crash left into the file, so that the file can be measured. A full
+ * disk does not keep a ledger from being read. */
 static enum err settle(struct sqlite_store *s)
 {
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    int rc =
+        sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
     enum err e = sqlite_err(s->db, rc);
     if (e == ERR_STORE_FULL)
         return ERR_OK;

@@ -1,6 +1,6 @@
-/* From ids to places. New records stand in generations in memory; maintain writes full ones
- * to a second file in sorted runs. The file is a cache of the ledger: missing, damaged, of
- * another ledger or ahead of this one, it is dropped and built again. */
+/* From ids to places. New records stand in generations in memory; maintain writes full
+ * ones to a second file in sorted runs. The file is a cache of the ledger: missing,
+ * damaged, of another ledger or ahead of this one, it is dropped and built again. */
 #include "ledger/store_sqlite.h"
 
 #include <assert.h>
@@ -90,9 +90,10 @@ void sqlite_index_add(struct sqlite_store *s, const struct store_append *a)
         struct generation_row row = {prefix(&r->id), prefix(&r->account), r->r.position,
                                      store_place(a->slot, r->r.index)};
         /* Tables are made with room for a whole generation. */
-        bool ok = table_add(&g->entry, row.id_prefix, row.place) &&
-                  table_add(&g->account, table_account_key(row.account_prefix, row.position),
-                            row.place);
+        bool ok =
+            table_add(&g->entry, row.id_prefix, row.place) &&
+            table_add(&g->account, table_account_key(row.account_prefix, row.position),
+                      row.place);
         assert(ok && g->count < GENERATION_RECORDS);
         (void)ok;
         g->row[g->count++] = row;
@@ -168,8 +169,8 @@ static enum err write_runs(sqlite3 *db, const struct generation_row row[], size_
     return e;
 }
 
-/* Leaf data of the last record under `size`: by it a cursor is bound to this ledger's past,
- * not to another that was as long. */
+/* Leaf data of the last record under `size`: by it a cursor is bound to this ledger's
+ * past, not to another that was as long. */
 static enum err leaf_before(struct sqlite_store *s, uint32_t slot, uint64_t size,
                             uint8_t out[LEAF_BYTES])
 {
@@ -191,7 +192,8 @@ static enum err leaf_before(struct sqlite_store *s, uint32_t slot, uint64_t size
 static enum err write_cursors(struct sqlite_store *s, const uint64_t end[])
 {
     sqlite3_stmt *q = NULL;
-    TRY(sqlite_prepare(s->index.db, "INSERT OR REPLACE INTO cursor VALUES(?1,?2,?3)", &q));
+    TRY(sqlite_prepare(s->index.db, "INSERT OR REPLACE INTO cursor VALUES(?1,?2,?3)",
+                       &q));
     enum err e = ERR_OK;
     for (uint32_t i = 0; e == ERR_OK && i < s->identity.slots; i++) {
         uint8_t leaf[LEAF_BYTES];
@@ -227,7 +229,8 @@ static enum err write_batch(struct sqlite_store *s, const struct generation_row 
 }
 
 /* Rows of the generations, without those an append added and then did not commit. */
-static enum err flush_some(struct sqlite_store *s, struct generation *const g[], size_t count)
+static enum err flush_some(struct sqlite_store *s, struct generation *const g[],
+                           size_t count)
 {
     const uint64_t *end = g[count - 1]->end;
     size_t rows = 0, kept = 0;
@@ -281,20 +284,23 @@ enum err sqlite_index_maintain(struct sqlite_store *s)
         TRY(sqlite_index_flush(s, false));
     bool more = false;
     pthread_mutex_lock(&x->file);
-    enum err e = atomic_load(&x->damaged) ? ERR_OK : run_merge_step(x->db, &x->merge, &more);
+    enum err e =
+        atomic_load(&x->damaged) ? ERR_OK : run_merge_step(x->db, &x->merge, &more);
     if (e == ERR_CORRUPT) {
         atomic_store(&x->damaged, true);
         e = ERR_OK;
     }
     if (e == ERR_OK && (due || more)) {
-        int rc = sqlite3_wal_checkpoint_v2(x->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        int rc =
+            sqlite3_wal_checkpoint_v2(x->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         e = rc == SQLITE_BUSY ? ERR_OK : sqlite_err(x->db, rc);
     }
     pthread_mutex_unlock(&x->file);
     return e;
 }
 
-/* The file of this ledger, of this schema, no further than the ledger is, and of its past. */
+/* The file of this ledger, of this schema, no further than the ledger is, and of its
+ * past. */
 static enum err check_file(struct sqlite_store *s)
 {
     struct sqlite_index *x = &s->index;
@@ -368,7 +374,8 @@ static enum err make_file(struct sqlite_store *s, const char *path)
     close(fd);
     TRY(connect_file(s, path));
     char sql[256];
-    snprintf(sql, sizeof sql, "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE",
+    snprintf(sql, sizeof sql,
+             "PRAGMA page_size=%d; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE",
              RUN_PAGE_BYTES);
     TRY(sqlite_exec(x->db, sql));
     TRY(sqlite_exec(x->db, RUN_SCHEMA
@@ -389,8 +396,9 @@ static enum err make_file(struct sqlite_store *s, const char *path)
 }
 
 /* Rows of a slot from `from` on, at most `room`. */
-static enum err read_rows(struct sqlite_store *s, uint32_t slot, uint64_t from, uint64_t to,
-                          struct generation_row row[], size_t room, size_t *got)
+static enum err read_rows(struct sqlite_store *s, uint32_t slot, uint64_t from,
+                          uint64_t to, struct generation_row row[], size_t room,
+                          size_t *got)
 {
     char sql[128];
     sqlite3_stmt *q = NULL;
@@ -470,7 +478,8 @@ enum err sqlite_index_open(struct sqlite_store *s, struct store_why *why)
     if (path == NULL)
         return ERR_MEMORY;
     enum err e = sqlite_connect(s->path, SQLITE_READER, &x->ledger);
-    bool usable = e == ERR_OK && connect_file(s, path) == ERR_OK && check_file(s) == ERR_OK;
+    bool usable =
+        e == ERR_OK && connect_file(s, path) == ERR_OK && check_file(s) == ERR_OK;
     if (e == ERR_OK && !usable) {
         disconnect_file(x);
         e = make_file(s, path);

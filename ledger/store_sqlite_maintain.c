@@ -40,7 +40,8 @@ static enum err checkpoint_wal(struct sqlite_store *s)
     uint64_t pages = atomic_load(&s->wal_pages), left = 0;
     if (s->wal_copied > pages) /* the WAL began anew since */
         s->wal_copied = 0;
-    bool wanted = atomic_load(&s->erased) || pages * STORE_PAGE_BYTES >= STORE_WAL_RESET_BYTES;
+    bool wanted =
+        atomic_load(&s->erased) || pages * STORE_PAGE_BYTES >= STORE_WAL_RESET_BYTES;
     if (!wanted && (pages - s->wal_copied) * STORE_PAGE_BYTES < STORE_WAL_PASS_BYTES)
         return ERR_OK;
     for (unsigned pass = 0; pass < STORE_WAL_PASSES_MAX; pass++) {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ACCOUNT_PAGE 256      /* positions looked up at a time */
+#define ACCOUNT_PAGE 256 /* positions looked up at a time */
 
 enum reader_statement {
     R_BEGIN,
@@ -28,8 +28,8 @@ static const char *const texts[R_STATEMENTS] = {
     [R_SEALED] = "SELECT data FROM sealed WHERE entry=?1",
 };
 
-/* Statements over the table of one slot: the only thing ever put into SQL text is the number
- * of a slot. */
+/* Statements over the table of one slot: the only thing ever put into SQL text is the
+ * number of a slot. */
 enum slot_statement { RS_RANGE, RS_LEAVES, RS_STATEMENTS };
 static const char *const slot_columns[RS_STATEMENTS] = {
     [RS_RANGE] = SQLITE_RECORD_COLUMNS,
@@ -63,7 +63,8 @@ enum err sqlite_record_row(sqlite3_stmt *q, uint32_t slot, struct record *r,
         return ERR_CORRUPT;
     if (id == NULL && r->envelope.size < ENVELOPE_ACCOUNT_AT + HASH_BYTES)
         return ERR_CORRUPT;
-    memcpy(account->b, id != NULL ? id : r->envelope.data + ENVELOPE_ACCOUNT_AT, HASH_BYTES);
+    memcpy(account->b, id != NULL ? id : r->envelope.data + ENVELOPE_ACCOUNT_AT,
+           HASH_BYTES);
     memcpy(r->account_head.b, leaf + HASH_BYTES, HASH_BYTES);
     r->hub_lamport = store_get64(leaf + 64);
     r->hub_time_ms = store_get64(leaf + 72);
@@ -71,8 +72,8 @@ enum err sqlite_record_row(sqlite3_stmt *q, uint32_t slot, struct record *r,
     return memcmp(leaf, envelope.b, HASH_BYTES) == 0 ? ERR_OK : ERR_CORRUPT;
 }
 
-static enum err prepare_slot(struct sqlite_reader *r, uint32_t slot, enum slot_statement which,
-                             sqlite3_stmt **out)
+static enum err prepare_slot(struct sqlite_reader *r, uint32_t slot,
+                             enum slot_statement which, sqlite3_stmt **out)
 {
     sqlite3_stmt **q = &r->slot[slot][which];
     if (*q == NULL) {
@@ -114,7 +115,8 @@ static enum err slot_size(struct sqlite_reader *r, uint32_t slot, uint64_t *size
     return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 
-static enum err read_slot(struct store_reader *base, uint32_t slot, struct store_slot *out)
+static enum err read_slot(struct store_reader *base, uint32_t slot,
+                          struct store_slot *out)
 {
     struct sqlite_reader *r = reader_of(base);
     assert(slot < r->s->identity.slots);
@@ -173,7 +175,7 @@ struct candidates {
     struct candidate {
         uint64_t position; /* accounts only */
         uint64_t place;
-    } *at;
+    } * at;
     bool no_memory;
 };
 
@@ -211,8 +213,8 @@ static bool add_account(void *context, const uint8_t *e)
     return candidates_add(context, big(e + 8, 5), big(e + 13, 6));
 }
 
-/* A damaged index cannot tell absence: the caller hears "try again later", and the next open
- * builds it anew. */
+/* A damaged index cannot tell absence: the caller hears "try again later", and the next
+ * open builds it anew. */
 static enum err indexed(struct sqlite_reader *r, enum err e, const struct candidates *c)
 {
     if (c->no_memory)
@@ -258,7 +260,8 @@ struct check {
     void *context;
 };
 
-static bool check_entry(void *context, const struct record *record, const struct hash *account)
+static bool check_entry(void *context, const struct record *record,
+                        const struct hash *account)
 {
     struct check *k = context;
     struct hash id;
@@ -306,8 +309,8 @@ static enum err find_among(struct sqlite_reader *r, const struct candidates *c,
     return ERR_NOT_FOUND;
 }
 
-static enum err read_find(struct store_reader *base, const struct hash *id, uint32_t *slot,
-                          uint64_t *index)
+static enum err read_find(struct store_reader *base, const struct hash *id,
+                          uint32_t *slot, uint64_t *index)
 {
     struct sqlite_reader *r = reader_of(base);
     struct candidates c = {0};
@@ -317,9 +320,10 @@ static enum err read_find(struct store_reader *base, const struct hash *id, uint
         e = find_among(r, &c, id, slot, index);
     if (e == ERR_NOT_FOUND) {
         c.count = 0;
-        enum err damage = indexed(r, run_range(&r->runs, RUN_ENTRY, id->b, id->b,
-                                               RUN_PREFIX_BYTES, add_entry, &c),
-                                  &c);
+        enum err damage = indexed(
+            r,
+            run_range(&r->runs, RUN_ENTRY, id->b, id->b, RUN_PREFIX_BYTES, add_entry, &c),
+            &c);
         e = find_among(r, &c, id, slot, index);
         if (e == ERR_NOT_FOUND && damage != ERR_OK)
             e = damage;
@@ -338,8 +342,8 @@ static int by_position(const void *a, const void *b)
     return x->place < y->place ? -1 : x->place > y->place;
 }
 
-/* Visit positions [from, to) as far as they are there without a gap; *next is the first that
- * is not. */
+/* Visit positions [from, to) as far as they are there without a gap; *next is the first
+ * that is not. */
 static enum err visit_page(struct sqlite_reader *r, const struct candidates *c,
                            struct check *k, uint64_t from, uint64_t to, uint64_t *next)
 {
@@ -372,7 +376,8 @@ static enum err account_page(struct sqlite_reader *r, struct check *k, uint64_t 
         e = add_from_memory(r, k->account, &p, &c);
     if (e == ERR_OK) {
         damage = indexed(
-            r, run_range(&r->runs, RUN_ACCOUNT, low, high, sizeof low, add_account, &c), &c);
+            r, run_range(&r->runs, RUN_ACCOUNT, low, high, sizeof low, add_account, &c),
+            &c);
         if (c.count > 0)
             qsort(c.at, c.count, sizeof *c.at, by_position);
         e = visit_page(r, &c, k, from, to, next);
@@ -386,7 +391,8 @@ static enum err account_page(struct sqlite_reader *r, struct check *k, uint64_t 
 }
 
 static enum err read_account(struct store_reader *base, const struct hash *account,
-                             uint64_t from, uint64_t max, store_visit *visit, void *context)
+                             uint64_t from, uint64_t max, store_visit *visit,
+                             void *context)
 {
     struct sqlite_reader *r = reader_of(base);
     struct check k = {.account = account, .visit = visit, .context = context};
@@ -432,8 +438,8 @@ static enum err source_tile(void *context, unsigned level, uint64_t n,
     return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 
-static enum err source_roots(void *context, unsigned level, uint64_t first, unsigned count,
-                             struct hash out[])
+static enum err source_roots(void *context, unsigned level, uint64_t first,
+                             unsigned count, struct hash out[])
 {
     struct tree_context *t = context;
     sqlite3_stmt *q = t->r->statement[R_ROOTS];
@@ -486,8 +492,8 @@ static enum err source_leaves(void *context, uint64_t first, unsigned count,
     return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
 }
 
-static enum err source_open(struct sqlite_reader *r, uint32_t slot, struct tree_context *t,
-                            struct tree_source *source)
+static enum err source_open(struct sqlite_reader *r, uint32_t slot,
+                            struct tree_context *t, struct tree_source *source)
 {
     uint64_t size = 0;
     assert(slot < r->s->identity.slots);
@@ -497,8 +503,8 @@ static enum err source_open(struct sqlite_reader *r, uint32_t slot, struct tree_
     return e;
 }
 
-static enum err read_node(struct store_reader *base, uint32_t slot, unsigned level, uint64_t n,
-                          struct hash *out)
+static enum err read_node(struct store_reader *base, uint32_t slot, unsigned level,
+                          uint64_t n, struct hash *out)
 {
     struct sqlite_reader *r = reader_of(base);
     struct tree_context t;
@@ -508,8 +514,8 @@ static enum err read_node(struct store_reader *base, uint32_t slot, unsigned lev
     return end(r, e == ERR_OK ? tree_node(&source, level, n, out) : e);
 }
 
-static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned level, uint64_t n,
-                          unsigned width, struct hash out[TILE_HASHES])
+static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned level,
+                          uint64_t n, unsigned width, struct hash out[TILE_HASHES])
 {
     struct sqlite_reader *r = reader_of(base);
     struct tree_context t;

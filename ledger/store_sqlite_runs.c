@@ -1,8 +1,8 @@
-/* Sorted runs: the index from ids to places, written in sequence only. A flush writes a run;
- * when one level has RUN_FANOUT of them they are merged into one of the next, a bounded step
- * at a time. A random insert into a B-tree of n pages writes a page; here an entry is written
- * once per level. A run is rows of one page each, with a checksum: a damaged page is told
- * from an absent entry. */
+/* Sorted runs: the index from ids to places, written in sequence only. A flush writes a
+ * run; when one level has RUN_FANOUT of them they are merged into one of the next, a
+ * bounded step at a time. A random insert into a B-tree of n pages writes a page; here an
+ * entry is written once per level. A run is rows of one page each, with a checksum: a
+ * damaged page is told from an absent entry. */
 #include "ledger/store_sqlite.h"
 
 #include <assert.h>
@@ -47,8 +47,9 @@ static enum err put_run(sqlite3 *db, enum run_kind kind, int64_t level, uint64_t
                         uint64_t blocks, bool ready, uint64_t *no)
 {
     sqlite3_stmt *q = NULL;
-    TRY(sqlite_prepare(db, "INSERT INTO run(no, kind, level, entries, blocks, ready)"
-                           " VALUES((SELECT coalesce(max(no),0)+1 FROM run),?1,?2,?3,?4,?5)",
+    TRY(sqlite_prepare(db,
+                       "INSERT INTO run(no, kind, level, entries, blocks, ready)"
+                       " VALUES((SELECT coalesce(max(no),0)+1 FROM run),?1,?2,?3,?4,?5)",
                        &q));
     sqlite3_bind_int64(q, 1, (sqlite3_int64)kind);
     sqlite3_bind_int64(q, 2, level);
@@ -135,8 +136,9 @@ void run_merge_close(struct merge *m)
 static enum err merge_due(sqlite3 *db, enum run_kind *kind, int64_t *level)
 {
     sqlite3_stmt *q = NULL;
-    TRY(sqlite_prepare(db, "SELECT kind, level FROM run WHERE ready=1 GROUP BY kind, level"
-                           " HAVING count(*)>=?1 ORDER BY level, kind LIMIT 1",
+    TRY(sqlite_prepare(db,
+                       "SELECT kind, level FROM run WHERE ready=1 GROUP BY kind, level"
+                       " HAVING count(*)>=?1 ORDER BY level, kind LIMIT 1",
                        &q));
     sqlite3_bind_int(q, 1, RUN_FANOUT);
     enum err e = sqlite_row(db, q);
@@ -154,8 +156,9 @@ static enum err merge_due(sqlite3 *db, enum run_kind *kind, int64_t *level)
 static enum err merge_inputs(sqlite3 *db, struct merge *m, int64_t level)
 {
     sqlite3_stmt *q = NULL;
-    TRY(sqlite_prepare(db, "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1 AND level=?2"
-                           " ORDER BY no LIMIT ?3",
+    TRY(sqlite_prepare(db,
+                       "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1 AND level=?2"
+                       " ORDER BY no LIMIT ?3",
                        &q));
     sqlite3_bind_int64(q, 1, (sqlite3_int64)m->kind);
     sqlite3_bind_int64(q, 2, level);
@@ -185,7 +188,8 @@ static enum err merge_begin(sqlite3 *db, struct merge **out)
     m->kind = kind;
     e = merge_inputs(db, m, level);
     if (e == ERR_OK)
-        e = put_run(db, kind, level < RUN_LEVELS_MAX ? level + 1 : level, 0, 0, false, &m->no);
+        e = put_run(db, kind, level < RUN_LEVELS_MAX ? level + 1 : level, 0, 0, false,
+                    &m->no);
     if (e == ERR_OK)
         *out = m;
     else
@@ -223,7 +227,8 @@ static enum err merge_next(sqlite3 *db, sqlite3_stmt *get, struct merge *m,
 static enum err merge_finish(sqlite3 *db, struct merge *m)
 {
     sqlite3_stmt *q = NULL;
-    TRY(sqlite_prepare(db, "UPDATE run SET ready=1, entries=?2, blocks=?3 WHERE no=?1", &q));
+    TRY(sqlite_prepare(db, "UPDATE run SET ready=1, entries=?2, blocks=?3 WHERE no=?1",
+                       &q));
     sqlite_bind_u64(q, 1, m->no);
     sqlite_bind_u64(q, 2, m->entries);
     sqlite_bind_u64(q, 3, m->blocks);
@@ -234,8 +239,8 @@ static enum err merge_finish(sqlite3 *db, struct merge *m)
     return e;
 }
 
-static enum err merge_some(sqlite3 *db, struct merge *m, sqlite3_stmt *get, sqlite3_stmt *put,
-                           bool *done)
+static enum err merge_some(sqlite3 *db, struct merge *m, sqlite3_stmt *get,
+                           sqlite3_stmt *put, bool *done)
 {
     size_t width = run_width(m->kind), full = RUN_BLOCK_BYTES / width * width;
     uint64_t end = m->blocks + RUN_STEP_BLOCKS;
@@ -306,8 +311,9 @@ enum err run_reader_open(struct run_reader *r, const char *path)
 {
     *r = (struct run_reader){0};
     TRY(sqlite_connect(path, SQLITE_READER, &r->db));
-    enum err e = sqlite_prepare(r->db, "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1"
-                                       " ORDER BY no DESC",
+    enum err e = sqlite_prepare(r->db,
+                                "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1"
+                                " ORDER BY no DESC",
                                 &r->runs);
     if (e == ERR_OK)
         e = sqlite_prepare(r->db, get_block_sql, &r->block);
@@ -327,12 +333,14 @@ void run_reader_close(struct run_reader *r)
 static enum err seek(struct run_reader *r, uint64_t no, uint64_t blocks, size_t width,
                      const uint8_t *from, size_t key, uint64_t *out)
 {
-    uint64_t low = 0, high = blocks; /* first(low) < from or low == 0; first(high) >= from */
+    uint64_t low = 0,
+             high = blocks; /* first(low) < from or low == 0; first(high) >= from */
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
         const uint8_t *data = NULL;
         size_t size = 0;
-        enum err e = get_block(r->db, r->block, block_key(no, middle), width, &data, &size);
+        enum err e =
+            get_block(r->db, r->block, block_key(no, middle), width, &data, &size);
         bool below = e == ERR_OK && memcmp(data, from, key) < 0;
         sqlite3_reset(r->block);
         TRY(e);
@@ -363,7 +371,8 @@ static enum err range_run(struct run_reader *r, uint64_t no, uint64_t blocks,
     for (; !past && !*stopped && block < blocks; block++) {
         const uint8_t *data = NULL;
         size_t size = 0;
-        enum err e = get_block(r->db, r->block, block_key(no, block), width, &data, &size);
+        enum err e =
+            get_block(r->db, r->block, block_key(no, block), width, &data, &size);
         for (size_t at = 0; e == ERR_OK && !past && !*stopped && at < size; at += width) {
             past = memcmp(data + at, x->to, x->key) > 0;
             if (!past && memcmp(data + at, x->from, x->key) >= 0)

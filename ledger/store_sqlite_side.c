@@ -45,8 +45,8 @@ static enum err item_decode(struct channel_item *i, const uint8_t in[ITEM_BYTES]
 }
 
 /* One row for items [first, end). */
-static enum err outbox_row(struct sqlite_store *s, const struct store_append *a, size_t first,
-                           size_t end)
+static enum err outbox_row(struct sqlite_store *s, const struct store_append *a,
+                           size_t first, size_t end)
 {
     buf_clear(&s->room);
     if (!buf_reserve(&s->room, (end - first) * ITEM_BYTES))
@@ -79,8 +79,8 @@ enum err sqlite_outbox_put(struct sqlite_store *s, const struct store_append *a)
     return ERR_OK;
 }
 
-/* Rows stand in log order and do not overlap, so those to forget are a first part of them.
- * A long backlog goes away over several appends. */
+/* Rows stand in log order and do not overlap, so those to forget are a first part of
+ * them. A long backlog goes away over several appends. */
 enum err sqlite_outbox_forget(struct sqlite_store *s, const struct store_append *a)
 {
     if (a->outbox_low <= s->outbox_low[a->slot])
@@ -116,7 +116,8 @@ enum err sqlite_outbox_forget(struct sqlite_store *s, const struct store_append 
 }
 
 static enum err outbox_visit(sqlite3_stmt *q,
-                             bool (*visit)(void *context, const struct channel_item *item),
+                             bool (*visit)(void *context,
+                                           const struct channel_item *item),
                              void *context, bool *stopped)
 {
     uint64_t key = 0, sum = 0;
@@ -202,7 +203,8 @@ static enum err snapshot_part(sqlite3_stmt *q, uint64_t want_key, uint64_t *part
 
 /* A damaged snapshot does not break the store: it is a cache and the caller drops it. */
 enum err sqlite_snapshot_load(struct store *base, uint32_t slot, tree_size *size,
-                              bool (*visit)(void *context, struct bytes part), void *context)
+                              bool (*visit)(void *context, struct bytes part),
+                              void *context)
 {
     struct sqlite_store *s = sqlite_of(base);
     assert(slot < s->identity.slots);
@@ -234,14 +236,16 @@ enum err sqlite_snapshot_drop(struct store *base, uint32_t slot)
     return sqlite_snapshot_save(base, slot, 0, NULL, 0);
 }
 
-/* For statements that touch sealed bytes, SQLite wipes what it frees, also when it moves a
- * row to another page. */
+/* For statements that touch sealed bytes, SQLite wipes what it frees, also when it moves
+ * a row to another page. */
 static enum err wipe_freed(struct sqlite_store *s, bool on)
 {
-    return sqlite_exec(s->db, on ? "PRAGMA secure_delete=ON" : "PRAGMA secure_delete=OFF");
+    return sqlite_exec(s->db,
+                       on ? "PRAGMA secure_delete=ON" : "PRAGMA secure_delete=OFF");
 }
 
-enum err sqlite_sealed_put(struct store *base, const struct hash *entry, struct bytes data)
+enum err sqlite_sealed_put(struct store *base, const struct hash *entry,
+                           struct bytes data)
 {
     struct sqlite_store *s = sqlite_of(base);
     if (data.size > INT32_MAX)
@@ -251,8 +255,8 @@ enum err sqlite_sealed_put(struct store *base, const struct hash *entry, struct 
     if (e == ERR_OK) {
         sqlite3_stmt *q = s->statement[W_SEALED_PUT];
         sqlite3_bind_blob(q, 1, entry->b, HASH_BYTES, SQLITE_STATIC);
-        sqlite3_bind_blob64(q, 2, data.size == 0 ? (const void *)"" : data.data, data.size,
-                            SQLITE_STATIC);
+        sqlite3_bind_blob64(q, 2, data.size == 0 ? (const void *)"" : data.data,
+                            data.size, SQLITE_STATIC);
         e = wipe_freed(s, true);
         bool taken = false;
         if (e == ERR_OK) {

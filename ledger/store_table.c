@@ -63,7 +63,8 @@ struct table_walk table_find(const struct table *t, uint64_t key)
     return (struct table_walk){home(t, key)};
 }
 
-bool table_next(const struct table *t, uint64_t key, struct table_walk *w, uint64_t *place)
+bool table_next(const struct table *t, uint64_t key, struct table_walk *w,
+                uint64_t *place)
 {
     for (; t->cell[w->at].place_plus_1 != 0; w->at = (w->at + 1) & (t->cells - 1))
         if (t->cell[w->at].key == key) {

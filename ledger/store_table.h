@@ -1,6 +1,6 @@
-/* A multimap from a 64-bit key to the place of a record, by open addressing. Keys come from
- * hashes other people choose, so cells are picked through a secret seed. Entries are never
- * taken out. Heap; no lock: the owner's. */
+/* A multimap from a 64-bit key to the place of a record, by open addressing. Keys come
+ * from hashes other people choose, so cells are picked through a secret seed. Entries are
+ * never taken out. Heap; no lock: the owner's. */
 #ifndef LEDGER_STORE_TABLE_H
 #define LEDGER_STORE_TABLE_H
 
@@ -32,7 +32,8 @@ struct table_walk {
     size_t at;
 };
 struct table_walk table_find(const struct table *t, uint64_t key);
-bool table_next(const struct table *t, uint64_t key, struct table_walk *w, uint64_t *place);
+bool table_next(const struct table *t, uint64_t key, struct table_walk *w,
+                uint64_t *place);
 
 /* One key for (account, position). */
 uint64_t table_account_key(uint64_t account_prefix, uint64_t position);

@@ -16,7 +16,8 @@ static enum err row(const struct tree_source *t, unsigned level, uint64_t first,
     return ERR_OK;
 }
 
-enum err tree_node(const struct tree_source *t, unsigned level, uint64_t n, struct hash *out)
+enum err tree_node(const struct tree_source *t, unsigned level, uint64_t n,
+                   struct hash *out)
 {
     if (level >= MERKLE_LEVELS_MAX || n >= t->size >> level)
         return ERR_RANGE;
@@ -28,8 +29,8 @@ enum err tree_node(const struct tree_source *t, unsigned level, uint64_t n, stru
     return ERR_OK;
 }
 
-enum err tree_tile(const struct tree_source *t, unsigned level, uint64_t n, unsigned width,
-                   struct hash out[TILE_HASHES])
+enum err tree_tile(const struct tree_source *t, unsigned level, uint64_t n,
+                   unsigned width, struct hash out[TILE_HASHES])
 {
     if (level >= MERKLE_LEVELS_MAX / TILE_HEIGHT || width == 0 || width > TILE_HASHES ||
         n > MERKLE_SIZE_MAX / TILE_HASHES || width > tile_width(t->size, level, n))

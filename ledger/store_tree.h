@@ -1,6 +1,7 @@
 /* Nodes and tiles of a slot's tree from what a store keeps: full tiles, the roots of full
- * tiles, and leaves. Partial tiles are kept nowhere: at level 0 they are the newest leaves,
- * above it the roots of the full tiles one level below. At most 256 hashes are read a call. */
+ * tiles, and leaves. Partial tiles are kept nowhere: at level 0 they are the newest
+ * leaves, above it the roots of the full tiles one level below. At most 256 hashes are
+ * read a call. */
 #ifndef LEDGER_STORE_TREE_H
 #define LEDGER_STORE_TREE_H
 
@@ -11,7 +12,8 @@ struct tree_source {
     void *context;
     tree_size size; /* committed */
     /* All 256 hashes of a full tile. ERR_CORRUPT when it is not there. */
-    enum err (*tile)(void *context, unsigned level, uint64_t n, struct hash out[TILE_HASHES]);
+    enum err (*tile)(void *context, unsigned level, uint64_t n,
+                     struct hash out[TILE_HASHES]);
     /* Roots of the full tiles (level, first .. first + count - 1). */
     enum err (*roots)(void *context, unsigned level, uint64_t first, unsigned count,
                       struct hash out[]);

@@ -15,6 +15,10 @@
 enum store_fault_verdict store_fault_at(const struct store *s, const char *effect);
 /* The error a verdict stands for; ERR_OK for FAULT_NONE. */
 enum err store_fault_err(enum store_fault_verdict v);
+/* The same for an effect before the commit, where nothing can have happened, and for the
+ * answer after it, where everything has. */
+enum err store_fault_before(const struct store *s, const char *effect);
+enum err store_fault_answer(const struct store *s, const char *effect);
 /* The outcome an error of an append stands for. */
 enum store_outcome store_outcome_of(enum err e);
 
@@ -24,7 +28,8 @@ __attribute__((format(printf, 2, 3))) void store_why_set(struct store_why *why,
 /* Id of the entry in an envelope; false when it is too short to be one. */
 bool store_entry_id(struct bytes envelope, struct hash *id);
 /* Asserts what the caller of append promises. Returns the records of the call. */
-size_t store_append_check(const struct store_append appends[], size_t count, uint32_t slots);
+size_t store_append_check(const struct store_append appends[], size_t count,
+                          uint32_t slots);
 /* Is this who a ledger may be? */
 bool store_identity_ok(const struct store_identity *id);
 

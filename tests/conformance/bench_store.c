@@ -1,7 +1,7 @@
-/* Measures appends to a store, with maintain in its own thread and optional readers; prints
- * one line of JSON.
- *     bench_store URI [seconds [records-per-append [slots [envelope-bytes [readers [rate]]]]]]
- * rate 0: append after append; else records a second, on a fixed schedule (late_ms is counted from it). */
+/* Measures appends to a store, with maintain in its own thread and optional readers;
+ * prints one line of JSON. bench_store URI [seconds [records-per-append [slots
+ * [envelope-bytes [readers [rate]]]]]] rate 0: append after append; else records a
+ * second, on a fixed schedule (late_ms is counted from it). */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>

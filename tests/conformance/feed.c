@@ -136,9 +136,10 @@ void feed_make(struct feed_append *f, const struct feed_slot *before, size_t rec
     f->a.edge_count = frontier_edges(&f->after.frontier, f->edges);
     f->a.edges = f->edges;
     struct hash root = frontier_root(&f->after.frontier);
-    int size = snprintf(f->checkpoint, sizeof f->checkpoint, "test/%02x\n%llu\n%02x%02x%02x\n",
-                        (unsigned)f->a.slot, (unsigned long long)f->after.frontier.size,
-                        root.b[0], root.b[1], root.b[2]);
+    int size =
+        snprintf(f->checkpoint, sizeof f->checkpoint, "test/%02x\n%llu\n%02x%02x%02x\n",
+                 (unsigned)f->a.slot, (unsigned long long)f->after.frontier.size,
+                 root.b[0], root.b[1], root.b[2]);
     f->a.checkpoint = bytes_of(f->checkpoint, (size_t)size);
 }
 

@@ -35,7 +35,8 @@ void feed_slot_init(struct feed_slot *s, uint32_t slot, uint32_t slots, uint64_t
 /* `number` < FEED_ACCOUNTS; the account's id falls into the slot. */
 struct hash feed_account(uint32_t slot, uint32_t slots, unsigned number);
 /* `records` entries of `envelope_bytes` (>= FEED_ENVELOPE_MIN) on top of `before`; every
- * `items_every`-th (0: none) puts two items on channels. Different `salt`, different bytes. */
+ * `items_every`-th (0: none) puts two items on channels. Different `salt`, different
+ * bytes. */
 void feed_make(struct feed_append *out, const struct feed_slot *before, size_t records,
                size_t envelope_bytes, size_t items_every, uint64_t salt);
 void feed_close(struct feed_append *f);

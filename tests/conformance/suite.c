@@ -125,7 +125,8 @@ void suite_commit(struct suite *s, const struct feed_append *f)
     struct model_slot *m = &s->slot[f->a.slot];
     uint64_t size = m->feed.frontier.size + f->a.record_count;
     m->records = realloc(m->records, (size + 1) * sizeof *m->records);
-    m->items = realloc(m->items, (m->item_count + f->a.item_count + 1) * sizeof *m->items);
+    m->items =
+        realloc(m->items, (m->item_count + f->a.item_count + 1) * sizeof *m->items);
     assert_non_null(m->records);
     assert_non_null(m->items);
     for (size_t i = 0; i < f->a.record_count; i++) {
@@ -210,8 +211,7 @@ struct walk {
 static bool visit(void *context, const struct record *r, const struct hash *account)
 {
     struct walk *w = context;
-    while (w->account != NULL &&
-           !hash_equal(&w->m->records[w->next].account, w->account))
+    while (w->account != NULL && !hash_equal(&w->m->records[w->next].account, w->account))
         w->next += 1;
     check_record(&w->m->records[w->next], r, account);
     w->next += 1;
@@ -233,8 +233,8 @@ void suite_check_slot(struct suite *s, uint32_t slot)
     assert_int_equal(ours.checkpoint_size, m->checkpoint_size);
     assert_memory_equal(ours.checkpoint, m->checkpoint, m->checkpoint_size);
     struct walk w = {m, 0, NULL};
-    assert_int_equal(
-        s->reader->ops->records(s->reader, slot, 0, UINT64_MAX, visit, &w), ERR_OK);
+    assert_int_equal(s->reader->ops->records(s->reader, slot, 0, UINT64_MAX, visit, &w),
+                     ERR_OK);
     assert_int_equal(w.next, ours.size);
 }
 
@@ -251,16 +251,17 @@ static void check_accounts(struct suite *s, uint32_t slot)
         uint64_t positions = s->slot[slot].feed.position[n];
         struct walk w = {&s->slot[slot], 0, &account};
         assert_int_equal(
-            s->reader->ops->account(s->reader, &account, 0, UINT64_MAX, visit, &w), ERR_OK);
+            s->reader->ops->account(s->reader, &account, 0, UINT64_MAX, visit, &w),
+            ERR_OK);
         uint64_t rest = 0;
         for (uint64_t i = w.next; i < suite_size(s, slot); i++)
             rest += hash_equal(&s->slot[slot].records[i].account, &account);
         assert_int_equal(rest, 0);
         /* From the middle, and past the end. */
         struct walk none = {&s->slot[slot], UINT64_MAX, &account};
-        assert_int_equal(s->reader->ops->account(s->reader, &account, positions, 10, visit,
-                                                 &none),
-                         ERR_OK);
+        assert_int_equal(
+            s->reader->ops->account(s->reader, &account, positions, 10, visit, &none),
+            ERR_OK);
         assert_int_equal(none.next, UINT64_MAX);
     }
 }
@@ -273,13 +274,13 @@ static void check_tiles(struct suite *s, uint32_t slot)
             struct hash got[TILE_HASHES];
             unsigned width = tile_width(size, level, n);
             if (width < TILE_HASHES)
-                assert_int_equal(s->reader->ops->tile(s->reader, slot, level, n, width + 1,
-                                                      got),
-                                 ERR_RANGE);
+                assert_int_equal(
+                    s->reader->ops->tile(s->reader, slot, level, n, width + 1, got),
+                    ERR_RANGE);
             if (width == 0)
                 continue;
-            assert_int_equal(
-                s->reader->ops->tile(s->reader, slot, level, n, width, got), ERR_OK);
+            assert_int_equal(s->reader->ops->tile(s->reader, slot, level, n, width, got),
+                             ERR_OK);
             for (unsigned i = 0; i < width; i += level == 2 || n % 16 == 0 ? 1 : 61) {
                 struct hash want = suite_node(s, slot, 8 * level, n * TILE_HASHES + i);
                 assert_memory_equal(&got[i], &want, HASH_BYTES);
@@ -299,7 +300,8 @@ static void check_nodes(struct suite *s, uint32_t slot)
             uint64_t n = i == 0 ? count - 1 : i == 1 ? 0 : feed_random(&state) % count;
             if (level > 8 && i > 4)
                 break; /* the naive way is slow up there */
-            assert_int_equal(s->reader->ops->node(s->reader, slot, level, n, &got), ERR_OK);
+            assert_int_equal(s->reader->ops->node(s->reader, slot, level, n, &got),
+                             ERR_OK);
             want = suite_node(s, slot, level, n);
             assert_memory_equal(&got, &want, HASH_BYTES);
         }

@@ -1,5 +1,5 @@
-/* What the conformance tests share: a store of the kind under test, a naive model of what it
- * must hold, and the comparison of the two. */
+/* What the conformance tests share: a store of the kind under test, a naive model of what
+ * it must hold, and the comparison of the two. */
 #ifndef CONFORMANCE_SUITE_H
 #define CONFORMANCE_SUITE_H
 

@@ -7,7 +7,8 @@ static void appended_records_are_read_back(void **state)
 {
     struct suite *s = *state;
     for (size_t i = 1; i < 40; i++)
-        assert_int_equal(suite_append(s, (uint32_t)(i * 7 % SUITE_SLOTS), i), STORE_COMMITTED);
+        assert_int_equal(suite_append(s, (uint32_t)(i * 7 % SUITE_SLOTS), i),
+                         STORE_COMMITTED);
     suite_check_all(s);
     suite_reopen(s);
     suite_check_all(s);
@@ -44,7 +45,8 @@ static void only_the_slot_that_was_moved_is_lost(void **state)
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(suite_append(s, i, 5), STORE_COMMITTED);
     suite_make(s, &f[0], 0, 3);
-    assert_int_equal(suite_append(s, 0, 1), STORE_COMMITTED); /* someone else was faster */
+    assert_int_equal(suite_append(s, 0, 1),
+                     STORE_COMMITTED); /* someone else was faster */
     suite_make(s, &first, 1, 1);
     struct model_slot before = s->slot[1];
     s->slot[1].feed = first.after; /* believes in a commit that never was */
@@ -94,7 +96,8 @@ static void a_claim_fences_the_older_epoch(void **state)
 static void the_largest_and_smallest_envelopes_are_kept(void **state)
 {
     struct suite *s = *state;
-    static const size_t sizes[] = {FEED_ENVELOPE_MIN, 4000, 8100, 16384, ENVELOPE_BYTES_MAX};
+    static const size_t sizes[] = {FEED_ENVELOPE_MIN, 4000, 8100, 16384,
+                                   ENVELOPE_BYTES_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct feed_append f;
         enum store_outcome outcome = STORE_UNKNOWN;

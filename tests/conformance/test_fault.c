@@ -1,4 +1,5 @@
-/* Every effect, failed or failed but happened: the answer, and what is there afterwards. */
+/* Every effect, failed or failed but happened: the answer, and what is there afterwards.
+ */
 #include <string.h>
 
 #include "tests/conformance/suite.h"
@@ -26,17 +27,11 @@ static void plan(struct suite *s, struct plan *p)
 
 static enum store_outcome promised(const struct plan *p)
 {
-    bool answer = strcmp(p->effect, "append.answer") == 0;
-    switch (p->verdict) {
-    case FAULT_FULL:
-        return STORE_FULL;
-    case FAULT_IO:
+    if (p->verdict == FAULT_IO)
         return STORE_BROKEN;
-    case FAULT_NONE:
-        return STORE_COMMITTED;
-    default:
-        return answer ? STORE_UNKNOWN : STORE_UNKNOWN;
-    }
+    if (p->verdict == FAULT_FULL && strcmp(p->effect, "append.answer") != 0)
+        return STORE_FULL;
+    return STORE_UNKNOWN;
 }
 
 /* The contract says when an append that was not answered has happened all the same. */
@@ -120,6 +115,7 @@ static void every_effect_of_an_append_fails_as_promised(void **state)
     try_append((struct plan){"append.write", FAULT_IO, 1, 0});
     try_append((struct plan){"append.answer", FAULT_FAIL, 0, 0});
     try_append((struct plan){"append.answer", FAULT_FAIL_HAPPENED, 0, 0});
+    try_append((struct plan){"append.answer", FAULT_FULL, 0, 0});
     try_append((struct plan){"append.answer", FAULT_IO, 0, 0});
 }
 
@@ -182,8 +178,8 @@ static void snapshots_and_attachments_fail_as_promised(void **state)
         size_t seen = 0;
         struct plan p = {"snapshot", (enum store_fault_verdict)v, 0, 0};
         plan(s, &p);
-        assert_int_equal(
-            s->store->ops->snapshot_save(s->store, (uint32_t)v, 5, &part, 1), want[v]);
+        assert_int_equal(s->store->ops->snapshot_save(s->store, (uint32_t)v, 5, &part, 1),
+                         want[v]);
         struct plan q = {"sealed", (enum store_fault_verdict)v, 0, 0};
         plan(s, &q);
         assert_int_equal(s->store->ops->sealed_put(s->store, &id, part), want[v]);
@@ -210,11 +206,12 @@ int suite_fault_tests(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_effect_of_an_append_fails_as_promised),
-        cmocka_unit_test_setup_teardown(a_full_disk_refuses_until_there_is_room, suite_setup,
+        cmocka_unit_test_setup_teardown(a_full_disk_refuses_until_there_is_room,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(claims_fail_as_promised, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(claims_fail_as_promised, suite_setup, suite_teardown),
-        cmocka_unit_test_setup_teardown(snapshots_and_attachments_fail_as_promised, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(snapshots_and_attachments_fail_as_promised,
+                                        suite_setup, suite_teardown),
     };
     return cmocka_run_group_tests_name("faults", tests, NULL, NULL);
 }

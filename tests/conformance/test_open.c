@@ -73,8 +73,8 @@ static void an_unknown_scheme_is_refused(void **state)
     struct store_why why;
     struct store *other = NULL;
     suite_identity(&id);
-    static const char *const uris[] = {"", "nothing", "redis:x", "memory", "sqlite", "memory:x",
-                                       "sqlite:", ":memory:"};
+    static const char *const uris[] = {"",       "nothing",  "redis:x", "memory",
+                                       "sqlite", "memory:x", "sqlite:", ":memory:"};
     for (size_t i = 0; i < sizeof uris / sizeof *uris; i++) {
         assert_int_equal(store_create(uris[i], &id, &other, &why), ERR_USAGE);
         assert_null(other);
@@ -111,11 +111,12 @@ int suite_open_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_ledger_keeps_its_identity, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(a_new_ledger_is_empty, suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(a_new_ledger_is_empty, suite_setup,
+                                        suite_teardown),
         cmocka_unit_test_setup_teardown(creating_again_is_refused_and_changes_nothing,
                                         suite_setup, suite_teardown),
-        cmocka_unit_test_setup_teardown(opening_what_is_missing_creates_nothing, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(opening_what_is_missing_creates_nothing,
+                                        suite_setup, suite_teardown),
         cmocka_unit_test_setup_teardown(free_space_is_told, suite_setup, suite_teardown),
         cmocka_unit_test(an_unknown_scheme_is_refused),
         cmocka_unit_test(an_identity_that_cannot_be_is_refused),

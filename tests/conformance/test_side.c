@@ -44,7 +44,8 @@ static size_t check_outbox(struct suite *s, uint32_t slot, uint64_t low)
     struct items x = {&s->slot[slot], 0, low};
     size_t count = 0;
     assert_int_equal(s->store->ops->outbox(s->store, slot, item_visit, &x), ERR_OK);
-    while (x.next < s->slot[slot].item_count && s->slot[slot].items[x.next].source_index < low)
+    while (x.next < s->slot[slot].item_count &&
+           s->slot[slot].items[x.next].source_index < low)
         x.next += 1;
     assert_int_equal(x.next, s->slot[slot].item_count);
     assert_int_equal(s->store->ops->outbox(s->store, slot, item_count, &count), ERR_OK);
@@ -70,6 +71,18 @@ static void outbox_items_come_in_log_order_until_forgotten(void **state)
     assert_true(check_outbox(s, 4, suite_size(s, 4) - 1) <= 2);
     suite_reopen(s);
     assert_int_equal(check_outbox(s, 3, 0), s->slot[3].item_count);
+}
+
+/* The item at outbox_low itself is not settled, wherever in its append it stands. */
+static void the_item_at_the_low_mark_is_kept(void **state)
+{
+    struct suite *s = *state;
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(suite_append(s, 2, 10), STORE_COMMITTED);
+    for (uint64_t low = 0; low < 40; low += 3) {
+        assert_int_equal(suite_append_items(s, 2, 1, low), STORE_COMMITTED);
+        (void)check_outbox(s, 2, low);
+    }
 }
 
 static void a_large_outbox_is_kept_and_goes_away(void **state)
@@ -119,8 +132,8 @@ static bool part_visit(void *context, struct bytes part)
     return true;
 }
 
-static void save(struct suite *s, uint32_t slot, tree_size size, uint8_t seed, size_t count,
-                 size_t bytes)
+static void save(struct suite *s, uint32_t slot, tree_size size, uint8_t seed,
+                 size_t count, size_t bytes)
 {
     struct bytes parts[8];
     for (size_t i = 0; i < count; i++) {
@@ -129,7 +142,8 @@ static void save(struct suite *s, uint32_t slot, tree_size size, uint8_t seed, s
         memset(data, (uint8_t)(seed + i), bytes);
         parts[i] = bytes_of(data, bytes);
     }
-    assert_int_equal(s->store->ops->snapshot_save(s->store, slot, size, parts, count), ERR_OK);
+    assert_int_equal(s->store->ops->snapshot_save(s->store, slot, size, parts, count),
+                     ERR_OK);
     for (size_t i = 0; i < count; i++)
         free((void *)(uintptr_t)parts[i].data);
 }
@@ -182,7 +196,8 @@ static void sealed_attachments_are_put_once_and_erased(void **state)
     assert_int_equal(s->store->ops->sealed_put(s->store, &a, bytes_of(data, sizeof data)),
                      ERR_OK);
     assert_int_equal(s->store->ops->sealed_put(s->store, &b, bytes_of(data, 0)), ERR_OK);
-    assert_int_equal(s->store->ops->sealed_put(s->store, &a, bytes_of(data, 3)), ERR_EXISTS);
+    assert_int_equal(s->store->ops->sealed_put(s->store, &a, bytes_of(data, 3)),
+                     ERR_EXISTS);
     suite_reopen(s);
     assert_int_equal(s->reader->ops->sealed(s->reader, &a, &got), ERR_OK);
     assert_int_equal(got.size, sizeof data);
@@ -204,13 +219,16 @@ int suite_side_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(outbox_items_come_in_log_order_until_forgotten,
                                         suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(the_item_at_the_low_mark_is_kept, suite_setup,
+                                        suite_teardown),
         cmocka_unit_test_setup_teardown(a_large_outbox_is_kept_and_goes_away, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(an_outbox_visit_can_stop, suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(an_outbox_visit_can_stop, suite_setup,
+                                        suite_teardown),
         cmocka_unit_test_setup_teardown(snapshots_are_replaced_whole, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(sealed_attachments_are_put_once_and_erased, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(sealed_attachments_are_put_once_and_erased,
+                                        suite_setup, suite_teardown),
     };
     return cmocka_run_group_tests_name("outbox, snapshots, sealed", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* A writer killed in the middle: what is opened afterwards is a committed prefix with every
- * append that was answered. */
+/* A writer killed in the middle: what is opened afterwards is a committed prefix with
+ * every append that was answered. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -85,7 +85,8 @@ static void kill_once(struct suite *s, unsigned delay_ms)
         write_for_ever(s, ends[1]);
     }
     close(ends[1]);
-    assert_int_equal(read(ends[0], sizes, sizeof sizes), sizeof sizes); /* it is under way */
+    assert_int_equal(read(ends[0], sizes, sizeof sizes),
+                     sizeof sizes); /* it is under way */
     struct timespec t = {0, (long)delay_ms * 1000000};
     nanosleep(&t, NULL);
     assert_int_equal(kill(child, SIGKILL), 0);
@@ -126,8 +127,8 @@ int main(void)
 {
     suite_kind = "sqlite";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_killed_writer_leaves_a_committed_prefix, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(a_killed_writer_leaves_a_committed_prefix,
+                                        suite_setup, suite_teardown),
     };
     return crypto_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -1,5 +1,5 @@
-/* A ledger file that is missing, cut, damaged, foreign, newer, or in use: told, named, and
- * left as it is. */
+/* A ledger file that is missing, cut, damaged, foreign, newer, or in use: told, named,
+ * and left as it is. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -98,8 +98,8 @@ static void a_truncated_file_is_corrupt_at_every_length(void **state)
     free((void *)(uintptr_t)whole.data);
 }
 
-/* Each byte of the header flipped in turn: refused, or (where the byte means nothing) opened
- * with everything there. */
+/* Each byte of the header flipped in turn: refused, or (where the byte means nothing)
+ * opened with everything there. */
 static void a_flipped_header_byte_never_gives_a_wrong_ledger(void **state)
 {
     struct suite *s = *state;
@@ -130,8 +130,8 @@ static void a_flipped_header_byte_never_gives_a_wrong_ledger(void **state)
     free((void *)(uintptr_t)whole.data);
 }
 
-/* Bytes flipped anywhere: opening and reading never crash, and what is read is right or an
- * error. */
+/* Bytes flipped anywhere: opening and reading never crash, and what is read is right or
+ * an error. */
 static bool right(void *context, const struct record *r, const struct hash *account)
 {
     struct suite *s = context;
@@ -145,7 +145,8 @@ static bool right(void *context, const struct record *r, const struct hash *acco
 static bool right_item(void *context, const struct channel_item *i)
 {
     *(size_t *)context += 1;
-    assert_int_equal(i->amount, (int64_t)i->source_index - 7); /* as the feed makes them */
+    assert_int_equal(i->amount,
+                     (int64_t)i->source_index - 7); /* as the feed makes them */
     return true;
 }
 
@@ -181,10 +182,12 @@ static void flipped_bytes_are_errors_not_answers(void **state)
             e = s->reader->ops->tile(s->reader, slot, 0, 0, 40, out);
             assert_true(e == ERR_OK || e == ERR_CORRUPT || e == ERR_RANGE);
             for (uint64_t k = 0; e == ERR_OK && k < 40; k++)
-                assert_memory_equal(&out[k], &s->slot[slot].records[k].leaf_hash, HASH_BYTES);
+                assert_memory_equal(&out[k], &s->slot[slot].records[k].leaf_hash,
+                                    HASH_BYTES);
         }
         for (uint32_t slot = 0; slot < SUITE_SLOTS; slot++) {
-            size_t items = 0; /* damage seen by the writer breaks the store: ERR_IO after */
+            size_t items =
+                0; /* damage seen by the writer breaks the store: ERR_IO after */
             e = s->store->ops->outbox(s->store, slot, right_item, &items);
             assert_true(e == ERR_OK || e == ERR_CORRUPT || e == ERR_IO);
         }
@@ -230,6 +233,8 @@ static void what_sqlite_accepts_but_is_no_ledger_is_corrupt(void **state)
         "DELETE FROM slot WHERE slot=3",
         "DELETE FROM record_2 WHERE idx=39",
         "UPDATE slot SET size=41 WHERE slot=5",
+        "UPDATE slot SET size=36 WHERE slot=5", /* as many edges, but four records fewer
+                                                 */
         "UPDATE slot SET edges=x'00' WHERE slot=5",
         "DELETE FROM ledger",
         "DROP TABLE record_9",
@@ -245,7 +250,8 @@ static void what_sqlite_accepts_but_is_no_ledger_is_corrupt(void **state)
     assert_int_equal(unlink(path), 0);
     sqlite3 *db = NULL;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    sqlite3_exec(db, "CREATE TABLE notes(a); INSERT INTO notes VALUES(1)", NULL, NULL, NULL);
+    sqlite3_exec(db, "CREATE TABLE notes(a); INSERT INTO notes VALUES(1)", NULL, NULL,
+                 NULL);
     sqlite3_close(db);
     expect_refused(s, ERR_CORRUPT);
     dump(path, "this is a text file, long enough to be looked at\n", 49);
@@ -303,7 +309,8 @@ static void a_folder_that_is_not_there_is_a_file_error(void **state)
     assert_int_equal(store_create("sqlite:/nonexistent/x/ledger", &id, &other, &why),
                      ERR_FILE);
     assert_non_null(strstr(why.text, "/nonexistent/x/ledger"));
-    assert_int_equal(store_open("sqlite:/nonexistent/x/ledger", &other, &why), ERR_MISSING);
+    assert_int_equal(store_open("sqlite:/nonexistent/x/ledger", &other, &why),
+                     ERR_MISSING);
 }
 
 static void files_are_for_their_owner_only(void **state)
@@ -387,8 +394,8 @@ int main(void)
         cmocka_unit_test(a_folder_that_is_not_there_is_a_file_error),
         cmocka_unit_test_setup_teardown(files_are_for_their_owner_only, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(erased_bytes_are_gone_from_every_file, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(erased_bytes_are_gone_from_every_file,
+                                        suite_setup, suite_teardown),
     };
     return crypto_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

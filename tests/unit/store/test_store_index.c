@@ -97,7 +97,8 @@ static void memory_is_bounded_without_maintain(void **state)
         uint32_t slot = 0;
         uint64_t at = 0;
         assert_int_equal(
-            s->reader->ops->find(s->reader, &s->slot[3].records[i].id, &slot, &at), ERR_OK);
+            s->reader->ops->find(s->reader, &s->slot[3].records[i].id, &slot, &at),
+            ERR_OK);
         assert_int_equal(at, i);
     }
     for (int i = 0; i < 100; i++)
@@ -107,7 +108,8 @@ static void memory_is_bounded_without_maintain(void **state)
         uint32_t slot = 0;
         uint64_t at = 0;
         assert_int_equal(
-            s->reader->ops->find(s->reader, &s->slot[3].records[i].id, &slot, &at), ERR_OK);
+            s->reader->ops->find(s->reader, &s->slot[3].records[i].id, &slot, &at),
+            ERR_OK);
         assert_int_equal(at, i);
     }
 }
@@ -160,7 +162,8 @@ static void an_index_ahead_of_its_ledger_is_dropped(void **state)
     check(s);
 }
 
-/* Two histories of one ledger, as long as each other: the index of one beside the other. */
+/* Two histories of one ledger, as long as each other: the index of one beside the other.
+ */
 static void an_index_of_another_history_is_dropped(void **state)
 {
     struct suite *s = *state;
@@ -295,18 +298,18 @@ int main(void)
                                         suite_teardown),
         cmocka_unit_test_setup_teardown(memory_is_bounded_without_maintain, suite_setup,
                                         suite_teardown),
-        cmocka_unit_test_setup_teardown(an_older_copy_of_the_index_is_completed, suite_setup,
-                                        suite_teardown),
-        cmocka_unit_test_setup_teardown(an_index_ahead_of_its_ledger_is_dropped, suite_setup,
-                                        suite_teardown),
-        cmocka_unit_test_setup_teardown(an_index_of_another_history_is_dropped, suite_setup,
-                                        suite_teardown),
-        cmocka_unit_test_setup_teardown(the_index_of_another_ledger_is_dropped, suite_setup,
-                                        suite_teardown),
-        cmocka_unit_test_setup_teardown(a_damaged_index_is_told_and_built_again, suite_setup,
-                                        suite_teardown),
-        cmocka_unit_test_setup_teardown(many_openings_make_many_runs_and_merges, suite_setup,
-                                        suite_teardown),
+        cmocka_unit_test_setup_teardown(an_older_copy_of_the_index_is_completed,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(an_index_ahead_of_its_ledger_is_dropped,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(an_index_of_another_history_is_dropped,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(the_index_of_another_ledger_is_dropped,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_index_is_told_and_built_again,
+                                        suite_setup, suite_teardown),
+        cmocka_unit_test_setup_teardown(many_openings_make_many_runs_and_merges,
+                                        suite_setup, suite_teardown),
     };
     return crypto_start() ? cmocka_run_group_tests(tests, NULL, NULL) : 1;
 }

@@ -19,9 +19,9 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->folder));
     snprintf(f->path, sizeof f->path, "%s/runs", f->folder);
     assert_int_equal(sqlite3_open(f->path, &f->db), SQLITE_OK);
-    assert_int_equal(sqlite_exec(f->db, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL;"
-                                        RUN_SCHEMA),
-                     ERR_OK);
+    assert_int_equal(
+        sqlite_exec(f->db, "PRAGMA page_size=8192; PRAGMA journal_mode=WAL;" RUN_SCHEMA),
+        ERR_OK);
     *state = f;
     return 0;
 }
@@ -131,8 +131,9 @@ static void runs_of(struct fixture *f, enum run_kind kind, unsigned prefixes)
     int64_t runs = 0, spare = 0;
     assert_int_equal(sqlite_pragma(f->db, "SELECT count(*) FROM run", &runs), ERR_OK);
     assert_true(runs < 2 * RUN_FANOUT + 3);
-    assert_int_equal(sqlite_pragma(f->db, "SELECT count(*) FROM block WHERE key>>32 NOT IN"
-                                          " (SELECT no FROM run)",
+    assert_int_equal(sqlite_pragma(f->db,
+                                   "SELECT count(*) FROM block WHERE key>>32 NOT IN"
+                                   " (SELECT no FROM run)",
                                    &spare),
                      ERR_OK);
     assert_int_equal(spare, 0);
@@ -204,7 +205,8 @@ static void damage_is_told_from_absence(void **state)
     for (size_t i = 0; i < sizeof damage / sizeof *damage; i++) {
         assert_int_equal(sqlite_exec(f->db, damage[i]), ERR_OK);
         assert_int_equal(run_reader_open(&r, f->path), ERR_OK);
-        assert_int_equal(run_range(&r, RUN_ENTRY, own, own, 8, collect, &got), ERR_CORRUPT);
+        assert_int_equal(run_range(&r, RUN_ENTRY, own, own, 8, collect, &got),
+                         ERR_CORRUPT);
         run_reader_close(&r);
     }
     free(got.data);
