@@ -10,7 +10,7 @@
 #include "client/cli.h"
 
 #define DEMO_PEOPLE 3
-#define DEMO_BURST 300       /* payments in the burst the hub is killed in */
+#define DEMO_BURST 2000
 #define DEMO_READY_MS 20000  /* for the hub to start */
 #define DEMO_END_MS 15000    /* for the hub to end by itself */
 #define DEMO_WATCH_MS 10000  /* for the lines of the live view */
