@@ -110,7 +110,7 @@ static uint32_t submit_items(struct commit *c, struct job *j, uint32_t from,
 /* Jobs until the batch is full. Requests were handled before: state is committed then. */
 static void submit_waiting(struct commit *c, uint64_t now_ms)
 {
-    uint64_t room = c->r->config->commit.batch_entries;
+    uint64_t room = settings(c->r)->commit.batch_entries;
     for (;;) {
         struct job *j = c->resume;
         uint32_t from = c->resume_at;
@@ -301,9 +301,9 @@ static void *commit_thread(void *context)
     for (;;) {
         struct chain_of_links got;
         bool alive = queue_take(&r->commit, &got, COMMIT_TAKE_MAX, patience_ms(c));
-        if (got.first && r->config->commit.linger_ms && alive &&
-            got.count < r->config->commit.batch_entries / JOB_ENTRIES_MAX) {
-            struct timespec t = {0, (long)r->config->commit.linger_ms * 1000000L};
+        if (got.first && settings(r)->commit.linger_ms && alive &&
+            got.count < settings(r)->commit.batch_entries / JOB_ENTRIES_MAX) {
+            struct timespec t = {0, (long)settings(r)->commit.linger_ms * 1000000L};
             nanosleep(&t, NULL);
         }
         links_join(&c->waiting, &got);

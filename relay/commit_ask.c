@@ -208,7 +208,7 @@ static enum err save_snapshot(struct commit *c, uint32_t slot, struct slotlog *l
 /* One slot a cycle when it is due; with `all`, every slot that moved (at the end). */
 void snapshots(struct commit *c, bool all)
 {
-    uint64_t every = c->r->config->commit.snapshot_every_records;
+    uint64_t every = settings(c->r)->commit.snapshot_every_records;
     for (uint32_t slot = 0; slot < c->r->slots && !c->r->memory; slot++) {
         struct slotlog *log = sequencer_slotlog(c->q, slot);
         if (!log || sequencer_full(c->q))

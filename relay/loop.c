@@ -124,7 +124,7 @@ void conn_answered(struct loop *l, struct conn *c, uint32_t entries)
     assert(l->inflight >= entries);
     l->inflight -= entries;
     if (l->queue_full &&
-        l->inflight < QUEUE_RESUME_PART(l->r->config->limits.queue_entries)) {
+        l->inflight < QUEUE_RESUME_PART(settings(l->r)->limits.queue_entries)) {
         l->queue_full = false;
         conn_walk(l, resume_one);
     }
@@ -153,7 +153,7 @@ bool ask_reader(struct loop *l, struct request *q)
 static void *on_accepted(void *context, struct ws_conn *ws, const struct ws_address *a)
 {
     struct loop *l = context;
-    const struct relay_config *config = l->r->config;
+    const struct relay_config *config = settings(l->r);
     if (l->draining)
         return NULL;
     if (l->conn_count >= config->listen.max_connections) {
@@ -179,7 +179,7 @@ static void *on_accepted(void *context, struct ws_conn *ws, const struct ws_addr
 static bool on_origin(void *context, const char *origin)
 {
     struct loop *l = context;
-    const struct config_texts *allowed = &l->r->config->access.origins;
+    const struct config_texts *allowed = &settings(l->r)->access.origins;
     for (size_t i = 0; i < allowed->count; i++)
         if (strcmp(allowed->item[i], origin) == 0 || strcmp(allowed->item[i], "*") == 0)
             return true;
@@ -367,7 +367,7 @@ static void bye_one(struct loop *l, struct conn *c)
         ws_cut(c->ws);
         return;
     }
-    conn_send(l, c, frame_bye(ERR_DRAINING, l->r->config->drain.grace_ms));
+    conn_send(l, c, frame_bye(ERR_DRAINING, settings(l->r)->drain.grace_ms));
     c->session.phase = SESSION_ENDED;
     ws_end(c->ws, CLOSE_GOING_AWAY);
 }
@@ -375,7 +375,7 @@ static void bye_one(struct loop *l, struct conn *c)
 /* Finish what is queued, answer all, say goodbye, leave; bounded by the grace. */
 static void drain_step(struct loop *l, uint64_t now)
 {
-    bool over = now - l->drain_ms >= l->r->config->drain.grace_ms;
+    bool over = now - l->drain_ms >= settings(l->r)->drain.grace_ms;
     if (!l->said_bye && ((l->inflight == 0 && l->reads == 0) || over)) {
         l->said_bye = true;
         conn_walk(l, bye_one);
@@ -404,32 +404,9 @@ static void on_tick(void *context)
     trace_flush();
 }
 
-static void on_signal(void *context, int number)
-{
-    struct loop *l = context;
-    if (number == SIGHUP) {
-        trace(TRACE_WARN, "loop.no_reload",
-              TRACE_STR("try", "restart to apply settings"));
-        return;
-    }
-    if (l->draining) {
-        trace(TRACE_WARN, "loop.stopped_at_once", TRACE_U64("signal", (uint64_t)number));
-        _exit(SIGNAL_EXIT(number));
-    }
-    trace(TRACE_INFO, "loop.draining", TRACE_U64("connections", l->conn_count),
-          TRACE_U64("inflight", l->inflight));
-    l->draining = true;
-    l->rules.draining = true;
-    l->drain_ms = clock_mono_ms();
-    metrics_state(l->r->metrics, M_STATE_DRAINING);
-    ws_stop_accepting(l->r->ws);
-}
-
-/* Opening and closing. */
-
 static void fill_rules(struct loop *l)
 {
-    const struct relay_config *c = l->r->config;
+    const struct relay_config *c = settings(l->r);
     l->rules =
         (struct session_rules){.federation = l->r->federation,
                                .hub = l->r->hub,
@@ -446,8 +423,51 @@ static void fill_rules(struct loop *l)
                                           .unsent_bytes = c->limits.unsent_bytes},
                                .handshake_ms = c->limits.handshake_ms,
                                .ping_ms = c->limits.ping_ms,
-                               .stalled_ms = c->limits.stalled_ms};
+                               .stalled_ms = c->limits.stalled_ms,
+                               .draining = l->draining};
 }
+
+static void tell_limits(struct loop *l, struct conn *c)
+{
+    if (!c->is_ws || c->session.phase != SESSION_OPEN)
+        return;
+    c->auditor =
+        c->session.has_device && pinned_is_auditor(&l->r->pinned, &c->session.device);
+    conn_send(l, c,
+              frame_of(&(struct wire_frame){.type = WIRE_LIMITS_IS,
+                                            .limits = l->rules.limits}));
+    conn_input(l, c);
+}
+
+static void on_reload(struct loop *l)
+{
+    if (!relay_reload(l->r))
+        return;
+    fill_rules(l);
+    conn_walk(l, tell_limits);
+}
+
+static void on_signal(void *context, int number)
+{
+    struct loop *l = context;
+    if (number == SIGHUP) {
+        on_reload(l);
+        return;
+    }
+    if (l->draining) {
+        trace(TRACE_WARN, "loop.stopped_at_once", TRACE_U64("signal", (uint64_t)number));
+        _exit(SIGNAL_EXIT(number));
+    }
+    trace(TRACE_INFO, "loop.draining", TRACE_U64("connections", l->conn_count),
+          TRACE_U64("inflight", l->inflight));
+    l->draining = true;
+    l->rules.draining = true;
+    l->drain_ms = clock_mono_ms();
+    metrics_state(l->r->metrics, M_STATE_DRAINING);
+    ws_stop_accepting(l->r->ws);
+}
+
+/* Opening and closing. */
 
 /* What was published before this process began. */
 static enum err load_published(struct loop *l)
@@ -474,7 +494,7 @@ static enum err listen_for(struct loop *l, char *why)
 {
     char host[CONFIG_TEXT_MAX];
     struct ws_settings s = {.host = host,
-                            .backlog = (int)l->r->config->listen.backlog,
+                            .backlog = (int)settings(l->r)->listen.backlog,
                             .handshake_seconds =
                                 (unsigned)((l->rules.handshake_ms + 999) / 1000),
                             .events = {.context = l,
@@ -492,7 +512,7 @@ static enum err listen_for(struct loop *l, char *why)
                                        .round = on_round,
                                        .tick = on_tick,
                                        .signal = on_signal}};
-    if (!config_address(l->r->config->listen.client, host, &s.port))
+    if (!config_address(settings(l->r)->listen.client, host, &s.port))
         return ERR_CONFIG;
     return ws_open(&l->r->ws, &s, why);
 }

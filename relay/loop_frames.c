@@ -185,7 +185,7 @@ static void submit(struct loop *l, struct conn *c, const struct session_step *st
                    const struct wire_frame *f, struct frame *frame)
 {
     struct mp_reader list = f->list;
-    uint64_t now_us = clock_mono_us(), limit = l->r->config->limits.queue_entries;
+    uint64_t now_us = clock_mono_us(), limit = settings(l->r)->limits.queue_entries;
     uint32_t take = (uint32_t)step->take, at = 0;
     if (take > 0 && l->inflight >= limit * QUEUE_REFUSE_FACTOR) {
         session_answered(&c->session, take);

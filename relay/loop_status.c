@@ -52,13 +52,13 @@ struct frame *status_json(struct loop *l)
         write = ERR_DRAINING;
     hex_encode(federation, l->r->federation.b, HASH_BYTES);
     hex_encode(relay, l->r->relay_public.b, PUBKEY_BYTES);
-    scheme_of(l->r->config->store.uri, scheme);
+    scheme_of(settings(l->r)->store.uri, scheme);
     struct metrics *m = l->r->metrics;
     json_t *j = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:s, s:I, s:I, s:I, s:o, s:o, "
         "s:{s:s, s:I}}",
         "schema", "stoa/status/1", "version", STOA_VERSION, "hub", l->r->hub, "region",
-        l->r->config->hub.region, "federation", federation, "relay_key", relay,
+        settings(l->r)->hub.region, "federation", federation, "relay_key", relay,
         "uptime_ms", (json_int_t)(clock_mono_ms() - l->began_ms), "ready_read",
         !l->draining, "ready_write", write == ERR_OK, "write_state", err_word(write),
         "connections", (json_int_t)l->ws_count, "subscriptions",

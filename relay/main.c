@@ -181,6 +181,7 @@ int main(int argc, char **argv)
         code = 70;
     } else {
         harden();
+        a->run.sources = &sources;
         code = a->command == COMMAND_INIT ? relay_init(values, &a->init)
                                           : relay_run(values, &a->run);
     }

@@ -23,8 +23,25 @@ enum err pinned_open(struct pinned *p, uint64_t seed, const struct pubkey audito
     pthread_rwlock_init(&p->lock, NULL);
     atomic_init(&p->count, 0);
     p->seed = seed;
-    p->auditors = auditors;
+    p->auditors = NULL;
+    p->auditor_count = 0;
+    return pinned_set_auditors(p, auditors, auditor_count);
+}
+
+enum err pinned_set_auditors(struct pinned *p, const struct pubkey auditors[],
+                             size_t auditor_count)
+{
+    struct pubkey *fresh = calloc(auditor_count + 1, sizeof(*fresh));
+    if (!fresh)
+        return ERR_MEMORY;
+    if (auditor_count)
+        memcpy(fresh, auditors, auditor_count * sizeof(*fresh));
+    pthread_rwlock_wrlock(&p->lock);
+    struct pubkey *old = p->auditors;
+    p->auditors = fresh;
     p->auditor_count = auditor_count;
+    pthread_rwlock_unlock(&p->lock);
+    free(old);
     return ERR_OK;
 }
 
@@ -37,6 +54,7 @@ void pinned_close(struct pinned *p)
             next = a->next;
             free(a);
         }
+    free(p->auditors);
     free(p->buckets);
     p->buckets = NULL;
     pthread_rwlock_destroy(&p->lock);
@@ -87,12 +105,16 @@ bool pinned_is(struct pinned *p, const struct hash *account)
     return is;
 }
 
-bool pinned_is_auditor(const struct pinned *p, const struct pubkey *device)
+bool pinned_is_auditor(struct pinned *p, const struct pubkey *device)
 {
-    for (size_t i = 0; device && i < p->auditor_count; i++)
-        if (pubkey_equal(&p->auditors[i], device))
-            return true;
-    return false;
+    bool is = false;
+    if (!device)
+        return false;
+    pthread_rwlock_rdlock(&p->lock);
+    for (size_t i = 0; i < p->auditor_count && !is; i++)
+        is = pubkey_equal(&p->auditors[i], device);
+    pthread_rwlock_unlock(&p->lock);
+    return is;
 }
 
 bool pinned_may_read(struct pinned *p, const struct hash *account,

@@ -19,12 +19,15 @@ struct pinned {
     size_t bucket_count;
     atomic_size_t count;
     uint64_t seed;
-    const struct pubkey *auditors; /* borrowed for life: may read everything */
+    struct pubkey *auditors; /* may read everything */
     size_t auditor_count;
 };
 
 MUST_CHECK enum err pinned_open(struct pinned *p, uint64_t seed,
                                 const struct pubkey auditors[], size_t auditor_count);
+/* Replace the list. ERR_MEMORY: it stays as it was. */
+MUST_CHECK enum err pinned_set_auditors(struct pinned *p, const struct pubkey auditors[],
+                                        size_t auditor_count);
 void pinned_close(struct pinned *p);
 /* Take over the account's present devices; nothing for a global account. ERR_MEMORY. */
 MUST_CHECK enum err pinned_update(struct pinned *p, const struct account *a);
@@ -32,6 +35,6 @@ bool pinned_is(struct pinned *p, const struct hash *account);
 /* May this reader (device NULL: anonymous) read the account's envelopes? */
 bool pinned_may_read(struct pinned *p, const struct hash *account,
                      const struct pubkey *device);
-bool pinned_is_auditor(const struct pinned *p, const struct pubkey *device);
+bool pinned_is_auditor(struct pinned *p, const struct pubkey *device);
 
 #endif

@@ -177,7 +177,7 @@ static void fetch_id(struct reader *rd, const struct request *q)
 void serve_fetch(struct reader *rd, const struct request *q)
 {
     struct page p;
-    uint64_t limit = rd->r->config->limits.page_records;
+    uint64_t limit = settings(rd->r)->limits.page_records;
     uint64_t max = q->f.max < limit ? q->f.max : limit;
     if (q->f.key.what == WIRE_ID) {
         fetch_id(rd, q);
@@ -208,7 +208,7 @@ void serve_page(struct reader *rd, const struct request *q)
     struct mail *m = mail_new(MAIL_PAGE, q->conn);
     if (!m)
         return;
-    uint64_t max = rd->r->config->limits.page_records;
+    uint64_t max = settings(rd->r)->limits.page_records;
     m->key = q->key;
     m->serial = q->serial;
     m->next = q->next;

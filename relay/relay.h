@@ -18,8 +18,18 @@
 #define RELAY_EXIT_BROKEN                                                                \
     70 /* I/O error or damage: a person must look before a restart */
 
+/* Settings in force at some time. A reload makes the next and publishes it; a thread
+ * reads the newest by settings() and does not keep it, and all are freed at the end. */
+struct settings_made {
+    struct settings_made *older;
+    struct relay_config config;
+};
+
 struct relay {
-    const struct relay_config *config;
+    _Atomic(const struct relay_config *) config;
+    struct settings_made *made;
+    const struct config_sources *sources; /* for a reload; NULL: none */
+    uint64_t generation;
     struct hash federation;
     const char *hub;
     uint32_t slots;
@@ -42,6 +52,15 @@ struct relay {
     atomic_int write_state;      /* enum err: ERR_OK, or why nothing is sequenced */
     atomic_int exit_code;        /* not 0: stop at once with this code */
 };
+
+static inline const struct relay_config *settings(const struct relay *r)
+{
+    return atomic_load_explicit(&r->config, memory_order_acquire);
+}
+/* Loop thread: read the settings again and take over those that may change while running;
+ * says what it did in the trace. False: something is wrong with them, nothing was
+ * changed. */
+bool relay_reload(struct relay *r);
 
 /* Any thread: put mail and wake the loop. */
 void relay_mail(struct relay *r, struct chain_of_links *mail);

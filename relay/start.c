@@ -65,6 +65,81 @@ static void wake_loop(void *context)
     ws_wake(r->ws);
 }
 
+/* Settings. */
+
+/* A copy of what is in force, to be changed and published. */
+static struct settings_made *settings_copy(struct relay *r, const struct relay_config *c)
+{
+    struct settings_made *s = malloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    s->config = *c;
+    s->older = r->made;
+    r->made = s;
+    return s;
+}
+
+static void settings_free(struct relay *r)
+{
+    for (struct settings_made *s; (s = r->made);) {
+        r->made = s->older;
+        free(s);
+    }
+}
+
+struct changes {
+    unsigned applied, waiting;
+};
+
+static void on_change(void *context, const char *section, const char *key, bool restart)
+{
+    struct changes *n = context;
+    *(restart ? &n->waiting : &n->applied) += 1;
+    trace(TRACE_INFO, "reload.changed", TRACE_STR("section", section),
+          TRACE_STR("key", key), TRACE_BOOL("needs_restart", restart));
+}
+
+static void set_trace(const struct relay_config *c)
+{
+    trace_init((struct trace_config){.level = (enum trace_level)c->log.level,
+                                     .format = (enum trace_format)c->log.format,
+                                     .fd = 2,
+                                     .burst = TRACE_BURST_DEFAULT});
+}
+
+bool relay_reload(struct relay *r)
+{
+    struct changes n = {0, 0};
+    char last[128];
+    struct config *loaded = r->sources ? config_load(r->sources) : NULL;
+    bool ok = loaded && config_problem_count(loaded) == 0;
+    struct settings_made *next = ok ? settings_copy(r, settings(r)) : NULL;
+    metrics_set(r->metrics, METRIC_RELOAD_OK, 0, next != NULL);
+    if (!next) {
+        snprintf(last, sizeof(last), "nothing was applied, generation %llu still running",
+                 (unsigned long long)r->generation);
+        if (loaded && !ok)
+            config_print_problems(loaded, stderr, last);
+        config_close(loaded);
+        return false;
+    }
+    config_diff(settings(r), config_values(loaded), on_change, &n);
+    config_apply_reload(&next->config, config_values(loaded));
+    config_close(loaded);
+    if (pinned_set_auditors(&r->pinned, next->config.access.auditors.item,
+                            next->config.access.auditors.count) != ERR_OK)
+        trace_event(TRACE_ERROR, "reload.auditors_kept");
+    atomic_store_explicit(&r->config, &next->config, memory_order_release);
+    set_trace(&next->config);
+    r->generation++;
+    metrics_set(r->metrics, METRIC_GENERATION, 0, (int64_t)r->generation);
+    metrics_set(r->metrics, METRIC_RESTART, 0, n.waiting);
+    metrics_set(r->metrics, METRIC_RELOAD_TIME, 0, (int64_t)clock_wall_ms());
+    trace(TRACE_INFO, "reload.done", TRACE_U64("generation", r->generation),
+          TRACE_U64("applied", n.applied), TRACE_U64("need_restart", n.waiting));
+    return true;
+}
+
 /* The maintenance thread: what must not delay a commit. */
 
 struct maintain {
@@ -76,7 +151,7 @@ struct maintain {
 static void watch_room(struct relay *r)
 {
     uint64_t bytes = r->store->ops->free_bytes(r->store);
-    uint64_t min = r->config->store.min_free_bytes;
+    uint64_t min = settings(r)->store.min_free_bytes;
     bool low = bytes != UINT64_MAX && bytes < min;
     metrics_set(r->metrics, METRIC_STORE_FREE, 0,
                 bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes);
@@ -137,11 +212,11 @@ static int make_in_memory(struct relay *r, const struct start_options *o)
     struct store_identity id = {.slots = o->slots ? o->slots : SLOTS_DEFAULT};
     char text[KEYS_WHY_MAX];
     struct hub_pubkeys public_keys;
-    struct recover_genesis g = {.hub = r->config->hub.name};
+    struct recover_genesis g = {.hub = settings(r)->hub.name};
     r->memory = true;
-    if (hub_keys_public(&public_keys, r->config->hub.keys_dir, text) == ERR_OK) {
-        if (hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase,
-                          text) != ERR_OK) {
+    if (hub_keys_public(&public_keys, settings(r)->hub.keys_dir, text) == ERR_OK) {
+        if (hub_keys_load(&r->keys, settings(r)->hub.keys_dir,
+                          settings(r)->keys.passphrase, text) != ERR_OK) {
             say_error(START_KEYS, "keys", text, "");
             return CONFIG_EXIT;
         }
@@ -164,7 +239,7 @@ static int make_in_memory(struct relay *r, const struct start_options *o)
     random_bytes(id.federation.b, sizeof(id.federation.b));
     if (o->has_federation)
         id.federation = o->federation;
-    snprintf(id.hub, sizeof(id.hub), "%.*s", HUB_NAME_MAX, r->config->hub.name);
+    snprintf(id.hub, sizeof(id.hub), "%.*s", HUB_NAME_MAX, settings(r)->hub.name);
     g.federation = id.federation;
     g.relay = r->keys.relay;
     g.log = key_public(r->keys.log);
@@ -173,7 +248,7 @@ static int make_in_memory(struct relay *r, const struct start_options *o)
                                  .log = r->keys.log,
                                  .slots = id.slots};
     random_bytes(&c.map_seed, sizeof(c.map_seed));
-    enum err e = store_create(r->config->store.uri, &id, &r->store, &why);
+    enum err e = store_create(settings(r)->store.uri, &id, &r->store, &why);
     if (e == ERR_OK)
         e = recover_genesis(r->store, &c, &g, clock_wall_ms());
     if (e == ERR_OK)
@@ -186,7 +261,7 @@ static int open_on_disk(struct relay *r)
 {
     struct store_why why = {{0}};
     char text[KEYS_WHY_MAX];
-    enum err e = store_open(r->config->store.uri, &r->store, &why);
+    enum err e = store_open(settings(r)->store.uri, &r->store, &why);
     if (e != ERR_OK) {
         say_error(START_STORE, "store", why.text[0] ? why.text : err_text(e),
                   e == ERR_MISSING  ? "stoad init"
@@ -194,7 +269,7 @@ static int open_on_disk(struct relay *r)
                                     : "");
         return CONFIG_EXIT;
     }
-    e = hub_keys_load(&r->keys, r->config->hub.keys_dir, r->config->keys.passphrase,
+    e = hub_keys_load(&r->keys, settings(r)->hub.keys_dir, settings(r)->keys.passphrase,
                       text);
     if (e != ERR_OK) {
         say_error(START_KEYS, "keys", text, "");
@@ -205,16 +280,16 @@ static int open_on_disk(struct relay *r)
 
 static int open_store(struct relay *r, const struct start_options *o)
 {
-    int bad = strncmp(r->config->store.uri, "memory:", 7) == 0 ? make_in_memory(r, o)
-                                                               : open_on_disk(r);
+    int bad = strncmp(settings(r)->store.uri, "memory:", 7) == 0 ? make_in_memory(r, o)
+                                                                 : open_on_disk(r);
     if (bad)
         return bad;
     const struct store_identity *id = r->store->ops->identity(r->store);
     char text[START_WHY_MAX];
-    if (strcmp(id->hub, r->config->hub.name) != 0) {
+    if (strcmp(id->hub, settings(r)->hub.name) != 0) {
         snprintf(text, sizeof(text),
                  "the store belongs to hub \"%s\", hub.name says \"%s\"", id->hub,
-                 r->config->hub.name);
+                 settings(r)->hub.name);
         say_error(START_MISMATCH, "store", text, "set hub.name, or open the right store");
         return CONFIG_EXIT;
     }
@@ -246,7 +321,8 @@ static int open_store(struct relay *r, const struct start_options *o)
 
 static int open_highwater(struct relay *r)
 {
-    highwater_open(&r->highwater, r->memory ? NULL : r->config->hub.state_dir, r->slots);
+    highwater_open(&r->highwater, r->memory ? NULL : settings(r)->hub.state_dir,
+                   r->slots);
     enum err e = highwater_load(&r->highwater);
     if (e == ERR_OK)
         return 0;
@@ -283,8 +359,8 @@ static void raise_limits(const struct relay_config *c)
 static int start_threads(struct running *u)
 {
     struct relay *r = &u->r;
-    enum err e = verify_open(&r->verify, (unsigned)r->config->verify.threads, r->metrics,
-                             wake_loop, r);
+    enum err e = verify_open(&r->verify, (unsigned)settings(r)->verify.threads,
+                             r->metrics, wake_loop, r);
     if (e == ERR_OK) {
         u->verify_open = true;
         e = readers_open(&u->readers, r);
@@ -311,8 +387,8 @@ static int bring_up(struct running *u, const struct start_options *o)
     random_bytes(&r->pinned.seed, sizeof(r->pinned.seed));
     r->metrics = metrics_open(STORE_SCHEMA, WIRE_VERSION);
     if (!r->metrics ||
-        pinned_open(&r->pinned, r->pinned.seed, r->config->access.auditors.item,
-                    r->config->access.auditors.count) != ERR_OK) {
+        pinned_open(&r->pinned, r->pinned.seed, settings(r)->access.auditors.item,
+                    settings(r)->access.auditors.count) != ERR_OK) {
         say_error(START_RESOURCES, "start", err_text(ERR_MEMORY), "");
         return CONFIG_EXIT;
     }
@@ -402,6 +478,7 @@ static void take_down(struct running *u)
     free(r->log_vkeys);
     hub_keys_close(&r->keys);
     metrics_close(r->metrics);
+    settings_free(r);
 }
 
 int relay_run(const struct relay_config *config, const struct start_options *o)
@@ -409,7 +486,14 @@ int relay_run(const struct relay_config *config, const struct start_options *o)
     struct running *u = calloc(1, sizeof(*u));
     if (!u)
         return CONFIG_EXIT;
-    u->r.config = config;
+    struct settings_made *first = settings_copy(&u->r, config);
+    if (!first) {
+        free(u);
+        return CONFIG_EXIT;
+    }
+    atomic_init(&u->r.config, &first->config);
+    u->r.sources = o->sources;
+    u->r.generation = 1;
     int code = bring_up(u, o);
     if (code == 0) {
         struct relay *r = &u->r;

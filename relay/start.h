@@ -10,6 +10,7 @@
 #include "crypto/sig.h"
 
 struct relay_config;
+struct config_sources;
 
 #define START_WHY_MAX 800
 #define MAINTAIN_EVERY_MS 100u
@@ -21,6 +22,7 @@ struct start_options {
     bool has_issuer;
     struct pubkey issuer; /* who may create points in a hub that lives in RAM */
     unsigned slots;       /* 0: the default */
+    const struct config_sources *sources; /* read again at SIGHUP; NULL: no reload */
 };
 
 /* Run until a signal or a failure; returns the exit code: 0 drained, 78 cannot be started

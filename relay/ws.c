@@ -128,7 +128,7 @@ void ws_cut(struct ws_conn *c)
     if (c->cut)
         return;
     c->cut = true;
-    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    set_dirty(c); /* closed at the end of the turn: now its callbacks may be running */
 }
 
 bool ws_is_http(const struct ws_conn *c)
@@ -143,8 +143,8 @@ static int write_ping(struct ws_conn *c)
     return lws_write(c->wsi, room + LWS_PRE, 0, LWS_WRITE_PING) < 0 ? -1 : 0;
 }
 
-/* Each frame is one message; lws keeps what the kernel does not take, and calls on_writable
- * when that is out. */
+/* Each frame is one message; lws keeps what the kernel does not take, and calls
+ * on_writable when that is out. */
 static int write_frames(struct ws_conn *c)
 {
     size_t turn = 0;
@@ -169,12 +169,18 @@ static int write_frames(struct ws_conn *c)
     return 0;
 }
 
-/* What was queued in this turn of the loop goes out at its end, straight into the sockets: to
- * wait for "writable" first would cost three system calls a message. */
+/* What was queued in this turn of the loop goes out at its end, straight into the
+ * sockets: to wait for "writable" first would cost three system calls a message. */
 static void flush_dirty(struct ws *w)
 {
+    if (atomic_load(&w->stopping))
+        return; /* lws is closing everything itself */
     for (struct ws_conn *c; (c = w->dirty);) {
         clear_dirty(c);
+        if (c->cut) {
+            lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+            continue;
+        }
         if (!lws_partial_buffered(c->wsi) && write_frames(c) < 0) {
             ws_cut(c);
             continue;

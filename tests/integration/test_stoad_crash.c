@@ -320,7 +320,8 @@ static void without_room_on_the_disk_writes_are_refused_and_reads_go_on(void **s
     assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
     assert_int_equal(r.code, ERR_UNAVAILABLE);
     assert_true(r.retry_after_ms > 0);
-    assert_int_equal(rawhttp_get(hub.port, "/readyz/read", body, sizeof(body), &size), 200);
+    assert_int_equal(rawhttp_get(hub.port, "/readyz/read", body, sizeof(body), &size),
+                     200);
     struct wire_key key = {.what = WIRE_SLOT, .slot = w.slot};
     assert_true(wirekit_send(
         &k, &(struct wire_frame){.type = WIRE_FETCH, .rid = 1, .key = key, .max = 10}));

@@ -2,6 +2,8 @@
  * hub goes on serving others. */
 #include "tests/integration/hub.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -238,6 +240,82 @@ static void a_wrong_mask_or_opcode_ends_the_connection(void **state)
     still_serves();
 }
 
+static void frames_behind_a_full_budget_wait_and_are_not_forgotten(void **state)
+{
+    enum { FRAMES = 10, EACH = 4 };
+    static struct hubproc small;
+    static uint8_t room[FRAMES * EACH * 400];
+    struct wirekit k;
+    struct person p;
+    unsigned got = 0;
+    (void)state;
+    assert_true(hubproc_open(&small, true));
+    hubproc_set(&small, "limits.entries_a_frame=4");
+    hubproc_set(&small, "limits.inflight_entries=4");
+    hub_start(&small);
+    assert_true(wirekit_open(&k, small.port, NULL));
+    open_account(&k, &p, 1);
+    /* All in one write, so that the hub reads more than it may take. */
+    for (uint64_t f = 0; f < FRAMES; f++) {
+        struct mp_writer w = mp_writer_of(room, sizeof(room));
+        wire_put(&w, &(struct wire_frame){.type = WIRE_SUBMIT, .rid = f, .count = EACH});
+        for (int i = 0; i < EACH; i++) {
+            person_note(&p, 5);
+            wire_put_envelope(&w, person_bytes(&p));
+        }
+        assert_false(w.full);
+        assert_true(rawws_queue(&k.ws, room, w.size));
+    }
+    assert_true(rawws_flush(&k.ws));
+    while (got < FRAMES * EACH) {
+        assert_true(wirekit_expect(&k, WIRE_RESULTS, 2000));
+        struct mp_reader list = k.f.list;
+        for (size_t i = 0; i < k.f.count; i++, got++) {
+            struct wire_result r;
+            wire_next_result(&list, &r);
+            assert_int_equal(r.code, 0);
+        }
+    }
+    person_free(&p);
+    wirekit_close(&k);
+    hubproc_close(&small);
+}
+
+static void write_config(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void settings_are_read_again_at_sighup_and_wrong_ones_change_nothing(void **state)
+{
+    static struct hubproc other;
+    struct wirekit k;
+    (void)state;
+    assert_true(hubproc_open(&other, true));
+    hubproc_path(&other, "stoa.toml", other.config);
+    write_config(other.config, "[limits]\nsubscriptions = 7\n");
+    hub_start(&other);
+    assert_true(wirekit_open(&k, other.port, NULL));
+    assert_int_equal(k.hub.limits.subscriptions, 7);
+    write_config(other.config, "[limits]\nsubscriptions = 9\nidle_ms = \"90s\"\n");
+    hubproc_signal(&other, SIGHUP);
+    assert_true(wirekit_expect(&k, WIRE_LIMITS_IS, WAIT_MS));
+    assert_int_equal(k.f.rid, 0);
+    assert_int_equal(k.f.limits.subscriptions, 9);
+    assert_int_equal(k.f.limits.idle_ms, 90000);
+    write_config(other.config, "[limits]\nsubscription = 11\n");
+    hubproc_signal(&other, SIGHUP);
+    assert_false(wirekit_expect(&k, WIRE_LIMITS_IS, 400));
+    assert_true(wirekit_send(&k, &(struct wire_frame){.type = WIRE_LIMITS, .rid = 3}));
+    assert_true(wirekit_expect(&k, WIRE_LIMITS_IS, WAIT_MS));
+    assert_int_equal(k.f.limits.subscriptions, 9);
+    wirekit_close(&k);
+    hubproc_close(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +330,8 @@ int main(void)
         cmocka_unit_test(fragments_are_joined_and_a_flood_of_them_is_cut),
         cmocka_unit_test(limits_of_a_connection_are_told_and_kept),
         cmocka_unit_test(a_wrong_mask_or_opcode_ends_the_connection),
+        cmocka_unit_test(frames_behind_a_full_budget_wait_and_are_not_forgotten),
+        cmocka_unit_test(settings_are_read_again_at_sighup_and_wrong_ones_change_nothing),
         cmocka_unit_test(connections_over_the_limit_are_turned_away_and_come_back_later),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -166,7 +166,7 @@ static void many_followers_of_a_slot_joining_at_any_time_see_the_same(void **sta
     (void)state;
     /* Two accounts of one slot. */
     load_begin(&a, 10, NOTES_EACH, 40);
-    uint64_t seed = 11;
+    uint64_t seed = 1000;
     uint64_t slot = slot_of(&a.p.account, a.k.hub.slots);
     for (;; seed++) {
         struct person p;

@@ -80,8 +80,12 @@ static void build_argv(struct hubproc *h, const char *const args[],
     for (size_t i = 0; i < HUBPROC_WRAP_MAX && h->wrap[i]; i++)
         argv[n++] = h->wrap[i];
     argv[n++] = h->stoad;
-    for (size_t i = 0; args[i] && n < ARGV_MAX - 3; i++)
+    for (size_t i = 0; args[i] && n < ARGV_MAX - 5; i++)
         argv[n++] = args[i];
+    if (h->config[0]) {
+        argv[n++] = "--config";
+        argv[n++] = h->config;
+    }
     for (unsigned i = 0; i < h->setting_count && n < ARGV_MAX - 3; i++) {
         argv[n++] = "--set";
         argv[n++] = h->settings[i];

@@ -19,6 +19,7 @@ struct hubproc {
     uint16_t port;
     char hub[160];
     bool memory;
+    char config[512];                     /* a --config file; "": none */
     char settings[HUBPROC_ARGS_MAX][160]; /* "key=value" for --set, of every start */
     unsigned setting_count;
     const char *wrap[HUBPROC_WRAP_MAX]; /* put in front of stoad; NULL-terminated */
