@@ -341,6 +341,7 @@ static void tick_one(struct loop *l, struct conn *c)
     if (!c->is_ws)
         return; /* lws's own timeouts */
     size_t unsent = ws_unsent(c->ws);
+    l->unsent += unsent;
     switch (session_tick(&c->session, &l->rules, unsent, clock_mono_ms())) {
     case SESSION_TICK_NOTHING:
         break;
@@ -393,8 +394,10 @@ static void on_tick(void *context)
     if (now - l->second_ms < SECOND_MS)
         return;
     l->second_ms = now;
+    l->unsent = 0;
     conn_walk(l, tick_one);
     struct metrics *m = l->r->metrics;
+    metrics_set(m, METRIC_UNSENT, 0, (int64_t)l->unsent);
     metrics_set(m, METRIC_INFLIGHT, 0, (int64_t)(l->inflight + l->reads));
     metrics_set(m, METRIC_QUEUE, M_QUEUE_VERIFY, (int64_t)queue_count(&l->r->verify.in));
     metrics_set(m, METRIC_SUBSCRIPTIONS, 0, (int64_t)l->topics.subs);

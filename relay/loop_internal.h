@@ -56,6 +56,7 @@ struct loop {
     struct chain_of_links to_verify; /* gathered in this turn */
     uint64_t inflight;               /* entries taken and not answered */
     uint64_t reads;                  /* questions taken and not answered */
+    uint64_t unsent; /* bytes, counted once a second */
     bool queue_full;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;

@@ -67,42 +67,51 @@ static bool root_at(struct reader *rd, uint32_t slot, tree_size size, struct has
     return have;
 }
 
-/* Is this a checkpoint that we signed and whose tree is not a beginning of ours? */
-static bool beside_ours(struct reader *rd, struct bytes note, uint32_t *slot)
+/* Whose log a note speaks of; false: none of ours. */
+static bool slot_of_note(const struct reader *rd, struct bytes note, uint32_t *slot)
 {
-    struct checkpoint c;
     for (*slot = 0; *slot < rd->r->slots; (*slot)++) {
-        const struct vkey *v = &rd->r->log_vkeys[*slot];
-        size_t name = strlen(v->name);
-        if (note.size <= name || memcmp(note.data, v->name, name) != 0 ||
-            note.data[name] != '\n')
-            continue;
-        struct hash root;
-        if (!reader_slot(rd, *slot))
-            return false;
-        if (note.size == rd->slot.checkpoint_size &&
-            memcmp(note.data, rd->slot.checkpoint, note.size) == 0)
-            return false;
-        if (!checkpoint_open(&c, (const char *)note.data, note.size, v))
-            return false; /* not our signature: means nothing */
-        if (c.size > rd->slot.size)
+        const char *origin = rd->r->log_vkeys[*slot].name;
+        size_t size = strlen(origin);
+        if (note.size > size && memcmp(note.data, origin, size) == 0 &&
+            note.data[size] == '\n')
             return true;
-        return root_at(rd, *slot, c.size, &root) && !hash_equal(&root, &c.root);
     }
     return false;
+}
+
+/* Is this a checkpoint that we signed and whose tree is not a beginning of ours? */
+static bool beside_ours(struct reader *rd, struct bytes note, uint32_t slot)
+{
+    struct checkpoint c;
+    struct hash root;
+    if (!reader_slot(rd, slot))
+        return false;
+    if (note.size == rd->slot.checkpoint_size &&
+        memcmp(note.data, rd->slot.checkpoint, note.size) == 0)
+        return false;
+    if (!checkpoint_open(&c, (const char *)note.data, note.size, &rd->r->log_vkeys[slot]))
+        return false; /* not our signature: means nothing */
+    if (c.size > rd->slot.size)
+        return true;
+    return root_at(rd, slot, c.size, &root) && !hash_equal(&root, &c.root);
 }
 
 void serve_hello(struct reader *rd, const struct request *q)
 {
     struct mail *m = mail_new(MAIL_HELLO, q->conn);
     struct mp_reader notes = q->f.notes;
+    uint64_t seen[SLOTS_MAX / 64] = {0}; /* one note a slot: each costs reads */
     if (!m)
         return;
     for (size_t i = 0; i < q->f.note_count && m->code == ERR_OK; i++) {
         struct bytes note;
         uint32_t slot;
         wire_next_note(&notes, &note);
-        if (!beside_ours(rd, note, &slot))
+        if (!slot_of_note(rd, note, &slot) || (seen[slot / 64] >> (slot % 64) & 1))
+            continue;
+        seen[slot / 64] |= UINT64_C(1) << (slot % 64);
+        if (!beside_ours(rd, note, slot))
             continue;
         m->code = ERR_BEHIND;
         struct request *stop = request_new(REQUEST_STOP, 0);

@@ -205,6 +205,15 @@ static bool make_vkeys(struct relay *r)
     return r->log_vkeys != NULL;
 }
 
+/* Were keys given? The folder that belongs to a hub on disk does not count: a tree in RAM
+ * signed with its log key would be evidence of a fork. */
+static bool keys_given(const struct relay_config *c)
+{
+    char usual[CONFIG_TEXT_MAX + 8];
+    snprintf(usual, sizeof(usual), "%s/keys", c->hub.state_dir);
+    return strcmp(c->hub.keys_dir, usual) != 0;
+}
+
 /* A hub that lives in RAM: made here, gone at the end. */
 static int make_in_memory(struct relay *r, const struct start_options *o)
 {
@@ -214,9 +223,11 @@ static int make_in_memory(struct relay *r, const struct start_options *o)
     struct hub_pubkeys public_keys;
     struct recover_genesis g = {.hub = settings(r)->hub.name};
     r->memory = true;
-    if (hub_keys_public(&public_keys, settings(r)->hub.keys_dir, text) == ERR_OK) {
-        if (hub_keys_load(&r->keys, settings(r)->hub.keys_dir,
-                          settings(r)->keys.passphrase, text) != ERR_OK) {
+    if (keys_given(settings(r))) {
+        const struct relay_config *c = settings(r);
+        if (hub_keys_public(&public_keys, c->hub.keys_dir, text) != ERR_OK ||
+            hub_keys_load(&r->keys, c->hub.keys_dir, c->keys.passphrase, text) !=
+                ERR_OK) {
             say_error(START_KEYS, "keys", text, "");
             return CONFIG_EXIT;
         }

@@ -3,6 +3,7 @@
 #include "tests/integration/hub.h"
 
 #include "crypto/keyfile.h"
+#include "crypto/seal.h"
 
 static struct hubproc hub;
 
@@ -317,6 +318,62 @@ static void pages_proofs_and_checkpoints_can_be_read(void **state)
     wirekit_close(&k);
 }
 
+static void an_attachment_is_kept_when_it_is_what_the_entry_committed_to(void **state)
+{
+    static uint8_t sealed[SEAL_CIPHER_MAX], salt[SEAL_SALT_BYTES];
+    struct wirekit k;
+    struct person p;
+    struct wire_result r;
+    size_t size;
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    open_account(&k, &p, 20);
+    struct pubkey to = key_public(p.device);
+    assert_true(seal_make(sealed, sizeof(sealed), &size, salt, "lunch", 5, &to, 1));
+    struct hash commitment = seal_commitment(salt, sealed, size);
+    struct hash prev = p.tip;
+    uint8_t payload[3] = {0x91, 0xc4, 0x00}; /* a note of no bytes */
+    struct entry_draft d = {.account = &p.account,
+                            .seq = p.next_seq,
+                            .prev = &prev,
+                            .lamport = p.lamport + 1,
+                            .time_ms = 1,
+                            .kind = KIND_NOTE,
+                            .payload = bytes_of(payload, sizeof(payload)),
+                            .sealed_commitment = &commitment,
+                            .sealed_size = size};
+    assert_int_equal(entry_build(&d, p.device, p.bytes, sizeof(p.bytes), &p.size), ERR_OK);
+    assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+    assert_int_equal(r.code, 0);
+    struct wire_frame put = {.type = WIRE_SEALED_PUT,
+                             .rid = ++k.rid,
+                             .id = hash_context(CTX_ENTRY, p.bytes, p.size - SIG_BYTES),
+                             .data = bytes_of(sealed, size)};
+    struct wire_frame get = {.type = WIRE_SEALED_GET, .rid = 100, .id = put.id};
+    assert_true(wirekit_send(&k, &get));
+    assert_true(wirekit_expect(&k, WIRE_ERROR, WAIT_MS));
+    assert_int_equal(k.f.code, ERR_NOT_FOUND);
+    assert_true(wirekit_send(&k, &put)); /* with a salt of zeros */
+    assert_true(wirekit_expect(&k, WIRE_ERROR, WAIT_MS));
+    assert_int_equal(k.f.code, ERR_PAYLOAD);
+    memcpy(put.salt.b, salt, sizeof(salt));
+    for (int i = 0; i < 2; i++) { /* again is fine */
+        assert_true(wirekit_send(&k, &put));
+        assert_true(wirekit_expect(&k, WIRE_OK, WAIT_MS));
+    }
+    assert_true(wirekit_send(&k, &get));
+    assert_true(wirekit_expect(&k, WIRE_SEALED_IS, WAIT_MS));
+    assert_int_equal(k.f.data.size, size);
+    assert_memory_equal(k.f.data.data, sealed, size);
+    assert_memory_equal(k.f.salt.b, salt, sizeof(salt));
+    put.id.b[0] ^= 1;
+    assert_true(wirekit_send(&k, &put));
+    assert_true(wirekit_expect(&k, WIRE_ERROR, WAIT_MS));
+    assert_int_equal(k.f.code, ERR_NOT_FOUND);
+    person_free(&p);
+    wirekit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +384,7 @@ int main(void)
         cmocka_unit_test(bad_entries_among_good_ones_are_answered_one_by_one),
         cmocka_unit_test(points_are_sent_and_settled),
         cmocka_unit_test(pages_proofs_and_checkpoints_can_be_read),
+        cmocka_unit_test(an_attachment_is_kept_when_it_is_what_the_entry_committed_to),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -4,11 +4,18 @@
 DATA=$STOA_SHARED_DATA/berka/berka.csv.gz
 [ -r "$DATA" ] || { echo "no bank data here: skipped"; exit 77; }
 hub_init
-hub_start limits.queue_entries=512
+hub_start limits.queue_entries=256
 I="--hub $URL --issuer-key $KEY --work $T/work --plaintext-keys"
-stoa import --csv "$DATA" $I --no-progress >"$T/out" 2>"$T/err" </dev/null &
+stoa import --csv "$DATA" $I --json >"$T/out" 2>"$T/err" </dev/null &
 IMPORT=$!
-sleep 3
+n=0
+until grep -q '"operation":"import"' "$T/err"; do
+    n=$((n + 1))
+    [ $n -lt 1200 ] || fail "the import does not begin"
+    kill -0 $IMPORT 2>/dev/null || fail "the import ended"
+    sleep 0.1
+done
+sleep 1
 kill -9 $IMPORT 2>/dev/null
 wait $IMPORT 2>/dev/null
 ok stoa import --csv "$DATA" $I --json
