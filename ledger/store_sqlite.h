@@ -251,12 +251,13 @@ size_t sqlite_index_position(struct sqlite_index *x, const struct hash *account,
                              uint64_t position, uint64_t place[], size_t cap);
 
 /* store_sqlite_runs.c: sorted runs in the index file */
-#define RUN_SCHEMA                                                                       \
-    "CREATE TABLE run(no INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"                    \
-    " level INTEGER NOT NULL, entries INTEGER NOT NULL, blocks INTEGER NOT NULL,"        \
-    " ready INTEGER NOT NULL) STRICT;"                                                   \
-    "CREATE TABLE block(key INTEGER PRIMARY KEY, sum INTEGER NOT NULL,"                  \
-    " data BLOB NOT NULL) STRICT;"
+#define RUN_SCHEMA                                                                         \
+    "CREATE TABLE run(no INTEGER PRIMARY KEY, kind INTEGER NOT NULL,"                      \
+    " level INTEGER NOT NULL, entries INTEGER NOT NULL, blocks INTEGER NOT NULL,"          \
+    " ready INTEGER NOT NULL) STRICT;"                                                     \
+    "CREATE TABLE block(key INTEGER PRIMARY KEY, sum INTEGER NOT NULL,"                    \
+    " data BLOB NOT NULL) STRICT;"                                                         \
+    "CREATE TABLE total(kind INTEGER PRIMARY KEY, entries INTEGER NOT NULL) STRICT;"
 /* Write `count` sorted entries as a run of level 0, inside the caller's transaction. */
 enum err run_write(sqlite3 *db, enum run_kind kind, const uint8_t *entries, size_t count);
 /* Drop what a merge left half done. */
@@ -269,6 +270,8 @@ void run_merge_close(struct merge *m);
 struct run_reader {
     sqlite3 *db;
     sqlite3_stmt *runs;
+    sqlite3_stmt *total;
+    sqlite3_stmt *first; /* of a block: its first entry's start, unchecked */
     sqlite3_stmt *block;
 };
 enum err run_reader_open(struct run_reader *r, const char *path);

@@ -43,6 +43,9 @@ struct sqlite_reader {
     sqlite3_stmt *statement[R_STATEMENTS];
     sqlite3_stmt *slot[SLOTS_MAX][RS_STATEMENTS];
     struct run_reader runs;
+    bool has_size; /* of the slot looked at last in this transaction */
+    uint32_t size_slot;
+    uint64_t size;
 };
 
 static struct sqlite_reader *reader_of(struct store_reader *r)
@@ -91,6 +94,7 @@ static enum err begin(struct sqlite_reader *r)
 {
     if (atomic_load(&r->s->broken))
         return ERR_IO;
+    r->has_size = false;
     return sqlite_run(r->db, r->statement[R_BEGIN]);
 }
 
@@ -106,13 +110,19 @@ static enum err end(struct sqlite_reader *r, enum err e)
 
 static enum err slot_size(struct sqlite_reader *r, uint32_t slot, uint64_t *size)
 {
-    sqlite3_stmt *q = r->statement[R_SIZE];
-    sqlite_bind_u64(q, 1, slot);
-    enum err e = sqlite_row(r->db, q);
-    if (e == ERR_OK)
-        e = sqlite_u64(q, 0, STORE_INDEX_MAX, size);
-    sqlite3_reset(q);
-    return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+    if (!r->has_size || r->size_slot != slot) {
+        sqlite3_stmt *q = r->statement[R_SIZE];
+        sqlite_bind_u64(q, 1, slot);
+        enum err e = sqlite_row(r->db, q);
+        if (e == ERR_OK)
+            e = sqlite_u64(q, 0, STORE_INDEX_MAX, &r->size);
+        sqlite3_reset(q);
+        r->has_size = e == ERR_OK;
+        r->size_slot = slot;
+        TRY(e == ERR_NOT_FOUND ? ERR_CORRUPT : e);
+    }
+    *size = r->size;
+    return ERR_OK;
 }
 
 static enum err read_slot(struct store_reader *base, uint32_t slot,

@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RUN_SHIFT 32 /* block key = run << 32 | number */
+#define SEEK_GUESSES 4 /* then halves */
+#define RUN_SHIFT 32   /* block key = run << 32 | number */
 
 static uint64_t block_key(uint64_t run, uint64_t block)
 {
@@ -62,12 +63,28 @@ static enum err put_run(sqlite3 *db, enum run_kind kind, int64_t level, uint64_t
     return e;
 }
 
+/* How many entries all runs of a kind hold: a run that cannot be seen is missed by it. */
+static enum err add_total(sqlite3 *db, enum run_kind kind, uint64_t entries)
+{
+    sqlite3_stmt *q = NULL;
+    TRY(sqlite_prepare(db,
+                       "INSERT INTO total(kind, entries) VALUES(?1,?2)"
+                       " ON CONFLICT(kind) DO UPDATE SET entries=entries+?2",
+                       &q));
+    sqlite3_bind_int64(q, 1, (sqlite3_int64)kind);
+    sqlite_bind_u64(q, 2, entries);
+    enum err e = sqlite_run(db, q);
+    sqlite3_finalize(q);
+    return e;
+}
+
 enum err run_write(sqlite3 *db, enum run_kind kind, const uint8_t *entries, size_t count)
 {
     size_t width = run_width(kind), per = RUN_BLOCK_BYTES / width;
     uint64_t no = 0;
     if (count == 0)
         return ERR_OK;
+    TRY(add_total(db, kind, count));
     TRY(put_run(db, kind, 0, count, (count + per - 1) / per, true, &no));
     sqlite3_stmt *q = NULL;
     enum err e = sqlite_prepare(db, put_block_sql, &q);
@@ -312,9 +329,14 @@ enum err run_reader_open(struct run_reader *r, const char *path)
     *r = (struct run_reader){0};
     TRY(sqlite_connect(path, SQLITE_READER, &r->db));
     enum err e = sqlite_prepare(r->db,
-                                "SELECT no, blocks FROM run WHERE ready=1 AND kind=?1"
-                                " ORDER BY no DESC",
+                                "SELECT no, blocks, entries FROM run"
+                                " WHERE ready=1 AND kind=?1 ORDER BY no DESC",
                                 &r->runs);
+    if (e == ERR_OK)
+        e = sqlite_prepare(r->db, "SELECT entries FROM total WHERE kind=?1", &r->total);
+    if (e == ERR_OK)
+        e = sqlite_prepare(r->db, "SELECT substr(data,1,?2) FROM block WHERE key=?1",
+                           &r->first);
     if (e == ERR_OK)
         e = sqlite_prepare(r->db, get_block_sql, &r->block);
     if (e != ERR_OK)
@@ -324,33 +346,9 @@ enum err run_reader_open(struct run_reader *r, const char *path)
 
 void run_reader_close(struct run_reader *r)
 {
-    sqlite3_stmt *all[] = {r->runs, r->block};
-    sqlite_disconnect(r->db, all, 2);
+    sqlite3_stmt *all[] = {r->runs, r->total, r->first, r->block};
+    sqlite_disconnect(r->db, all, sizeof all / sizeof *all);
     *r = (struct run_reader){0};
-}
-
-/* Number of the last block whose first entry is below from[key], or 0. */
-static enum err seek(struct run_reader *r, uint64_t no, uint64_t blocks, size_t width,
-                     const uint8_t *from, size_t key, uint64_t *out)
-{
-    uint64_t low = 0,
-             high = blocks; /* first(low) < from or low == 0; first(high) >= from */
-    while (high - low > 1) {
-        uint64_t middle = low + (high - low) / 2;
-        const uint8_t *data = NULL;
-        size_t size = 0;
-        enum err e =
-            get_block(r->db, r->block, block_key(no, middle), width, &data, &size);
-        bool below = e == ERR_OK && memcmp(data, from, key) < 0;
-        sqlite3_reset(r->block);
-        TRY(e);
-        if (below)
-            low = middle;
-        else
-            high = middle;
-    }
-    *out = low;
-    return ERR_OK;
 }
 
 struct range {
@@ -361,27 +359,114 @@ struct range {
     void *context;
 };
 
+/* The first `key` bytes of a block's first entry. */
+static enum err first_of(struct run_reader *r, uint64_t key, size_t size, uint8_t *out)
+{
+    sqlite_bind_u64(r->first, 1, key);
+    sqlite_bind_u64(r->first, 2, size);
+    const uint8_t *data = NULL;
+    enum err e = sqlite_row(r->db, r->first);
+    if (e == ERR_OK)
+        e = sqlite_blob(r->first, 0, size, &data);
+    if (e == ERR_OK)
+        memcpy(out, data, size);
+    sqlite3_reset(r->first);
+    return e == ERR_NOT_FOUND ? ERR_CORRUPT : e;
+}
+
+/* Where between two prefixes a third should be: they are hashes, so evenly spread. Always
+ * inside (low, high). */
+static uint64_t guess(uint64_t low, uint64_t high, uint64_t low_prefix,
+                      uint64_t high_prefix, uint64_t prefix)
+{
+    if (high_prefix <= low_prefix || prefix <= low_prefix)
+        return low + 1;
+    double part = (double)(prefix - low_prefix) / (double)(high_prefix - low_prefix);
+    uint64_t at = low + (uint64_t)(part * (double)(high - low));
+    return at <= low ? low + 1 : at >= high ? high - 1 : at;
+}
+
+/* Number of the last block whose first entry is below x->from, or 0. By guesses, and by
+ * halves where they do not help. Nothing read here is checked: the caller checks where it
+ * led. */
+static enum err seek(struct run_reader *r, uint64_t no, uint64_t blocks,
+                     const struct range *x, uint64_t *out)
+{
+    uint64_t low = 0, high = blocks, low_prefix = 0, high_prefix = UINT64_MAX;
+    uint64_t prefix = store_get64(x->from);
+    for (unsigned step = 0; high - low > 1; step++) {
+        uint8_t first[RUN_ACCOUNT_BYTES];
+        uint64_t at = step < SEEK_GUESSES
+                          ? guess(low, high, low_prefix, high_prefix, prefix)
+                          : low + (high - low) / 2;
+        TRY(first_of(r, block_key(no, at), x->key, first));
+        if (memcmp(first, x->from, x->key) < 0) {
+            low = at;
+            low_prefix = store_get64(first);
+        } else {
+            high = at;
+            high_prefix = store_get64(first);
+        }
+    }
+    *out = low;
+    return ERR_OK;
+}
+
+/* First entry of a block that is not below x->from. */
+static size_t lower_bound(const struct range *x, const uint8_t *data, size_t count)
+{
+    size_t width = run_width(x->kind), low = 0, high = count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (memcmp(data + middle * width, x->from, x->key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Entries of one checked block. A run is sorted, so what is before its first block that
+ * begins below `from`, and behind an entry past `to`, need not be looked at. */
+static enum err range_block(struct run_reader *r, uint64_t key, const struct range *x,
+                            bool begins_below, bool *past, bool *stopped)
+{
+    size_t width = run_width(x->kind), size = 0;
+    const uint8_t *data = NULL;
+    enum err e = get_block(r->db, r->block, key, width, &data, &size);
+    if (e == ERR_OK && begins_below && memcmp(data, x->from, x->key) >= 0)
+        e = ERR_CORRUPT; /* seek was led astray */
+    size_t count = e == ERR_OK ? size / width : 0;
+    for (size_t i = count == 0 ? 0 : lower_bound(x, data, count); i < count; i++) {
+        *past = memcmp(data + i * width, x->to, x->key) > 0;
+        if (*past || (*stopped = !x->visit(x->context, data + i * width)))
+            break;
+    }
+    sqlite3_reset(r->block);
+    return e;
+}
+
 static enum err range_run(struct run_reader *r, uint64_t no, uint64_t blocks,
                           const struct range *x, bool *stopped)
 {
-    size_t width = run_width(x->kind);
-    uint64_t block = 0;
+    uint64_t first = 0;
     bool past = false;
-    TRY(seek(r, no, blocks, width, x->from, x->key, &block));
-    for (; !past && !*stopped && block < blocks; block++) {
-        const uint8_t *data = NULL;
-        size_t size = 0;
-        enum err e =
-            get_block(r->db, r->block, block_key(no, block), width, &data, &size);
-        for (size_t at = 0; e == ERR_OK && !past && !*stopped && at < size; at += width) {
-            past = memcmp(data + at, x->to, x->key) > 0;
-            if (!past && memcmp(data + at, x->from, x->key) >= 0)
-                *stopped = !x->visit(x->context, data + at);
-        }
-        sqlite3_reset(r->block);
-        TRY(e);
-    }
+    TRY(seek(r, no, blocks, x, &first));
+    for (uint64_t at = first; !past && !*stopped && at < blocks; at++)
+        TRY(range_block(r, block_key(no, at), x, at == first && at > 0, &past, stopped));
     return ERR_OK;
+}
+
+static enum err check_total(struct run_reader *r, enum run_kind kind, uint64_t seen)
+{
+    uint64_t total = 0;
+    sqlite3_bind_int64(r->total, 1, (sqlite3_int64)kind);
+    enum err e = sqlite_row(r->db, r->total);
+    if (e == ERR_OK)
+        e = sqlite_u64(r->total, 0, INT64_MAX, &total);
+    sqlite3_reset(r->total);
+    TRY(e == ERR_NOT_FOUND ? ERR_OK : e);
+    return total == seen ? ERR_OK : ERR_CORRUPT;
 }
 
 enum err run_range(struct run_reader *r, enum run_kind kind, const uint8_t *from,
@@ -389,17 +474,26 @@ enum err run_range(struct run_reader *r, enum run_kind kind, const uint8_t *from
                    bool (*visit)(void *context, const uint8_t *entry), void *context)
 {
     struct range x = {kind, from, to, key, visit, context};
+    uint64_t seen = 0, per = RUN_BLOCK_BYTES / run_width(kind);
     bool stopped = false;
+    assert(key >= RUN_PREFIX_BYTES && key <= run_width(kind));
     sqlite3_bind_int64(r->runs, 1, (sqlite3_int64)kind);
     enum err e = ERR_OK;
     /* The open statement holds the read transaction. */
     while (!stopped && (e = sqlite_row(r->db, r->runs)) == ERR_OK) {
-        uint64_t no = 0, blocks = 0;
+        uint64_t no = 0, blocks = 0, entries = 0;
         if ((e = sqlite_u64(r->runs, 0, INT32_MAX, &no)) != ERR_OK ||
             (e = sqlite_u64(r->runs, 1, UINT32_MAX, &blocks)) != ERR_OK ||
-            (e = range_run(r, no, blocks, &x, &stopped)) != ERR_OK)
+            (e = sqlite_u64(r->runs, 2, INT64_MAX, &entries)) != ERR_OK)
+            break;
+        seen += entries;
+        e = blocks == (entries + per - 1) / per ? range_run(r, no, blocks, &x, &stopped)
+                                                : ERR_CORRUPT;
+        if (e != ERR_OK)
             break;
     }
+    if (e == ERR_NOT_FOUND)
+        e = check_total(r, kind, seen); /* in the same read transaction */
     sqlite3_reset(r->runs);
-    return e == ERR_NOT_FOUND ? ERR_OK : e;
+    return e;
 }

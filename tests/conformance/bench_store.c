@@ -10,10 +10,13 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "crypto/context.h"
 #include "tests/conformance/feed.h"
 
 #define MAINTAIN_MS 50
 #define APPENDS_MAX 4000000
+#define SCAN_RECORDS 20000 /* of each slot */
+#define LOOKUPS 5000
 
 struct bench {
     struct store *store;
@@ -115,6 +118,72 @@ static size_t cycle(struct bench *b, struct feed_append *f, uint64_t due, uint64
     return b->slots * b->per_slot;
 }
 
+static bool keep_id(void *context, const struct record *r, const struct hash *account)
+{
+    (void)account;
+    *(struct hash *)context =
+        hash_context(CTX_ENTRY, r->envelope.data, r->envelope.size - SIG_BYTES);
+    return true;
+}
+
+/* Reads of what was written: records in order, single ones, by id, by account. */
+static void print_reads(struct bench *b)
+{
+    struct store_reader *r = NULL;
+    if (b->store->ops->reader_open(b->store, &r) != ERR_OK)
+        exit(1);
+    uint64_t seen = 0, random = 1, find = 0, single = 0, account = 0, start = now_ns();
+    for (uint32_t i = 0; i < b->slots; i++)
+        if (r->ops->records(r, i, 0, SCAN_RECORDS, count, &seen) != ERR_OK)
+            exit(1);
+    double scan = (double)(now_ns() - start) / 1e9;
+    for (unsigned i = 0; i < LOOKUPS; i++) {
+        uint32_t slot = (uint32_t)(feed_random(&random) % b->slots), at_slot = 0;
+        uint64_t index = feed_random(&random) % b->feed[slot].frontier.size, at = 0,
+                 n = 0;
+        struct hash id, who = feed_account(slot, b->slots, i % FEED_ACCOUNTS);
+        start = now_ns();
+        if (r->ops->records(r, slot, index, 1, keep_id, &id) != ERR_OK)
+            exit(1);
+        single += now_ns() - start;
+        start = now_ns();
+        if (r->ops->find(r, &id, &at_slot, &at) != ERR_OK || at != index)
+            exit(1);
+        find += now_ns() - start;
+        start = now_ns();
+        if (r->ops->account(r, &who, index / FEED_ACCOUNTS / 2, 32, count, &n) != ERR_OK)
+            exit(1);
+        account += now_ns() - start;
+    }
+    r->ops->close(r);
+    printf(",\"scan_records_per_s\":%.0f,\"single_us\":%.1f,\"find_us\":%.1f,"
+           "\"account_32_us\":%.1f",
+           (double)seen / scan, (double)single / LOOKUPS / 1e3,
+           (double)find / LOOKUPS / 1e3, (double)account / LOOKUPS / 1e3);
+}
+
+/* Opening with the index there, and with none. */
+static void print_opens(struct bench *b, const char *uri, const char *path,
+                        uint64_t records)
+{
+    char index[4096];
+    uint64_t start = now_ns();
+    snprintf(index, sizeof index, "%s-index", path);
+    if (store_open(uri, &b->store, NULL) != ERR_OK)
+        return; /* memory: */
+    printf(",\"open_ms\":%.1f", (double)(now_ns() - start) / 1e6);
+    print_reads(b);
+    b->store->ops->close(b->store);
+    if (remove(index) != 0)
+        return;
+    start = now_ns();
+    if (store_open(uri, &b->store, NULL) != ERR_OK)
+        exit(1);
+    printf(",\"index_rebuild_records_per_s\":%.0f",
+           (double)records / ((double)(now_ns() - start) / 1e9));
+    b->store->ops->close(b->store);
+}
+
 static void print_quantiles(const char *name, uint64_t *ns, size_t count)
 {
     static const struct {
@@ -184,6 +253,7 @@ int main(int argc, char **argv)
            (unsigned long long)atomic_load(&b.reads));
     print_quantiles("append_ms", took, appends);
     print_quantiles("late_ms", late, appends);
+    print_opens(&b, argv[1], path, total);
     printf("}\n");
     free(late);
     free(took);

@@ -196,7 +196,12 @@ static void damage_is_told_from_absence(void **state)
     qsort(own, 3, width, compare);
     assert_int_equal(run_write(f->db, RUN_ENTRY, own, 3), ERR_OK);
     static const char *const damage[] = {
-        "UPDATE block SET data=substr(data,1,length(data)-1)",
+        "UPDATE run SET blocks=0",
+        "UPDATE run SET blocks=0, entries=0",
+        "UPDATE run SET ready=0",
+        "UPDATE run SET kind=1",
+        "UPDATE run SET ready=1, kind=0, blocks=1, entries=2",
+        "UPDATE run SET entries=3; UPDATE block SET data=substr(data,1,length(data)-1)",
         "UPDATE block SET sum=sum+1",
         "UPDATE block SET data=x''",
         "UPDATE block SET key=key+1",
