@@ -6,13 +6,14 @@
 
 #include "client/cli.h"
 
-/* `stoa audit ..` runs `stoa-audit ..` from PATH when the word is not one of ours. Returns
- * only when there is no such program. */
+/* `stoa audit ..` runs `stoa-audit ..` from PATH when the word is not one of ours.
+ * Returns only when there is no such program. */
 static void run_other_program(int argc, char **argv)
 {
     char name[64];
-    if (argc < 2 || !argv[1][0] || strspn(argv[1], "abcdefghijklmnopqrstuvwxyz-") !=
-        strlen(argv[1]) || argv[1][0] == '-' || strlen(argv[1]) > 32)
+    if (argc < 2 || !argv[1][0] ||
+        strspn(argv[1], "abcdefghijklmnopqrstuvwxyz-") != strlen(argv[1]) ||
+        argv[1][0] == '-' || strlen(argv[1]) > 32)
         return;
     for (unsigned i = 0; i < cli_command_count; i++)
         if (strncmp(cli_commands[i].name, argv[1], strlen(argv[1])) == 0)

@@ -1,7 +1,7 @@
 /* The holder's command line: what its files share. One table (cli_table.c) holds every
- * command with its options, help and marks; parsing, help and completion read it. Data goes
- * to standard output, messages and progress to standard error; with --json exactly one object
- * (or one a line for streams) goes to standard output, errors included. */
+ * command with its options, help and marks; parsing, help and completion read it. Data
+ * goes to standard output, messages and progress to standard error; with --json exactly
+ * one object (or one a line for streams) goes to standard output, errors included. */
 #ifndef CLIENT_CLI_H
 #define CLIENT_CLI_H
 
@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "client/stoa.h"
+#include "ledger/err.h"
 
 #define CLI_ARGS_MAX 160
 #define CLI_REPEATS_MAX 100 /* of options that may be given several times, together */
@@ -22,61 +23,68 @@
 #define CLI_LINE_MAX (256u << 10) /* one line of a file of records */
 
 /* enum name, text, value's name (NULL: a flag), common to all commands, help */
-#define CLI_OPTION_LIST(X)                                                                 \
-    X(JSON, "json", NULL, 1, "machine output: one JSON object, errors too")                \
-    X(QUIET, "quiet", NULL, 1, "no messages, only data and errors")                        \
-    X(NO_PROGRESS, "no-progress", NULL, 1, "no progress line")                             \
-    X(NO_INPUT, "no-input", NULL, 1, "never ask: fail where a question would come")        \
-    X(YES, "yes", NULL, 1, "answer yes to questions")                                      \
-    X(TIMEOUT, "timeout", "TIME", 1, "how long to wait for the hub: 10s, 500ms, 2m")       \
-    X(WALLET, "wallet", "DIR", 1, "the wallet (default $STOA_HOME or ~/.local/share/stoa)") \
-    X(PASSPHRASE, "passphrase", "SOURCE", 1,                                               \
-      "where the passphrase comes from: tty | fd:N | file:PATH | cmd:COMMAND")             \
-    X(HUB, "hub", "URL", 1, "the hub: ws://host:port or wss://.. (default: as last time)") \
-    X(FINGERPRINT, "fingerprint", "HEX", 1, "identity the hub must prove, 64 hex digits")  \
-    X(TRUST, "trust-first-use", NULL, 1, "believe and record a hub met for the first time") \
-    X(CA_FILE, "ca-file", "FILE", 1, "more roots to trust for wss://, PEM")                \
-    X(HELP, "help", NULL, 1, "help of this command")                                       \
-    X(PLAINTEXT, "plaintext-keys", NULL, 0, "keep keys without a passphrase")              \
-    X(QUICK_KDF, "quick-kdf", NULL, 0, "cheap key stretching: tests and demos only")       \
-    X(DEVICE_ONLY, "device-only", NULL, 0, "no root key: a device to be added elsewhere")  \
-    X(ROOT_SEED, "root-seed", "SOURCE", 0, "restore the root key from 64 hex digits")      \
-    X(DEVICE_SEED, "device-seed", "SOURCE", 0, "restore the device key likewise")          \
-    X(OPEN, "open", "NAME", 0, "open an account of this name too")                         \
-    X(NAME, "name", "NAME", 0, "local name of the account")                                \
-    X(PINNED, "pinned", NULL, 0, "data never leaves the hub's region")                     \
-    X(RECOVERY, "recovery", "KEY", 0, "public key that may recover the account")           \
-    X(ACCOUNT, "account", "ACCOUNT", 0, "name, address or id (default: the only one)")     \
-    X(FROM, "from", "ACCOUNT", 0, "account that pays (default: the only one)")             \
-    X(TO, "to", "ADDRESS", 0, "payee; may be given several times, an amount for each")     \
-    X(MEMO, "memo", "TEXT", 0, "sealed: only members' devices can read it")                \
-    X(MEMO_KEY, "memo-key", "KEY", 0, "one more device that can read the memo")            \
-    X(REQUEST, "request", "ID", 0, "your own id: the same one again never writes twice")   \
-    X(WAIT, "wait", "STATE", 0, "saved | accepted | credited (default)")                   \
-    X(FRESH, "fresh", NULL, 0, "a second equal payment although one is unresolved")        \
-    X(OFFLINE, "offline", NULL, 0, "answer from this disk only")                           \
-    X(CSV, "csv", NULL, 0, "comma-separated values, RFC 4180")                             \
-    X(SINCE, "since", "POSITION", 0, "first position wanted")                              \
-    X(MAX, "max", "N", 0, "at most so many")                                               \
-    X(MEMOS, "memos", NULL, 0, "fetch and show memos")                                     \
-    X(FULL, "full", NULL, 0, "check every signature")                                      \
-    X(THREADS, "threads", "N", 0, "threads to use (default: all cores)")                   \
-    X(FOR, "for", "TIME", 0, "stop after this time")                                       \
-    X(COUNT, "count", "N", 0, "stop after so many records")                                \
-    X(TTL, "ttl", "TIME", 0, "how long it can be used: 30m, 2h, 7d (default 1d)")          \
-    X(OUT, "out", "FILE", 0, "write there instead of standard output")                     \
-    X(VKEY, "vkey", "TEXT", 0, "log key to trust (default: the one this wallet knows)")    \
-    X(NEW_PASSPHRASE, "new-passphrase", "SOURCE", 0, "where the new one comes from")       \
-    X(PAYER, "payer", "MEMBER", 0, "who paid: number, root key or me (default)")           \
-    X(SHARE, "share", "MEMBER=AMOUNT", 0, "one member's part; may be given several times") \
-    X(EQUAL, "equal", NULL, 0, "the same part for every member")                           \
-    X(FORCE, "force", NULL, 0, "although entries of unknown outcome are lost")             \
-    X(REBUILD, "rebuild", NULL, 0, "forget the local database and fetch it anew")          \
-    X(DROP, "drop", NULL, 0, "give up an entry that was never sent")                       \
-    X(EVIDENCE, "evidence", NULL, 0, "signed notes that cannot both be true")              \
-    X(ISSUER_KEY, "issuer-key", "FILE", 0, "the hub's issuer key file")                    \
-    X(WORK, "work", "DIR", 0, "folder of the import (default: import-bank in the wallet)") \
-    X(DIR, "dir", "DIR", 0, "folder of the demo (default: a temporary one)")               \
+#define CLI_OPTION_LIST(X)                                                               \
+    X(JSON, "json", NULL, 1, "machine output: one JSON object, errors too")              \
+    X(QUIET, "quiet", NULL, 1, "no messages, only data and errors")                      \
+    X(NO_PROGRESS, "no-progress", NULL, 1, "no progress line")                           \
+    X(NO_INPUT, "no-input", NULL, 1, "never ask: fail where a question would come")      \
+    X(YES, "yes", NULL, 1, "answer yes to questions")                                    \
+    X(TIMEOUT, "timeout", "TIME", 1, "how long to wait for the hub: 10s, 500ms, 2m")     \
+    X(WALLET, "wallet", "DIR", 1,                                                        \
+      "the wallet (default $STOA_HOME or ~/.local/share/stoa)")                          \
+    X(PASSPHRASE, "passphrase", "SOURCE", 1,                                             \
+      "where the passphrase comes from: tty | fd:N | file:PATH | cmd:COMMAND")           \
+    X(HUB, "hub", "URL", 1,                                                              \
+      "the hub: ws://host:port or wss://.. (default: as last time)")                     \
+    X(FINGERPRINT, "fingerprint", "HEX", 1,                                              \
+      "identity the hub must prove, 64 hex digits")                                      \
+    X(TRUST, "trust-first-use", NULL, 1,                                                 \
+      "believe and record a hub met for the first time")                                 \
+    X(CA_FILE, "ca-file", "FILE", 1, "more roots to trust for wss://, PEM")              \
+    X(HELP, "help", NULL, 1, "help of this command")                                     \
+    X(PLAINTEXT, "plaintext-keys", NULL, 0, "keep keys without a passphrase")            \
+    X(QUICK_KDF, "quick-kdf", NULL, 0, "cheap key stretching: tests and demos only")     \
+    X(DEVICE_ONLY, "device-only", NULL, 0,                                               \
+      "no root key: a device to be added elsewhere")                                     \
+    X(ROOT_SEED, "root-seed", "SOURCE", 0, "restore the root key from 64 hex digits")    \
+    X(DEVICE_SEED, "device-seed", "SOURCE", 0, "restore the device key likewise")        \
+    X(OPEN, "open", "NAME", 0, "open an account of this name too")                       \
+    X(NAME, "name", "NAME", 0, "local name of the account")                              \
+    X(PINNED, "pinned", NULL, 0, "data never leaves the hub's region")                   \
+    X(RECOVERY, "recovery", "KEY", 0, "public key that may recover the account")         \
+    X(ACCOUNT, "account", "ACCOUNT", 0, "name, address or id (default: the only one)")   \
+    X(FROM, "from", "ACCOUNT", 0, "account that pays (default: the only one)")           \
+    X(TO, "to", "ADDRESS", 0, "payee; may be given several times, an amount for each")   \
+    X(MEMO, "memo", "TEXT", 0, "sealed: only members' devices can read it")              \
+    X(MEMO_KEY, "memo-key", "KEY", 0, "one more device that can read the memo")          \
+    X(REQUEST, "request", "ID", 0, "your own id: the same one again never writes twice") \
+    X(WAIT, "wait", "STATE", 0, "saved | accepted | credited (default)")                 \
+    X(FRESH, "fresh", NULL, 0, "a second equal payment although one is unresolved")      \
+    X(OFFLINE, "offline", NULL, 0, "answer from this disk only")                         \
+    X(CSV, "csv", NULL, 0, "comma-separated values, RFC 4180")                           \
+    X(SINCE, "since", "POSITION", 0, "first position wanted")                            \
+    X(MAX, "max", "N", 0, "at most so many")                                             \
+    X(MEMOS, "memos", NULL, 0, "fetch and show memos")                                   \
+    X(FULL, "full", NULL, 0, "check every signature")                                    \
+    X(THREADS, "threads", "N", 0, "threads to use (default: all cores)")                 \
+    X(FOR, "for", "TIME", 0, "stop after this time")                                     \
+    X(COUNT, "count", "N", 0, "stop after so many records")                              \
+    X(TTL, "ttl", "TIME", 0, "how long it can be used: 30m, 2h, 7d (default 1d)")        \
+    X(OUT, "out", "FILE", 0, "write there instead of standard output")                   \
+    X(VKEY, "vkey", "TEXT", 0, "log key to trust (default: the one this wallet knows)")  \
+    X(NEW_PASSPHRASE, "new-passphrase", "SOURCE", 0, "where the new one comes from")     \
+    X(PAYER, "payer", "MEMBER", 0, "who paid: number, root key or me (default)")         \
+    X(SHARE, "share", "MEMBER=AMOUNT", 0,                                                \
+      "one member's part; may be given several times")                                   \
+    X(EQUAL, "equal", NULL, 0, "the same part for every member")                         \
+    X(FORCE, "force", NULL, 0, "although entries of unknown outcome are lost")           \
+    X(REBUILD, "rebuild", NULL, 0, "forget the local database and fetch it anew")        \
+    X(DROP, "drop", NULL, 0, "give up an entry that was never sent")                     \
+    X(EVIDENCE, "evidence", NULL, 0, "signed notes that cannot both be true")            \
+    X(ISSUER_KEY, "issuer-key", "FILE", 0, "the hub's issuer key file")                  \
+    X(WORK, "work", "DIR", 0,                                                            \
+      "folder of the import (default: import-bank in the wallet)")                       \
+    X(DIR, "dir", "DIR", 0, "folder of the demo (default: a temporary one)")             \
     X(ONCE, "once", NULL, 0, "end by itself; exit 0 only when every check held")
 
 #define CLI_OPTION_ENUM_(name, text, value, common, help) OPT_##name,
@@ -97,9 +105,9 @@ struct cli_command {
     const char *args; /* as in the usage line */
     bool changes;     /* the ledger or this disk; else read-only */
     unsigned args_min, args_max;
-    const char *what;     /* one line */
-    const char *more;     /* paragraph, may be "" */
-    const char *examples; /* lines */
+    const char *what;                 /* one line */
+    const char *more;                 /* paragraph, may be "" */
+    const char *examples;             /* lines */
     uint8_t options[CLI_OPTIONS_MAX]; /* enum cli_option, ended by OPT_NONE */
     stoa_result (*run)(struct cli *c);
 };
@@ -115,7 +123,8 @@ struct cli {
     const struct cli_command *command; /* NULL until found */
     char schema[64];
     const char *program;
-    const char *value[OPT_COUNT_]; /* NULL: not given; "": flag given; else the last value */
+    const char
+        *value[OPT_COUNT_]; /* NULL: not given; "": flag given; else the last value */
     struct cli_repeat repeats[CLI_REPEATS_MAX];
     unsigned repeat_count;
     const char *args[CLI_ARGS_MAX]; /* after the command's words */
@@ -153,7 +162,8 @@ stoa_options cli_options_of(struct cli *c, unsigned flags);
 stoa_result cli_open(struct cli *c);
 /* Open and connect. */
 stoa_result cli_connect(struct cli *c);
-/* Open; connect and sync unless --offline or no hub answers, which is said. *online tells. */
+/* Open; connect and sync unless --offline or no hub answers, which is said. *online
+ * tells. */
 stoa_result cli_try_sync(struct cli *c, const stoa_id *account, bool *online);
 /* The account named by an option or argument; NULL: the only one. */
 stoa_result cli_account(struct cli *c, const char *text, stoa_account *out);
@@ -196,9 +206,9 @@ json_t *cli_array(struct cli *c, const char *name);
 /* One JSON line of a stream; takes `line`. */
 void cli_stream(struct cli *c, const char *schema, json_t *line);
 
-void cli_time_text(char out[32], uint64_t unix_ms);  /* 2026-01-31 12:00:00Z */
-void cli_ago_text(char out[32], uint64_t ms);        /* 3 s, 2 min, 5 h, 4 d */
-void cli_amount_text(char out[40], int64_t micro);   /* with sign when negative */
+void cli_time_text(char out[32], uint64_t unix_ms); /* 2026-01-31 12:00:00Z */
+void cli_ago_text(char out[32], uint64_t ms);       /* 3 s, 2 min, 5 h, 4 d */
+void cli_amount_text(char out[40], int64_t micro);  /* with sign when negative */
 const char *cli_state_word(stoa_state s);
 void cli_csv_text(FILE *out, const char *text);
 bool cli_colour(FILE *out);
@@ -235,7 +245,8 @@ bool cli_interrupted(void);
 /* Whole file or "-"; released by free. NULL with the error set. A final zero is added. */
 char *cli_read_file(struct cli *c, const char *path, size_t *size);
 /* Written beside and renamed: never half a file. */
-stoa_result cli_write_file(struct cli *c, const char *path, const void *data, size_t size);
+stoa_result cli_write_file(struct cli *c, const char *path, const void *data,
+                           size_t size);
 
 /* Import of JSON lines (cli_records.c) and of bank data (import.c). */
 stoa_result cli_import_records(struct cli *c);
@@ -243,16 +254,19 @@ stoa_result cli_import_bank(struct cli *c);
 
 /* ---- commands ---- */
 
-#define CLI_COMMANDS_(X)                                                                   \
-    X(init) X(key_show) X(key_check) X(key_export) X(key_passphrase) X(open) X(balance)    \
-    X(send) X(history) X(sync) X(verify) X(watch) X(device_add) X(device_revoke)           \
-    X(device_list) X(device_request) X(member_invite) X(member_join) X(member_remove)      \
-    X(member_list) X(checkpoint) X(export) X(import) X(demo) X(resume) X(receipt_get)      \
-    X(receipt_check) X(limits) X(note) X(split) X(split_correct) X(split_void) X(bind)     \
-    X(account_list) X(account_follow) X(account_rename) X(sign) X(submit)                  \
-    X(recovery_create) X(recovery_begin) X(recovery_finish) X(recovery_cancel)             \
-    X(root_rotate) X(root_propose) X(root_cosign) X(root_finish) X(help) X(completion)     \
-    X(version)
+#define CLI_COMMANDS_(X)                                                                 \
+    X(init)                                                                              \
+    X(key_show) X(key_check) X(key_export) X(key_passphrase) X(open) X(balance) X(send)  \
+        X(history) X(sync) X(verify) X(watch) X(device_add) X(device_revoke)             \
+            X(device_list) X(device_request) X(member_invite) X(member_join)             \
+                X(member_remove) X(member_list) X(checkpoint) X(export) X(import)        \
+                    X(demo) X(resume) X(receipt_get) X(receipt_check) X(limits) X(note)  \
+                        X(split) X(split_correct) X(split_void) X(bind) X(account_list)  \
+                            X(account_follow) X(account_rename) X(sign) X(submit)        \
+                                X(recovery_create) X(recovery_begin) X(recovery_finish)  \
+                                    X(recovery_cancel) X(root_rotate) X(root_propose)    \
+                                        X(root_cosign) X(root_finish) X(help)            \
+                                            X(completion) X(version)
 #define CLI_RUN_(name) stoa_result cli_run_##name(struct cli *c);
 CLI_COMMANDS_(CLI_RUN_)
 #undef CLI_RUN_

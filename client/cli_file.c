@@ -17,8 +17,8 @@ static char *read_all(struct cli *c, FILE *in, const char *path, size_t *size)
             break;
         if (cap >= CLI_FILE_BYTES_MAX) {
             free(data);
-            (void)cli_fail(c, STOA_DATA, 102, NULL, "%.200s is over %u bytes", path,
-                           CLI_FILE_BYTES_MAX);
+            (void)cli_fail(c, STOA_DATA, ERR_TOO_LARGE, NULL, "%.200s is over %u bytes",
+                           path, CLI_FILE_BYTES_MAX);
             return NULL;
         }
         cap *= 2;
@@ -28,11 +28,11 @@ static char *read_all(struct cli *c, FILE *in, const char *path, size_t *size)
         data = more;
     }
     if (!data) {
-        (void)cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
+        (void)cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
         return NULL;
     }
     if (ferror(in)) {
-        (void)cli_fail(c, STOA_DATA, 208, NULL, "%.200s: %s", path, strerror(errno));
+        (void)cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: %s", path, strerror(errno));
         free(data);
         return NULL;
     }
@@ -46,7 +46,7 @@ char *cli_read_file(struct cli *c, const char *path, size_t *size)
         return read_all(c, stdin, "standard input", size);
     FILE *in = fopen(path, "rbe");
     if (!in) {
-        (void)cli_fail(c, STOA_DATA, 208, NULL, "%.200s: %s", path, strerror(errno));
+        (void)cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: %s", path, strerror(errno));
         return NULL;
     }
     char *data = read_all(c, in, path, size);
@@ -59,7 +59,7 @@ stoa_result cli_write_file(struct cli *c, const char *path, const void *data, si
     char beside[CLI_PATH_MAX];
     int n = snprintf(beside, sizeof beside, "%s.part", path);
     if (n < 0 || (size_t)n >= sizeof beside)
-        return cli_fail(c, STOA_USAGE, 213, NULL, "path is too long");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "path is too long");
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool good = fd >= 0;
     for (size_t at = 0; good && at < size;) {
@@ -77,5 +77,6 @@ stoa_result cli_write_file(struct cli *c, const char *path, const void *data, si
     if (why == 0)
         why = errno;
     (void)unlink(beside);
-    return cli_fail(c, STOA_DATA, 208, NULL, "%.200s cannot be written: %s", path, strerror(why));
+    return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s cannot be written: %s", path,
+                    strerror(why));
 }

@@ -53,7 +53,7 @@ stoa_result cli_run_device_add(struct cli *c)
     stoa_account a;
     stoa_receipt receipt = {.size = sizeof receipt};
     if (!stoa_device_request_parse(c->args[0], &device))
-        return cli_fail(c, STOA_DATA, 101, "stoa device request",
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa device request",
                         "that is no device request, or a letter is wrong");
     stoa_result r = ready_to_write(c, &a, &how);
     if (r != STOA_OK)
@@ -72,8 +72,10 @@ stoa_result cli_run_device_revoke(struct cli *c)
     stoa_how how;
     stoa_account a;
     stoa_receipt receipt = {.size = sizeof receipt};
-    if (!stoa_id_parse(c->args[0], &device) && !stoa_device_request_parse(c->args[0], &device))
-        return cli_fail(c, STOA_DATA, 101, "stoa device list", "a device is 64 hex digits");
+    if (!stoa_id_parse(c->args[0], &device) &&
+        !stoa_device_request_parse(c->args[0], &device))
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa device list",
+                        "a device is 64 hex digits");
     stoa_result r = ready_to_write(c, &a, &how);
     if (r == STOA_OK)
         r = cli_confirm(c, false, "End this device's right to write, for ever?");
@@ -98,7 +100,8 @@ stoa_result cli_run_device_list(struct cli *c)
         stoa_id_format(key, &d.key);
         if (!c->json) {
             (void)printf("%s  member %u%s%s, %" PRIu64 " entries\n", key, d.member,
-                         d.own ? ", this one" : "", d.revoked ? ", revoked" : "", d.entries);
+                         d.own ? ", this one" : "", d.revoked ? ", revoked" : "",
+                         d.entries);
             continue;
         }
         json_t *row = json_object();
@@ -120,7 +123,7 @@ stoa_result cli_run_member_invite(struct cli *c)
     char token[STOA_TOKEN_MAX] = "";
     uint64_t ttl = TTL_DEFAULT_MS;
     if (cli_has(c, OPT_TTL) && (!cli_time_parse(c->value[OPT_TTL], &ttl) || ttl == 0))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--ttl wants a time such as 2d");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--ttl wants a time such as 2d");
     stoa_result r = ready_to_write(c, &a, &how);
     if (r != STOA_OK)
         return r;
@@ -130,7 +133,8 @@ stoa_result cli_run_member_invite(struct cli *c)
         cli_receipt(c, &receipt, 0);
     } else if (r == STOA_OK) {
         (void)printf("%s\n", token);
-        cli_say(c, "secret: whoever holds it first can join, once: stoa member join TOKEN");
+        cli_say(c,
+                "secret: whoever holds it first can join, once: stoa member join TOKEN");
     } else {
         r = cli_written(c, r, &receipt, 0);
     }
@@ -158,7 +162,8 @@ stoa_result cli_run_member_join(struct cli *c)
         r = cli_connect(c);
     uint64_t since = cli_now_ms();
     if (r == STOA_OK) {
-        r = stoa_join(c->wallet, token, c->value[OPT_NAME], &how, &id, &receipt, &c->error);
+        r = stoa_join(c->wallet, token, c->value[OPT_NAME], &how, &id, &receipt,
+                      &c->error);
         r = cli_written(c, r, &receipt, since);
         char address[STOA_ADDRESS_MAX];
         stoa_address_format(address, &receipt.account, NULL);
@@ -170,8 +175,8 @@ stoa_result cli_run_member_join(struct cli *c)
 }
 
 /* "me", a member's number, or a root key. */
-static stoa_result member_of(struct cli *c, const stoa_account *a, const char *text, size_t size,
-                             stoa_member *out)
+static stoa_result member_of(struct cli *c, const stoa_account *a, const char *text,
+                             size_t size, stoa_member *out)
 {
     char word[80];
     uint64_t number = UINT64_MAX;
@@ -185,8 +190,8 @@ static stoa_result member_of(struct cli *c, const stoa_account *a, const char *t
         if ((is_me && out->own) || (is_number && out->number == number) ||
             (is_key && memcmp(&out->root, &root, sizeof root) == 0))
             return STOA_OK;
-    return cli_fail(c, STOA_DATA, 137, "stoa member list", "no member \"%.70s\" in %s", word,
-                    a->name);
+    return cli_fail(c, STOA_DATA, ERR_MEMBER_UNKNOWN, "stoa member list",
+                    "no member \"%.70s\" in %s", word, a->name);
 }
 
 stoa_result cli_run_member_remove(struct cli *c)
@@ -221,8 +226,9 @@ stoa_result cli_run_member_list(struct cli *c)
         stoa_id_format(root, &m.root);
         cli_amount_text(position, m.position);
         if (!c->json) {
-            (void)printf("%3u  %s  %u device%s, position %s%s\n", m.number, root, m.devices,
-                         m.devices == 1 ? "" : "s", position, m.own ? "  (you)" : "");
+            (void)printf("%3u  %s  %u device%s, position %s%s\n", m.number, root,
+                         m.devices, m.devices == 1 ? "" : "s", position,
+                         m.own ? "  (you)" : "");
             continue;
         }
         json_t *row = json_object();
@@ -245,12 +251,15 @@ static stoa_result equal_shares(struct cli *c, const stoa_account *a, struct ter
 {
     stoa_member m = {.size = sizeof m};
     size_t count = 0;
-    for (; count < STOA_SHARES_MAX && stoa_member_at(c->wallet, &a->id, (unsigned)count, &m);
+    for (; count < STOA_SHARES_MAX &&
+           stoa_member_at(c->wallet, &a->id, (unsigned)count, &m);
          count++)
         t->shares[count].root = m.root;
     if (count == 0)
-        return cli_fail(c, STOA_DATA, 137, "stoa sync", "no members are known");
-    int64_t part = t->terms.amount / (int64_t)count, rest = t->terms.amount % (int64_t)count;
+        return cli_fail(c, STOA_DATA, ERR_MEMBER_UNKNOWN, "stoa sync",
+                        "no members are known");
+    int64_t part = t->terms.amount / (int64_t)count,
+            rest = t->terms.amount % (int64_t)count;
     for (size_t i = 0; i < count; i++) /* the first ones carry what does not divide */
         t->shares[i].amount = part + ((int64_t)i < rest);
     t->terms.share_count = count;
@@ -266,19 +275,22 @@ static stoa_result terms_parse(struct cli *c, const stoa_account *a, const char 
     memset(t, 0, sizeof *t);
     t->terms.shares = t->shares;
     if (!stoa_amount_parse(amount, &t->terms.amount) || t->terms.amount <= 0)
-        return cli_fail(c, STOA_DATA, 131, "12.50", "\"%.40s\" is no amount", amount);
+        return cli_fail(c, STOA_DATA, ERR_AMOUNT, "12.50", "\"%.40s\" is no amount",
+                        amount);
     stoa_result r = member_of(c, a, payer, strlen(payer), &m);
     if (r != STOA_OK)
         return r;
     t->terms.payer = m.root;
     if (cli_has(c, OPT_EQUAL) == (cli_repeated(c, OPT_SHARE, 0) != NULL))
-        return cli_fail(c, STOA_USAGE, 213, "--equal", "say --equal, or --share for each member");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--equal",
+                        "say --equal, or --share for each member");
     if (cli_has(c, OPT_EQUAL))
         return equal_shares(c, a, t);
     for (unsigned i = 0; (share = cli_repeated(c, OPT_SHARE, i)) != NULL; i++) {
         const char *equals = strchr(share, '=');
         if (!equals || !stoa_amount_parse(equals + 1, &t->shares[i].amount))
-            return cli_fail(c, STOA_DATA, 131, "--share 1=12.50", "\"%.80s\" is no share", share);
+            return cli_fail(c, STOA_DATA, ERR_AMOUNT, "--share 1=12.50",
+                            "\"%.80s\" is no share", share);
         r = member_of(c, a, share, (size_t)(equals - share), &m);
         if (r != STOA_OK)
             return r;
@@ -312,7 +324,8 @@ static stoa_result change_split(struct cli *c, const char *amount)
     stoa_id id;
     stoa_receipt receipt = {.size = sizeof receipt};
     if (!stoa_id_parse(c->args[0], &id))
-        return cli_fail(c, STOA_DATA, 101, "stoa history", "an id is 64 hex digits");
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa history",
+                        "an id is 64 hex digits");
     stoa_result r = ready_to_write(c, &a, &how);
     if (r == STOA_OK && amount)
         r = terms_parse(c, &a, amount, &t);
@@ -350,8 +363,8 @@ stoa_result cli_run_note(struct cli *c)
     }
     stoa_result r = size <= STOA_NOTE_MAX
                         ? ready_to_write(c, &a, &how)
-                        : cli_fail(c, STOA_DATA, 102, NULL, "a note is at most %d bytes",
-                                   STOA_NOTE_MAX);
+                        : cli_fail(c, STOA_DATA, ERR_TOO_LARGE, NULL,
+                                   "a note is at most %d bytes", STOA_NOTE_MAX);
     if (r == STOA_OK) {
         uint64_t since = cli_now_ms();
         r = stoa_note(c->wallet, &a.id, data, size, &how, &receipt, &c->error);
@@ -368,12 +381,14 @@ stoa_result cli_run_bind(struct cli *c)
     uint64_t chain;
     stoa_receipt receipt = {.size = sizeof receipt};
     if (!cli_number_parse(c->args[0], &chain) || chain > 9)
-        return cli_fail(c, STOA_DATA, 155, NULL, "a chain is 0 to 9, not \"%.20s\"", c->args[0]);
+        return cli_fail(c, STOA_DATA, ERR_CHAIN, NULL, "a chain is 0 to 9, not \"%.20s\"",
+                        c->args[0]);
     stoa_result r = ready_to_write(c, &a, &how);
     if (r != STOA_OK)
         return r;
     uint64_t since = cli_now_ms();
-    r = stoa_bind(c->wallet, &a.id, (unsigned)chain, c->args[1], &how, &receipt, &c->error);
+    r = stoa_bind(c->wallet, &a.id, (unsigned)chain, c->args[1], &how, &receipt,
+                  &c->error);
     return cli_written(c, r, &receipt, since);
 }
 
@@ -389,7 +404,9 @@ stoa_result cli_run_recovery_begin(struct cli *c)
     r = stoa_recovery_begin(c->wallet, &a.id, c->args[0], &how, &receipt, &c->error);
     r = cli_written(c, r, &receipt, since);
     if (r == STOA_OK)
-        cli_say(c, "in 72 hours: stoa recovery finish; any root key of a member can cancel it");
+        cli_say(
+            c,
+            "in 72 hours: stoa recovery finish; any root key of a member can cancel it");
     return r;
 }
 
@@ -440,7 +457,8 @@ stoa_result cli_run_root_propose(struct cli *c)
     stoa_id old;
     char text[STOA_TOKEN_MAX];
     if (!stoa_id_parse(c->args[0], &old))
-        return cli_fail(c, STOA_DATA, 101, "stoa member list", "a root key is 64 hex digits");
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa member list",
+                        "a root key is 64 hex digits");
     stoa_result r = ready(c, &a);
     if (r == STOA_OK)
         r = cli_failed(c, stoa_rotate_propose(c->wallet, &a.id, &old, text, &c->error));
@@ -455,10 +473,12 @@ stoa_result cli_run_root_propose(struct cli *c)
 stoa_result cli_run_root_cosign(struct cli *c)
 {
     char text[STOA_TOKEN_MAX];
-    stoa_account a;
-    stoa_result r = ready(c, &a);
+    stoa_result r = cli_connect(c);
     if (r == STOA_OK)
-        r = cli_confirm(c, false, "Sign another member's new root key? Be sure it is that person.");
+        r = cli_failed(c, stoa_sync(c->wallet, NULL, c->timeout_ms, &c->error));
+    if (r == STOA_OK)
+        r = cli_confirm(c, false,
+                        "Sign another member's new root key? Be sure it is that person.");
     if (r == STOA_OK)
         r = cli_failed(c, stoa_rotate_cosign(c->wallet, c->args[0], text, &c->error));
     if (r != STOA_OK)

@@ -37,7 +37,8 @@ static void print_command_help(const struct cli_command *k)
 static void print_overview(void)
 {
     (void)printf("stoa COMMAND [ARGUMENTS] [OPTIONS]\n\nFirst steps:\n"
-                 "  stoa demo                                   see everything work, in half a minute\n"
+                 "  stoa demo                                   see everything work, in "
+                 "half a minute\n"
                  "  stoa init --hub ws://127.0.0.1:7001 --open me\n"
                  "  stoa send stoa1q..@hub 12.50\n\n"
                  "Commands (* changes state; the others only read):\n");
@@ -48,11 +49,13 @@ static void print_overview(void)
     for (unsigned i = 1; i < OPT_COUNT_; i++)
         if (cli_options[i].common)
             print_option((enum cli_option)i);
-    (void)printf(
-        "\nExit codes:\n"
-        "  0 done   1 done, the answer is no   2 not finished, run again   3 outcome unknown: stoa resume\n"
-        "  4 refused by a rule   64 usage   65 input   69 hub unreachable   70 bug   75 limited\n"
-        "  77 not allowed   78 wallet's files wrong       an error's code: stoa help T4130\n");
+    (void)printf("\nExit codes:\n"
+                 "  0 done   1 done, the answer is no   2 not finished, run again   3 "
+                 "outcome unknown: stoa resume\n"
+                 "  4 refused by a rule   64 usage   65 input   69 hub unreachable   70 "
+                 "bug   75 limited\n"
+                 "  77 not allowed   78 wallet's files wrong       an error's code: stoa "
+                 "help T4130\n");
 }
 
 static bool row_matches(const char *text, int code, const char *word)
@@ -62,7 +65,8 @@ static bool row_matches(const char *text, int code, const char *word)
     if (strcmp(text, word) == 0 || strcmp(text, number) == 0)
         return true;
     size_t size = strlen(text);
-    if (text[0] != 'T' || size < 5 || size > 6 || strspn(text + 1, "0123456789") != size - 1)
+    if (text[0] != 'T' || size < 5 || size > 6 ||
+        strspn(text + 1, "0123456789") != size - 1)
         return false;
     return strtol(text + size - 3, NULL, 10) == code;
 }
@@ -146,8 +150,8 @@ stoa_result cli_run_help(struct cli *c)
         return STOA_OK;
     }
     char name[96];
-    (void)snprintf(name, sizeof name, "%.40s%s%.40s", c->args[0], c->arg_count > 1 ? " " : "",
-                   c->arg_count > 1 ? c->args[1] : "");
+    (void)snprintf(name, sizeof name, "%.40s%s%.40s", c->args[0],
+                   c->arg_count > 1 ? " " : "", c->arg_count > 1 ? c->args[1] : "");
     bool found = false;
     size_t size = strlen(name);
     for (unsigned i = 0; i < cli_command_count; i++) {
@@ -167,7 +171,7 @@ stoa_result cli_run_help(struct cli *c)
     if (found || explain_code(c, name))
         return STOA_OK;
     const char *near = cli_nearest_command(name);
-    return cli_fail(c, STOA_USAGE, 213, near ? near : "stoa help",
+    return cli_fail(c, STOA_USAGE, ERR_USAGE, near ? near : "stoa help",
                     "no command and no error code \"%s\"", name);
 }
 
@@ -183,13 +187,15 @@ stoa_result cli_run_version(struct cli *c)
 /* Words and flags are written into the script: it asks nobody while one types. */
 static void print_bash(void)
 {
-    (void)printf("# completion of stoa for bash; from `stoa completion bash`\n"
-                 "_stoa()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} word command= options=\n"
-                 "    local i\n    for ((i = 1; i < COMP_CWORD; i++)); do\n"
-                 "        word=${COMP_WORDS[i]}\n"
-                 "        [[ $word == -* ]] || command=\"${command:+$command }$word\"\n    done\n"
-                 "    case $command in\n");
-    for (unsigned i = cli_command_count; i-- > 0;) { /* longer names first where they nest */
+    (void)printf(
+        "# completion of stoa for bash; from `stoa completion bash`\n"
+        "_stoa()\n{\n    local cur=${COMP_WORDS[COMP_CWORD]} word command= options=\n"
+        "    local i\n    for ((i = 1; i < COMP_CWORD; i++)); do\n"
+        "        word=${COMP_WORDS[i]}\n"
+        "        [[ $word == -* ]] || command=\"${command:+$command }$word\"\n    done\n"
+        "    case $command in\n");
+    for (unsigned i = cli_command_count;
+         i-- > 0;) { /* longer names first where they nest */
         const struct cli_command *k = &cli_commands[i];
         (void)printf("    \"%s\"*) options=\"", k->name);
         for (unsigned j = 0; j < CLI_OPTIONS_MAX && k->options[j]; j++)
@@ -203,7 +209,8 @@ static void print_bash(void)
     (void)printf("\"\n    elif [[ -z $command ]]; then\n        options=\"");
     for (unsigned i = 0; i < cli_command_count; i++) {
         size_t noun = strcspn(cli_commands[i].name, " ");
-        if (i == 0 || strncmp(cli_commands[i].name, cli_commands[i - 1].name, noun) != 0 ||
+        if (i == 0 ||
+            strncmp(cli_commands[i].name, cli_commands[i - 1].name, noun) != 0 ||
             (cli_commands[i - 1].name[noun] && cli_commands[i - 1].name[noun] != ' '))
             (void)printf("%.*s ", (int)noun, cli_commands[i].name);
     }
@@ -212,7 +219,8 @@ static void print_bash(void)
         size_t noun = strcspn(cli_commands[i].name, " ");
         if (cli_commands[i].name[noun] == 0)
             continue;
-        if (i > 0 && strncmp(cli_commands[i].name, cli_commands[i - 1].name, noun + 1) == 0)
+        if (i > 0 &&
+            strncmp(cli_commands[i].name, cli_commands[i - 1].name, noun + 1) == 0)
             continue;
         (void)printf("        %.*s) options=\"", (int)noun, cli_commands[i].name);
         for (unsigned j = i; j < cli_command_count; j++)
@@ -230,8 +238,8 @@ static void print_bash(void)
 stoa_result cli_run_completion(struct cli *c)
 {
     if (strcmp(c->args[0], "bash") != 0)
-        return cli_fail(c, STOA_USAGE, 213, "stoa completion bash", "no completion for \"%.20s\"",
-                        c->args[0]);
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "stoa completion bash",
+                        "no completion for \"%.20s\"", c->args[0]);
     if (c->json)
         put_commands(c);
     else

@@ -26,14 +26,18 @@ static void put_identity(struct cli *c)
     stoa_id_format(id, &info.device);
     (void)printf("wallet    %s\ndevice    %s\n", c->dir, id);
     stoa_id_format(id, &info.root);
-    (void)printf("root      %s\n", info.has_root ? id : "none: this device is added by another");
-    (void)printf("keys      %s\n", info.encrypted ? "encrypted" : "plain text, no passphrase");
+    (void)printf("root      %s\n",
+                 info.has_root ? id : "none: this device is added by another");
+    (void)printf("keys      %s\n",
+                 info.encrypted ? "encrypted" : "plain text, no passphrase");
     if (info.hub[0])
-        (void)printf("hub       %s  %s\nidentity  %s\n", info.hub, info.url, info.fingerprint);
+        (void)printf("hub       %s  %s\nidentity  %s\n", info.hub, info.url,
+                     info.fingerprint);
     else
         (void)printf("hub       none yet\n");
     if (info.unresolved)
-        (void)printf("open      %u entries of unknown outcome: stoa resume\n", info.unresolved);
+        (void)printf("open      %u entries of unknown outcome: stoa resume\n",
+                     info.unresolved);
 }
 
 static stoa_result open_account(struct cli *c, const char *name, const stoa_id *recovery)
@@ -41,7 +45,9 @@ static stoa_result open_account(struct cli *c, const char *name, const stoa_id *
     stoa_how how;
     stoa_id id;
     stoa_receipt receipt = {.size = sizeof receipt};
-    stoa_open_params p = {.size = sizeof p, .name = name, .pinned = cli_has(c, OPT_PINNED),
+    stoa_open_params p = {.size = sizeof p,
+                          .name = name,
+                          .pinned = cli_has(c, OPT_PINNED),
                           .recovery = recovery};
     stoa_result r = cli_how(c, &how);
     if (r != STOA_OK)
@@ -65,7 +71,7 @@ static stoa_result open_account(struct cli *c, const char *name, const stoa_id *
 static stoa_result choose_passphrase(struct cli *c)
 {
     if (cli_has(c, OPT_PLAINTEXT) && cli_has(c, OPT_PASSPHRASE))
-        return cli_fail(c, STOA_USAGE, 213, NULL,
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
                         "--plaintext-keys and --passphrase exclude each other");
     if (cli_has(c, OPT_PLAINTEXT))
         return STOA_OK;
@@ -74,8 +80,9 @@ static stoa_result choose_passphrase(struct cli *c)
     if (!c->passphrase)
         return STOA_DENIED;
     if (!c->passphrase[0])
-        return cli_fail(c, STOA_DENIED, 167, "--plaintext-keys",
-                        "the passphrase is empty; keys without one must be asked for in words");
+        return cli_fail(
+            c, STOA_DENIED, ERR_NOT_ALLOWED, "--plaintext-keys",
+            "the passphrase is empty; keys without one must be asked for in words");
     return STOA_OK;
 }
 
@@ -86,7 +93,8 @@ stoa_result cli_run_init(struct cli *c)
                      (cli_has(c, OPT_QUICK_KDF) ? STOA_QUICK_KDF : 0u) |
                      (cli_has(c, OPT_DEVICE_ONLY) ? STOA_DEVICE_ONLY : 0u);
     if (cli_has(c, OPT_OPEN) && !cli_has(c, OPT_HUB))
-        return cli_fail(c, STOA_USAGE, 213, "--hub ws://127.0.0.1:7001", "--open wants --hub");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--hub ws://127.0.0.1:7001",
+                        "--open wants --hub");
     stoa_result r = cli_wallet_dir(c);
     if (r == STOA_OK && cli_has(c, OPT_ROOT_SEED))
         r = cli_secret_seed(c, c->value[OPT_ROOT_SEED], root);
@@ -111,7 +119,9 @@ stoa_result cli_run_init(struct cli *c)
     if (r != STOA_OK)
         return r;
     if (cli_has(c, OPT_HUB) && !cli_has(c, OPT_FINGERPRINT))
-        cli_say(c, "first meeting: compare the identity below with what the operator publishes");
+        cli_say(
+            c,
+            "first meeting: compare the identity below with what the operator publishes");
     put_identity(c);
     return cli_has(c, OPT_OPEN) ? open_account(c, c->value[OPT_OPEN], NULL) : STOA_OK;
 }
@@ -120,7 +130,7 @@ stoa_result cli_run_open(struct cli *c)
 {
     stoa_id recovery;
     if (cli_has(c, OPT_RECOVERY) && !stoa_id_parse(c->value[OPT_RECOVERY], &recovery))
-        return cli_fail(c, STOA_DATA, 101, "stoa recovery create FILE",
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa recovery create FILE",
                         "--recovery wants 64 hex digits");
     stoa_result r = cli_connect(c);
     if (r != STOA_OK)
@@ -147,7 +157,8 @@ static stoa_result check_role(struct cli *c)
     const char *role = role_of(c);
     if (strcmp(role, "device") == 0 || strcmp(role, "root") == 0)
         return STOA_OK;
-    return cli_fail(c, STOA_USAGE, 213, NULL, "a role is device or root, not \"%.20s\"", role);
+    return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
+                    "a role is device or root, not \"%.20s\"", role);
 }
 
 stoa_result cli_run_key_check(struct cli *c)
@@ -189,7 +200,8 @@ stoa_result cli_run_key_export(struct cli *c)
     if (r == STOA_OK)
         r = cli_open(c);
     if (r == STOA_OK)
-        r = cli_confirm(c, true, "Show the secret %s key? Whoever sees it can spend.", role_of(c));
+        r = cli_confirm(c, true, "Show the secret %s key? Whoever sees it can spend.",
+                        role_of(c));
     if (r != STOA_OK)
         return r;
     r = cli_failed(c, stoa_key_export(c->wallet, role_of(c), seed, &c->error));
@@ -213,15 +225,17 @@ stoa_result cli_run_key_export(struct cli *c)
 
 stoa_result cli_run_key_passphrase(struct cli *c)
 {
-    if (cli_has(c, OPT_PLAINTEXT) == cli_has(c, OPT_NEW_PASSPHRASE) && cli_has(c, OPT_PLAINTEXT))
-        return cli_fail(c, STOA_USAGE, 213, NULL,
+    if (cli_has(c, OPT_PLAINTEXT) == cli_has(c, OPT_NEW_PASSPHRASE) &&
+        cli_has(c, OPT_PLAINTEXT))
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
                         "--plaintext-keys and --new-passphrase exclude each other");
     stoa_result r = cli_open(c);
     if (r != STOA_OK)
         return r;
     char *next = NULL;
     if (!cli_has(c, OPT_PLAINTEXT)) {
-        const char *source = cli_has(c, OPT_NEW_PASSPHRASE) ? c->value[OPT_NEW_PASSPHRASE] : "tty";
+        const char *source =
+            cli_has(c, OPT_NEW_PASSPHRASE) ? c->value[OPT_NEW_PASSPHRASE] : "tty";
         next = cli_passphrase(c, source, "New passphrase: ", true);
         if (!next)
             return STOA_DENIED;
@@ -231,8 +245,9 @@ stoa_result cli_run_key_passphrase(struct cli *c)
     if (r == STOA_OK) {
         cli_put_bool(c, NULL, "encrypted", !cli_has(c, OPT_PLAINTEXT));
         if (!c->json)
-            (void)printf("%s\n", cli_has(c, OPT_PLAINTEXT) ? "keys are plain text now"
-                                                           : "keys are under the new passphrase");
+            (void)printf("%s\n", cli_has(c, OPT_PLAINTEXT)
+                                     ? "keys are plain text now"
+                                     : "keys are under the new passphrase");
     }
     return r;
 }
@@ -243,7 +258,8 @@ stoa_result cli_run_recovery_create(struct cli *c)
     char text[65];
     stoa_result r = choose_passphrase(c);
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_recovery_key_create(c->args[0], c->passphrase, &key, &c->error));
+        r = cli_failed(
+            c, stoa_recovery_key_create(c->args[0], c->passphrase, &key, &c->error));
     if (r != STOA_OK)
         return r;
     stoa_id_format(text, &key);
@@ -251,7 +267,8 @@ stoa_result cli_run_recovery_create(struct cli *c)
     cli_put_id(c, NULL, "key", &key);
     if (!c->json)
         (void)printf("file      %s\nkey       %s\n", c->args[0], text);
-    cli_say(c, "keep the file apart from the wallet; then: stoa open NAME --recovery %s", text);
+    cli_say(c, "keep the file apart from the wallet; then: stoa open NAME --recovery %s",
+            text);
     return STOA_OK;
 }
 
@@ -280,18 +297,21 @@ static void put_account(struct cli *c, json_t *row, const stoa_account *a)
 static void print_account(const stoa_account *a)
 {
     (void)printf("%-12s %s  %s%s, %" PRIu64 " records, %u member%s, %u device%s\n",
-                 a->name[0] ? a->name : "-", a->address, a->can_write ? "own" : "read-only",
-                 a->pinned ? ", pinned" : "", a->position, a->members, a->members == 1 ? "" : "s",
-                 a->devices, a->devices == 1 ? "" : "s");
+                 a->name[0] ? a->name : "-", a->address,
+                 a->can_write ? "own" : "read-only", a->pinned ? ", pinned" : "",
+                 a->position, a->members, a->members == 1 ? "" : "s", a->devices,
+                 a->devices == 1 ? "" : "s");
     if (a->bound)
-        (void)printf("             register: chain %u %s\n", a->chain, a->register_address);
+        (void)printf("             register: chain %u %s\n", a->chain,
+                     a->register_address);
     if (a->recovery_pending)
         (void)printf("             recovery is under way: stoa recovery cancel\n");
 }
 
 stoa_result cli_run_account_list(struct cli *c)
 {
-    stoa_result r = cli_open(c);
+    bool online;
+    stoa_result r = cli_try_sync(c, NULL, &online);
     if (r != STOA_OK)
         return r;
     if (c->json)
@@ -317,8 +337,8 @@ stoa_result cli_run_account_follow(struct cli *c)
     stoa_account a = {.size = sizeof a};
     stoa_result r = cli_connect(c);
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_account_follow(c->wallet, c->args[0], c->value[OPT_NAME], &a,
-                                              &c->error));
+        r = cli_failed(c, stoa_account_follow(c->wallet, c->args[0], c->value[OPT_NAME],
+                                              &a, &c->error));
     if (r == STOA_OK)
         r = cli_failed(c, stoa_sync(c->wallet, &a.id, c->timeout_ms, &c->error));
     char id[65];

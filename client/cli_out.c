@@ -103,7 +103,9 @@ static const char *retry_word(stoa_retry r)
 
 static void print_error(const struct cli *c, stoa_result r, const char *code)
 {
-    const char *head = r == STOA_UNKNOWN ? "unknown" : r == STOA_INTERRUPTED ? "open" : "error";
+    const char *head = r == STOA_UNKNOWN       ? "unknown"
+                       : r == STOA_INTERRUPTED ? "open"
+                                               : "error";
     bool colour = cli_colour(stderr);
     (void)fprintf(stderr, "%s%s[%s]%s %s: %s\n", colour ? "\033[1;31m" : "", head, code,
                   colour ? "\033[0m" : "", class_word(r), c->error.message);
@@ -136,9 +138,11 @@ int cli_finish(struct cli *c, stoa_result r)
 {
     char code[8];
     if (r != STOA_OK && !c->failed)
-        (void)cli_fail(c, r, r == STOA_USAGE ? 213 : 306, NULL, "no more is known");
+        (void)cli_fail(c, r, r == STOA_USAGE ? ERR_USAGE : ERR_BUG, NULL,
+                       "no more is known");
     if (r == STOA_USAGE && !c->error.hint[0] && c->command)
-        (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa help %s", c->command->name);
+        (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa help %s",
+                       c->command->name);
     if (r == STOA_UNKNOWN && !c->error.hint[0])
         (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa resume");
     cli_code(code, r, c->error.code);
@@ -154,7 +158,8 @@ int cli_finish(struct cli *c, stoa_result r)
         print_error(c, r, code);
     }
     if (fflush(stdout) != 0 && errno != EPIPE && r == STOA_OK) {
-        (void)fprintf(stderr, "error[T65208] input: standard output cannot be written: %s\n",
+        (void)fprintf(stderr,
+                      "error[T65208] input: standard output cannot be written: %s\n",
                       strerror(errno));
         return STOA_DATA;
     }
@@ -185,12 +190,13 @@ stoa_result cli_confirm(struct cli *c, bool must, const char *format, ...)
     if (!terminal && !must && !cli_has(c, OPT_NO_INPUT))
         return STOA_OK;
     if (!terminal || cli_has(c, OPT_NO_INPUT) || c->json)
-        return cli_fail(c, STOA_USAGE, 213, "--yes", "would ask: %s", question);
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--yes", "would ask: %s", question);
     (void)fprintf(stderr, "%s [y/N] ", question);
     (void)fflush(stderr);
     if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
         return STOA_OK;
-    return cli_fail(c, STOA_NO, 213, "answer y, or give --yes", "not confirmed; nothing was done");
+    return cli_fail(c, STOA_NO, ERR_USAGE, "answer y, or give --yes",
+                    "not confirmed; nothing was done");
 }
 
 static json_t *target(struct cli *c, json_t *to)

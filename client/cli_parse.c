@@ -3,9 +3,8 @@
 
 #include "client/cli.h"
 
-#define ERR_NUMBER_USAGE 213
-#define NEAR_MAX 2    /* letters that may differ for "did you mean" */
-#define WORD_MAX 48   /* longest word compared */
+#define NEAR_MAX 2  /* letters that may differ for "did you mean" */
+#define WORD_MAX 48 /* longest word compared */
 
 static const char *option_text(const char *arg, size_t *size)
 {
@@ -17,7 +16,8 @@ static const char *option_text(const char *arg, size_t *size)
 static enum cli_option option_of(const char *text, size_t size)
 {
     for (unsigned i = 1; i < OPT_COUNT_; i++)
-        if (strlen(cli_options[i].text) == size && memcmp(cli_options[i].text, text, size) == 0)
+        if (strlen(cli_options[i].text) == size &&
+            memcmp(cli_options[i].text, text, size) == 0)
             return (enum cli_option)i;
     return OPT_NONE;
 }
@@ -159,23 +159,23 @@ static stoa_result take_option(struct cli *c, int argc, char **argv, int *i)
         const char *near = cli_nearest_option(word);
         char hint[80];
         (void)snprintf(hint, sizeof hint, near ? "--%s" : "stoa help", near ? near : "");
-        return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, hint, "no option --%s", word);
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, hint, "no option --%s", word);
     }
     const char *value = text[size] == '=' ? text + size + 1 : NULL;
     if (!cli_options[o].value) {
         if (value)
-            return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, NULL, "--%s takes no value",
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--%s takes no value",
                             cli_options[o].text);
         value = "";
     } else if (!value) {
         if (*i + 1 >= argc)
-            return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, NULL, "--%s wants %s",
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--%s wants %s",
                             cli_options[o].text, cli_options[o].value);
         value = argv[++*i];
     }
     c->value[o] = value;
     if (c->repeat_count == CLI_REPEATS_MAX)
-        return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, NULL, "more than %d options",
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "more than %d options",
                         CLI_REPEATS_MAX);
     c->repeats[c->repeat_count++] = (struct cli_repeat){o, value};
     return STOA_OK;
@@ -200,7 +200,7 @@ static stoa_result take_words(struct cli *c, int argc, char **argv)
             continue;
         }
         if (c->arg_count == CLI_ARGS_MAX)
-            return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, NULL, "more than %d words",
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "more than %d words",
                             CLI_ARGS_MAX);
         c->args[c->arg_count++] = argv[i];
     }
@@ -253,7 +253,7 @@ static stoa_result take_command(struct cli *c)
             (void)snprintf(hint, sizeof hint, "stoa help %.40s", c->args[0]);
             break;
         }
-    return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, hint, "no command \"%.40s%s%.40s\"",
+    return cli_fail(c, STOA_USAGE, ERR_USAGE, hint, "no command \"%.40s%s%.40s\"",
                     c->args[0], c->arg_count > 1 ? " " : "",
                     c->arg_count > 1 ? c->args[1] : "");
 }
@@ -275,15 +275,15 @@ static stoa_result check_use(struct cli *c)
     (void)snprintf(hint, sizeof hint, "stoa help %s", command->name);
     for (unsigned i = 0; i < c->repeat_count; i++)
         if (!allowed(command, c->repeats[i].option))
-            return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, hint, "%s does not know --%s",
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, hint, "%s does not know --%s",
                             command->name, cli_options[c->repeats[i].option].text);
     if (c->arg_count < command->args_min || c->arg_count > command->args_max)
-        return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, hint, "usage: stoa %s %s",
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, hint, "usage: stoa %s %s",
                         command->name, command->args);
     uint64_t ms = 0;
     if (cli_has(c, OPT_TIMEOUT)) {
         if (!cli_time_parse(c->value[OPT_TIMEOUT], &ms) || ms == 0 || ms > UINT32_MAX)
-            return cli_fail(c, STOA_USAGE, ERR_NUMBER_USAGE, "--timeout 10s",
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, "--timeout 10s",
                             "--timeout is not a time: \"%.40s\"", c->value[OPT_TIMEOUT]);
         c->timeout_ms = (uint32_t)ms;
     }

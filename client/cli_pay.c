@@ -16,8 +16,8 @@ static stoa_result wait_of(struct cli *c, stoa_state *out)
             *out = (stoa_state)s;
             return STOA_OK;
         }
-    return cli_fail(c, STOA_USAGE, 213, NULL, "--wait is saved, accepted or credited, not \"%.20s\"",
-                    text);
+    return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
+                    "--wait is saved, accepted or credited, not \"%.20s\"", text);
 }
 
 stoa_result cli_how(struct cli *c, stoa_how *how)
@@ -30,16 +30,19 @@ stoa_result cli_how(struct cli *c, stoa_how *how)
     how->timeout_ms = c->timeout_ms;
     how->fresh = cli_has(c, OPT_FRESH);
     if (how->request && (!*how->request || strlen(how->request) > STOA_REQUEST_MAX))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--request is 1 to %d bytes", STOA_REQUEST_MAX);
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--request is 1 to %d bytes",
+                        STOA_REQUEST_MAX);
     if (cli_has(c, OPT_MEMO)) {
         how->memo = c->value[OPT_MEMO];
         how->memo_size = strlen(c->value[OPT_MEMO]);
         if (how->memo_size > STOA_MEMO_MAX)
-            return cli_fail(c, STOA_DATA, 102, NULL, "a memo is at most %d bytes", STOA_MEMO_MAX);
+            return cli_fail(c, STOA_DATA, ERR_TOO_LARGE, NULL,
+                            "a memo is at most %d bytes", STOA_MEMO_MAX);
     }
     for (unsigned i = 0; (key = cli_repeated(c, OPT_MEMO_KEY, i)) != NULL; i++) {
         if (!stoa_id_parse(key, &memo_keys[i]))
-            return cli_fail(c, STOA_DATA, 101, "stoa key show", "--memo-key wants 64 hex digits");
+            return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa key show",
+                            "--memo-key wants 64 hex digits");
         how->memo_key_count = i + 1;
     }
     how->memo_keys = how->memo_key_count ? memo_keys : NULL;
@@ -61,28 +64,33 @@ static stoa_result payment_parse(struct cli *c, struct payment *p)
     bool named = cli_repeated(c, OPT_TO, 0) != NULL;
     p->count = named ? c->arg_count : c->arg_count / 2;
     if (p->count == 0 || (!named && c->arg_count % 2 != 0))
-        return cli_fail(c, STOA_USAGE, 213, "stoa send stoa1q..@hub 12.50",
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "stoa send stoa1q..@hub 12.50",
                         "say whom and how much");
     if (p->count > STOA_PAYEES_MAX)
-        return cli_fail(c, STOA_USAGE, 213, NULL, "at most %d payees", STOA_PAYEES_MAX);
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "at most %d payees",
+                        STOA_PAYEES_MAX);
     for (size_t i = 0; i < p->count; i++) {
         const char *amount = named ? c->args[i] : c->args[2 * i + 1];
         p->names[i] = named ? cli_repeated(c, OPT_TO, (unsigned)i) : c->args[2 * i];
         if (!p->names[i])
-            return cli_fail(c, STOA_USAGE, 213, NULL, "there are more amounts than --to");
+            return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
+                            "there are more amounts than --to");
         stoa_payee *payee = &p->payees[i];
         if (!stoa_amount_parse(amount, &payee->amount) || payee->amount <= 0)
-            return cli_fail(c, STOA_DATA, 131, "12.50", "\"%.40s\" is no amount", amount);
+            return cli_fail(c, STOA_DATA, ERR_AMOUNT, "12.50", "\"%.40s\" is no amount",
+                            amount);
         stoa_result r = cli_payee(c, p->names[i], &payee->account, p->hubs[i]);
         if (r != STOA_OK)
             return r;
         payee->hub = p->hubs[i];
         p->total += payee->amount; /* each at most 1e18, 64 of them are checked below */
         if (p->total < 0 || p->total > INT64_MAX / 2)
-            return cli_fail(c, STOA_DATA, 153, NULL, "the amounts' sum is too large");
+            return cli_fail(c, STOA_DATA, ERR_OVERFLOW, NULL,
+                            "the amounts' sum is too large");
     }
     if (named && cli_repeated(c, OPT_TO, (unsigned)p->count))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "there are more --to than amounts");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL,
+                        "there are more --to than amounts");
     return cli_account(c, c->value[OPT_FROM], &p->from);
 }
 
@@ -93,7 +101,8 @@ static stoa_result ask(struct cli *c, const struct payment *p)
     cli_amount_text(total, p->total);
     if (stoa_balance_get(c->wallet, &p->from.id, &b, NULL) == STOA_OK) {
         cli_amount_text(settled, b.settled);
-        cli_say(c, "from    %s, settled %s as of index %" PRIu64, p->from.name, settled, b.index);
+        cli_say(c, "from    %s, settled %s as of index %" PRIu64, p->from.name, settled,
+                b.index);
     }
     for (size_t i = 0; i < p->count; i++) {
         char address[STOA_ADDRESS_MAX], amount[40];
@@ -130,14 +139,18 @@ static void tell_latency(struct cli *c, const struct watchers *w)
         cli_put_number(c, NULL, "accepted_ms", w->accepted_ms - 1);
     if (w->credited_ms)
         cli_put_number(c, NULL, "credited_ms", w->credited_ms - 1);
-    if (c->json || !w->accepted_ms)
+    if (c->json || w->last.state < STOA_ACCEPTED || w->last.state > STOA_CREDITED)
         return;
-    (void)printf("accepted  %" PRIu64 " ms  slot %u index %" PRIu64, w->accepted_ms - 1,
-                 w->last.slot, w->last.index);
+    if (w->accepted_ms)
+        (void)printf("accepted  %" PRIu64 " ms", w->accepted_ms - 1);
+    else
+        (void)printf("accepted  earlier");
     if (w->credited_ms)
-        (void)printf("  ·  credited %" PRIu64 " ms%s", w->credited_ms - 1,
-                     w->last.bounced ? " (sent back: a payee does not exist)" : "");
-    (void)printf("\n");
+        (void)printf(" · credited %" PRIu64 " ms", w->credited_ms - 1);
+    else if (w->last.state == STOA_CREDITED)
+        (void)printf(" · credited");
+    (void)printf("  slot %u index %" PRIu64 "%s\n", w->last.slot, w->last.index,
+                 w->last.bounced ? "  (sent back: a payee does not exist)" : "");
 }
 
 static void tell_balance(struct cli *c, const stoa_id *account)
@@ -161,22 +174,18 @@ static stoa_result deliver(struct cli *c, const stoa_receipt *saved, stoa_state 
 {
     struct watchers w = {.c = c, .since_ms = cli_now_ms(), .last = *saved};
     w.last.size = sizeof w.last;
-    stoa_result r = stoa_resume(c->wallet, &saved->account, &saved->id, wait, c->timeout_ms,
-                                on_receipt, &w, &c->error);
+    stoa_result r = stoa_resume(c->wallet, &saved->account, &saved->id, wait,
+                                c->timeout_ms, on_receipt, &w, &c->error);
     stoa_receipt known = {.size = sizeof known};
     if (stoa_outgoing_find(c->wallet, &saved->id, &known, NULL) == STOA_OK)
         w.last = known;
     w.last.resumed = saved->resumed;
-    if (r == STOA_OK && w.last.state >= STOA_ACCEPTED && w.last.state < STOA_DROPPED)
-        (void)on_receipt(&w, &(stoa_receipt){.size = sizeof known, .state = w.last.state});
-    if (stoa_outgoing_find(c->wallet, &saved->id, &known, NULL) == STOA_OK)
-        w.last = known;
     if (c->json)
         cli_receipt(c, &w.last, 0);
     tell_latency(c, &w);
     if (r == STOA_OK)
         tell_balance(c, &saved->account);
-    if ((r == STOA_UNKNOWN || r == STOA_INTERRUPTED || r == STOA_LIMITED)) {
+    if (r == STOA_UNKNOWN || r == STOA_INTERRUPTED || r == STOA_LIMITED) {
         char id[65];
         stoa_id_format(id, &saved->id);
         (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa resume %s", id);
@@ -211,8 +220,9 @@ stoa_result cli_run_send(struct cli *c)
     stoa_id_format(id, &receipt.id);
     if (!c->json)
         (void)printf("id        %s\n          %s\n", id,
-                     receipt.resumed ? "saved earlier: this goes on with it, it does not pay again"
-                                     : "saved before sending: running this again cannot pay twice");
+                     receipt.resumed
+                         ? "saved earlier: this goes on with it, it does not pay again"
+                         : "saved before sending: running this again cannot pay twice");
     (void)fflush(stdout);
     if (wait == STOA_SAVED) {
         cli_receipt(c, &receipt, 0);
@@ -229,7 +239,8 @@ stoa_result cli_run_sign(struct cli *c)
     stoa_how how;
     stoa_receipt receipt = {.size = sizeof receipt};
     if (!cli_has(c, OPT_OUT))
-        return cli_fail(c, STOA_USAGE, 213, "--out pay.stoa", "sign wants --out FILE");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--out pay.stoa",
+                        "sign wants --out FILE");
     stoa_result r = cli_how(c, &how);
     if (r == STOA_OK)
         r = cli_open(c);
@@ -251,8 +262,8 @@ stoa_result cli_run_sign(struct cli *c)
     cli_receipt(c, &receipt, 0);
     cli_put_text(c, NULL, "file", c->value[OPT_OUT]);
     if (!c->json)
-        (void)printf("file      %s, %zu bytes: hand it in with stoa submit\n", c->value[OPT_OUT],
-                     size);
+        (void)printf("file      %s, %zu bytes: hand it in with stoa submit\n",
+                     c->value[OPT_OUT], size);
     return STOA_OK;
 }
 
@@ -269,7 +280,8 @@ stoa_result cli_run_submit(struct cli *c)
         r = stoa_submit(c->wallet, bytes, size, c->timeout_ms, &receipt, &c->error);
         if (r == STOA_UNKNOWN)
             (void)snprintf(c->error.hint, sizeof c->error.hint,
-                           "stoa submit %.200s: again, it cannot count twice", c->args[0]);
+                           "stoa submit %.200s: again, it cannot count twice",
+                           c->args[0]);
         r = cli_failed(c, r);
         if (r == STOA_OK)
             cli_receipt(c, &receipt, since);
@@ -292,8 +304,8 @@ static bool on_resumed(void *context, const stoa_receipt *r)
     cli_amount_text(amount, r->amount);
     all->count++;
     if (!c->json) {
-        (void)printf("%s  %-9s %s %s\n", id, cli_state_word(r->state), stoa_kind_word(r->kind),
-                     r->payees ? amount : "");
+        (void)printf("%s  %-9s %s %s\n", id, cli_state_word(r->state),
+                     stoa_kind_word(r->kind), r->payees ? amount : "");
         return true;
     }
     json_t *row = json_object();
@@ -311,15 +323,18 @@ stoa_result cli_run_resume(struct cli *c)
     stoa_state wait;
     stoa_result r = wait_of(c, &wait);
     if (r == STOA_OK && c->arg_count && !stoa_id_parse(c->args[0], &id))
-        return cli_fail(c, STOA_DATA, 101, "stoa resume", "an id is 64 hex digits");
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa resume",
+                        "an id is 64 hex digits");
     if (r == STOA_OK && cli_has(c, OPT_DROP) && !c->arg_count)
-        return cli_fail(c, STOA_USAGE, 213, "stoa resume ID --drop", "--drop wants an ID");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "stoa resume ID --drop",
+                        "--drop wants an ID");
     if (r == STOA_OK && cli_has(c, OPT_DROP)) {
         r = cli_open(c);
         if (r == STOA_OK)
             r = cli_failed(c, stoa_drop(c->wallet, &id, &c->error));
         if (r == STOA_OK && !c->json)
-            (void)printf("dropped   %s: it was never sent and never will be\n", c->args[0]);
+            (void)printf("dropped   %s: it was never sent and never will be\n",
+                         c->args[0]);
         return r;
     }
     if (r == STOA_OK)
@@ -329,12 +344,13 @@ stoa_result cli_run_resume(struct cli *c)
     struct resumed all = {.c = c};
     if (c->json)
         (void)cli_array(c, "changes");
-    r = stoa_resume(c->wallet, NULL, c->arg_count ? &id : NULL, wait, c->timeout_ms, on_resumed,
-                    &all, &c->error);
+    r = stoa_resume(c->wallet, NULL, c->arg_count ? &id : NULL, wait, c->timeout_ms,
+                    on_resumed, &all, &c->error);
     stoa_wallet_info info = {.size = sizeof info};
     stoa_wallet_get(c->wallet, &info);
     cli_put_number(c, NULL, "unresolved", info.unresolved);
     if (!c->json && r == STOA_OK)
-        (void)printf("%s\n", info.unresolved ? "some entries are still open" : "nothing is open");
+        (void)printf("%s\n",
+                     info.unresolved ? "some entries are still open" : "nothing is open");
     return cli_failed(c, r);
 }

@@ -31,7 +31,10 @@ bool cli_interrupted(void)
 void cli_progress_begin(struct cli_progress *p, const struct cli *c, const char *label,
                         const char *unit)
 {
-    *p = (struct cli_progress){.c = c, .label = label, .unit = unit, .began_ms = cli_now_ms(),
+    *p = (struct cli_progress){.c = c,
+                               .label = label,
+                               .unit = unit,
+                               .began_ms = cli_now_ms(),
                                .on_terminal = isatty(STDERR_FILENO) != 0};
     p->told_ms = p->began_ms;
 }
@@ -43,15 +46,18 @@ static void tell(struct cli_progress *p, uint64_t done, uint64_t total, uint64_t
     uint64_t left = total > done ? total - done : 0;
     uint64_t eta_ms = rate > 0 ? (uint64_t)((double)left * 1000.0 / rate) : 0;
     if (p->c->json && !p->on_terminal) {
-        (void)fprintf(stderr,
-                      "{\"schema\":\"stoa.progress/1\",\"operation\":\"%s\",\"unit\":\"%s\","
-                      "\"done\":%" PRIu64 ",\"total\":%" PRIu64
-                      ",\"rate\":%.1f,\"eta_ms\":%" PRIu64 "}\n",
-                      p->label, p->unit, done, total, rate, eta_ms);
+        (void)fprintf(
+            stderr,
+            "{\"schema\":\"stoa.progress/1\",\"operation\":\"%s\",\"unit\":\"%s\","
+            "\"done\":%" PRIu64 ",\"total\":%" PRIu64 ",\"rate\":%.1f,\"eta_ms\":%" PRIu64
+            "}\n",
+            p->label, p->unit, done, total, rate, eta_ms);
     } else if (p->on_terminal) {
         unsigned percent = total ? (unsigned)(done * 100 / total) : 0;
-        (void)fprintf(stderr, "\r\033[K%-9s %" PRIu64 "/%" PRIu64 " %u%%  %.0f %s/s  ETA %" PRIu64 " s",
-                      p->label, done, total, percent, rate, p->unit, (eta_ms + 999) / 1000);
+        (void)fprintf(
+            stderr,
+            "\r\033[K%-9s %" PRIu64 "/%" PRIu64 " %u%%  %.0f %s/s  ETA %" PRIu64 " s",
+            p->label, done, total, percent, rate, p->unit, (eta_ms + 999) / 1000);
         (void)fflush(stderr);
     }
     p->shown = true;

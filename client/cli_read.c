@@ -5,7 +5,8 @@
 
 #include "client/cli.h"
 
-static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance *b, bool online)
+static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance *b,
+                        bool online)
 {
     char settled[40], text[40], age[32];
     cli_amount_text(settled, b->settled);
@@ -17,7 +18,8 @@ static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance
         cli_put_amount(c, row, "settled", b->settled);
         cli_put_amount(c, row, "pending_out", b->pending_out);
         cli_put_amount(c, row, "pending_in", b->pending_in);
-        cli_put_amount(c, row, "after_pending", b->settled - b->pending_out + b->pending_in);
+        cli_put_amount(c, row, "after_pending",
+                       b->settled - b->pending_out + b->pending_in);
         cli_put_amount(c, row, "position", b->position);
         cli_put_number(c, row, "index", b->index);
         cli_put_number(c, row, "tree_size", b->tree_size);
@@ -87,7 +89,8 @@ static stoa_result rebuild(struct cli *c)
         r = stoa_wallet_rebuild(c->dir, cli_has(c, OPT_FORCE), &unresolved, &c->error);
     if (r != STOA_OK) {
         if (unresolved != 0 && !c->error.hint[0])
-            (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa resume, or --force");
+            (void)snprintf(c->error.hint, sizeof c->error.hint,
+                           "stoa resume, or --force");
         return cli_failed(c, r);
     }
     cli_say(c, "the old database was renamed; fetching everything anew");
@@ -105,7 +108,8 @@ stoa_result cli_run_sync(struct cli *c)
         r = cli_account(c, c->args[0], &a);
     uint64_t since = cli_now_ms();
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_sync(c->wallet, one ? &a.id : NULL, c->timeout_ms, &c->error));
+        r = cli_failed(
+            c, stoa_sync(c->wallet, one ? &a.id : NULL, c->timeout_ms, &c->error));
     if (r != STOA_OK)
         return r;
     uint64_t records = 0;
@@ -119,8 +123,8 @@ stoa_result cli_run_sync(struct cli *c)
     cli_put_number(c, NULL, "records", records);
     cli_put_number(c, NULL, "elapsed_ms", cli_now_ms() - since);
     if (!c->json)
-        (void)printf("%u account%s, %" PRIu64 " records, verified  %" PRIu64 " ms\n", count,
-                     count == 1 ? "" : "s", records, cli_now_ms() - since);
+        (void)printf("%u account%s, %" PRIu64 " records, verified  %" PRIu64 " ms\n",
+                     count, count == 1 ? "" : "s", records, cli_now_ms() - since);
     return STOA_OK;
 }
 
@@ -130,7 +134,8 @@ static bool on_verified(void *context, uint64_t done, uint64_t total)
     return !cli_interrupted();
 }
 
-static void put_report(struct cli *c, const stoa_account *a, const stoa_verify_report *v, bool good)
+static void put_report(struct cli *c, const stoa_account *a, const stoa_verify_report *v,
+                       bool good)
 {
     char state[65];
     json_t *row = c->json ? json_object() : NULL;
@@ -171,8 +176,8 @@ static stoa_result verify_one(struct cli *c, const stoa_account *a, unsigned thr
     stoa_verify_report report = {.size = sizeof report};
     cli_progress_begin(&progress, c, "verify", "records");
     stoa_result r = stoa_verify(c->wallet, &a->id,
-                                cli_has(c, OPT_FULL) ? STOA_VERIFY_FULL : STOA_VERIFY_TIP, threads,
-                                on_verified, &progress, &report, &c->error);
+                                cli_has(c, OPT_FULL) ? STOA_VERIFY_FULL : STOA_VERIFY_TIP,
+                                threads, on_verified, &progress, &report, &c->error);
     cli_progress_end(&progress, report.records, a->position);
     if (r == STOA_OK || r == STOA_NO)
         put_report(c, a, &report, r == STOA_OK);
@@ -184,9 +189,9 @@ stoa_result cli_run_verify(struct cli *c)
     bool online;
     stoa_account a;
     uint64_t threads = 0;
-    if (cli_has(c, OPT_THREADS) && (!cli_number_parse(c->value[OPT_THREADS], &threads) ||
-                                    threads > 1024))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--threads wants a small number");
+    if (cli_has(c, OPT_THREADS) &&
+        (!cli_number_parse(c->value[OPT_THREADS], &threads) || threads > 1024))
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--threads wants a small number");
     stoa_result r = cli_try_sync(c, NULL, &online);
     if (r != STOA_OK)
         return r;
@@ -211,7 +216,8 @@ stoa_result cli_run_receipt_get(struct cli *c)
     static char text[STOA_PROOF_MAX];
     stoa_id id;
     if (!stoa_id_parse(c->args[0], &id))
-        return cli_fail(c, STOA_DATA, 101, "stoa history", "an id is 64 hex digits");
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa history",
+                        "an id is 64 hex digits");
     stoa_result r = cli_connect(c);
     if (r == STOA_OK)
         r = cli_failed(c, stoa_proof_get(c->wallet, &id, text, &c->error));
@@ -221,7 +227,8 @@ stoa_result cli_run_receipt_get(struct cli *c)
         r = cli_write_file(c, c->value[OPT_OUT], text, strlen(text));
         cli_put_text(c, NULL, "file", c->value[OPT_OUT]);
         if (r == STOA_OK)
-            cli_say(c, "written to %s: stoa receipt check verifies it offline", c->value[OPT_OUT]);
+            cli_say(c, "written to %s: stoa receipt check verifies it offline",
+                    c->value[OPT_OUT]);
     } else if (c->json) {
         cli_put_text(c, NULL, "proof", text);
     } else {
@@ -245,9 +252,10 @@ static bool on_proven(void *context, const stoa_record *r)
     cli_put_number(c, NULL, "index", r->index);
     cli_put_number(c, NULL, "hub_time_ms", r->hub_time_ms);
     if (!c->json)
-        (void)printf("entry     %s\nkind      %s\naccount   %s\nlog       slot %u index %" PRIu64
-                     ", %s\n",
-                     id, r->kind_word, account, r->slot, r->index, when);
+        (void)printf(
+            "entry     %s\nkind      %s\naccount   %s\nlog       slot %u index %" PRIu64
+            ", %s\n",
+            id, r->kind_word, account, r->slot, r->index, when);
     for (unsigned i = 0; i < r->party_count; i++) {
         stoa_id party;
         int64_t amount;
@@ -268,6 +276,42 @@ static bool on_proven(void *context, const stoa_record *r)
     return true;
 }
 
+/* The proof is of a slot whose log key this wallet never met: meet it, when a hub
+ * answers. The origin line says which slot. */
+static bool learn_log_key(struct cli *c, const char *text)
+{
+    char origin[STOA_HUB_NAME_MAX + 4];
+    stoa_wallet_info info = {.size = sizeof info};
+    stoa_checkpoint k = {.size = sizeof k};
+    stoa_error ignored = {.size = sizeof ignored};
+    uint8_t slot;
+    stoa_wallet_get(c->wallet, &info);
+    (void)snprintf(origin, sizeof origin, "\n%s/", info.hub);
+    const char *at = strstr(text, origin);
+    if (!at || !info.hub[0])
+        return false;
+    const char digits[3] = {at[strlen(origin)],
+                            at[strlen(origin)] ? at[strlen(origin) + 1] : 0, 0};
+    if (!cli_hex_parse(digits, &slot, 1) ||
+        stoa_connect(c->wallet, NULL, c->timeout_ms, &ignored) != STOA_OK)
+        return false;
+    return stoa_checkpoint_get(c->wallet, slot, true, &k, &ignored) == STOA_OK;
+}
+
+static stoa_result check_proof(struct cli *c, const char *text, size_t size)
+{
+    stoa_result r = stoa_proof_check(c->wallet, c->value[OPT_VKEY], text, size, on_proven,
+                                     c, &c->error);
+    if (r == STOA_NO && c->error.code == ERR_NOT_FOUND && learn_log_key(c, text))
+        r = stoa_proof_check(c->wallet, c->value[OPT_VKEY], text, size, on_proven, c,
+                             &c->error);
+    if (r == STOA_NO && c->error.code == ERR_NOT_FOUND)
+        return cli_fail(c, STOA_NO, ERR_NOT_FOUND,
+                        "--vkey KEY, or once with the hub at hand",
+                        "this wallet never met the log the proof is of");
+    return cli_failed(c, r);
+}
+
 stoa_result cli_run_receipt_check(struct cli *c)
 {
     size_t size;
@@ -276,8 +320,7 @@ stoa_result cli_run_receipt_check(struct cli *c)
         return STOA_DATA;
     stoa_result r = cli_has(c, OPT_VKEY) ? STOA_OK : cli_open(c);
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_proof_check(c->wallet, c->value[OPT_VKEY], text, size, on_proven, c,
-                                           &c->error));
+        r = check_proof(c, text, size);
     free(text);
     cli_put_bool(c, NULL, "good", r == STOA_OK);
     if (r == STOA_OK && !c->json)
@@ -289,7 +332,8 @@ static stoa_result show_checkpoint(struct cli *c, unsigned slot, bool ask)
 {
     stoa_checkpoint k = {.size = sizeof k};
     char seen[32];
-    stoa_result r = cli_failed(c, stoa_checkpoint_get(c->wallet, slot, ask, &k, &c->error));
+    stoa_result r =
+        cli_failed(c, stoa_checkpoint_get(c->wallet, slot, ask, &k, &c->error));
     if (r != STOA_OK)
         return r;
     cli_time_text(seen, k.seen_ms);
@@ -316,8 +360,8 @@ static stoa_result show_evidence(struct cli *c)
         char at[32];
         cli_time_text(at, e.at_ms);
         if (!c->json) {
-            (void)printf("# slot %u, %s: %s\n# known\n%s\n# shown\n%s\n", e.slot, at, e.what,
-                         e.known, e.shown);
+            (void)printf("# slot %u, %s: %s\n# known\n%s\n# shown\n%s\n", e.slot, at,
+                         e.what, e.known, e.shown);
             continue;
         }
         json_t *row = json_object();
@@ -332,8 +376,8 @@ static stoa_result show_evidence(struct cli *c)
         cli_say(c, "no evidence: this hub never contradicted itself here");
         return STOA_OK;
     }
-    return cli_fail(c, STOA_NO, 304, "show these notes to an auditor", "%u contradictions are kept",
-                    i);
+    return cli_fail(c, STOA_NO, ERR_FORK, "show these notes to an auditor",
+                    "%u contradictions are kept", i);
 }
 
 stoa_result cli_run_checkpoint(struct cli *c)
@@ -349,7 +393,8 @@ stoa_result cli_run_checkpoint(struct cli *c)
     stoa_wallet_get(c->wallet, &info);
     if (c->arg_count) {
         if (!cli_number_parse(c->args[0], &slot) || slot >= info.slots)
-            return cli_fail(c, STOA_DATA, 101, NULL, "this hub has slots 0 to %u",
+            return cli_fail(c, STOA_DATA, ERR_MALFORMED, NULL,
+                            "this hub has slots 0 to %u",
                             info.slots ? info.slots - 1 : 0);
         return show_checkpoint(c, (unsigned)slot, ask);
     }
@@ -369,16 +414,17 @@ stoa_result cli_run_limits(struct cli *c)
     const struct {
         const char *name, *text;
         uint64_t value;
-    } rows[] = {{"frame_bytes", "bytes in a frame", l.frame_bytes},
-                {"entry_bytes", "bytes in an entry", l.entry_bytes},
-                {"entries_a_frame", "entries in a frame", l.entries_a_frame},
-                {"subscriptions", "subscriptions", l.subscriptions},
-                {"inflight_entries", "entries not answered yet", l.inflight_entries},
-                {"page_records", "records in a page", l.page_records},
-                {"entries_a_second", "entries a second (0: no limit)", l.entries_a_second},
-                {"burst", "entries at once", l.burst},
-                {"idle_ms", "silence allowed, ms", l.idle_ms},
-                {"unsent_bytes", "bytes waiting for a slow reader", l.unsent_bytes}};
+    } rows[] = {
+        {"frame_bytes", "bytes in a frame", l.frame_bytes},
+        {"entry_bytes", "bytes in an entry", l.entry_bytes},
+        {"entries_a_frame", "entries in a frame", l.entries_a_frame},
+        {"subscriptions", "subscriptions", l.subscriptions},
+        {"inflight_entries", "entries not answered yet", l.inflight_entries},
+        {"page_records", "records in a page", l.page_records},
+        {"entries_a_second", "entries a second (0: no limit)", l.entries_a_second},
+        {"burst", "entries at once", l.burst},
+        {"idle_ms", "silence allowed, ms", l.idle_ms},
+        {"unsent_bytes", "bytes waiting for a slow reader", l.unsent_bytes}};
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         cli_put_number(c, NULL, rows[i].name, rows[i].value);
         if (!c->json)

@@ -10,11 +10,11 @@
 
 /* A record kept after the callback: what history shows. */
 struct line {
-    stoa_id id, other;
+    stoa_id id, other, cause;
     unsigned kind, parties;
     uint64_t position, index, time_ms;
     int64_t delta, balance;
-    bool has_memo, own, has_other;
+    bool has_memo, own, has_other, has_cause;
 };
 
 struct lines {
@@ -35,11 +35,20 @@ static bool on_line(void *context, const stoa_record *r)
     }
     struct line *line = &all->items[all->count++];
     int64_t amount;
-    *line = (struct line){.id = r->id, .kind = r->kind, .parties = r->party_count,
-                          .position = r->position, .index = r->index, .time_ms = r->hub_time_ms,
-                          .delta = r->delta, .balance = r->balance, .has_memo = r->has_memo,
+    *line = (struct line){.id = r->id,
+                          .kind = r->kind,
+                          .parties = r->party_count,
+                          .position = r->position,
+                          .index = r->index,
+                          .time_ms = r->hub_time_ms,
+                          .delta = r->delta,
+                          .balance = r->balance,
+                          .has_memo = r->has_memo,
                           .own = r->own};
-    line->has_other = stoa_record_party(r, 0, &line->other, &amount);
+    static const stoa_id none;
+    line->has_cause = r->by_hub && memcmp(&r->cause, &none, sizeof none) != 0;
+    line->cause = r->cause;
+    line->has_other = !line->has_cause && stoa_record_party(r, 0, &line->other, &amount);
     return true;
 }
 
@@ -62,10 +71,13 @@ static void memo_of(struct cli *c, const struct line *line, char *out, size_t ca
     size_t size = 0;
     stoa_error why = {.size = sizeof why};
     out[0] = 0;
-    if (!line->has_memo || !cli_has(c, OPT_MEMOS))
+    if ((!line->has_memo && !line->has_cause) || !cli_has(c, OPT_MEMOS))
         return;
-    if (stoa_memo_get(c->wallet, &line->id, memo, &size, &why) != STOA_OK) {
-        (void)snprintf(out, cap, "(memo: %s)", why.word);
+    /* A credit's memo is the payer's: readable where that account is followed too. */
+    const stoa_id *entry = line->has_memo ? &line->id : &line->cause;
+    if (stoa_memo_get(c->wallet, entry, memo, &size, &why) != STOA_OK) {
+        if (line->has_memo)
+            (void)snprintf(out, cap, "(memo: %s)", why.word);
         return;
     }
     size_t n = 0;
@@ -76,7 +88,8 @@ static void memo_of(struct cli *c, const struct line *line, char *out, size_t ca
 
 static void print_line(struct cli *c, const struct line *line)
 {
-    char id[65], when[32], delta[40], balance[40], other[STOA_ADDRESS_MAX + 16], memo[1024];
+    char id[65], when[32], delta[40], balance[40], other[STOA_ADDRESS_MAX + 16],
+        memo[1024];
     stoa_id_format(id, &line->id);
     cli_time_text(when, line->time_ms);
     cli_amount_text(delta, line->delta);
@@ -85,8 +98,8 @@ static void print_line(struct cli *c, const struct line *line)
     memo_of(c, line, memo, sizeof memo);
     if (cli_has(c, OPT_CSV)) {
         (void)printf("%" PRIu64 ",%" PRIu64 ",%s,%s,%" PRId64 ",%" PRId64 ",6,%s,%s,",
-                     line->position, line->index, when, stoa_kind_word(line->kind), line->delta,
-                     line->balance, id, other);
+                     line->position, line->index, when, stoa_kind_word(line->kind),
+                     line->delta, line->balance, id, other);
         cli_csv_text(stdout, memo);
         (void)fputs("\r\n", stdout);
         return;
@@ -102,15 +115,18 @@ static void print_line(struct cli *c, const struct line *line)
         cli_put_amount(c, row, "balance", line->balance);
         cli_put_id(c, row, "id", &line->id);
         cli_put_text(c, row, "counterparty", other);
+        if (line->has_cause)
+            cli_put_id(c, row, "cause", &line->cause);
         cli_put_bool(c, row, "own", line->own);
         if (*memo)
             cli_put_text(c, row, "memo", memo);
         (void)json_array_append_new(cli_array(c, "records"), row);
         return;
     }
-    (void)printf("%5" PRIu64 "  %s  %-14s %14s %14s  %.16s  %.20s%s%s%s\n", line->position, when,
-                 stoa_kind_word(line->kind), line->delta ? delta : "", balance, id, other,
-                 *other ? ".." : "", *memo ? "  " : "", memo);
+    (void)printf("%5" PRIu64 "  %s  %-14s %14s %14s  %.16s  %.20s%s%s%s\n",
+                 line->position, when, stoa_kind_word(line->kind),
+                 line->delta ? delta : "", balance, id, other, *other ? ".." : "",
+                 *memo ? "  " : "", memo);
 }
 
 /* The words of a command that takes one account, by argument or option. */
@@ -124,9 +140,9 @@ static stoa_result read_window(struct cli *c, uint64_t *from, uint64_t *max)
     *from = 0;
     *max = 0;
     if (cli_has(c, OPT_SINCE) && !cli_number_parse(c->value[OPT_SINCE], from))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--since wants a position");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--since wants a position");
     if (cli_has(c, OPT_MAX) && !cli_number_parse(c->value[OPT_MAX], max))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--max wants a number");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--max wants a number");
     return STOA_OK;
 }
 
@@ -142,17 +158,19 @@ stoa_result cli_run_history(struct cli *c)
     if (r == STOA_OK)
         r = account_of(c, &a);
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_history(c->wallet, &a.id, from, max, on_line, &all, &c->error));
+        r = cli_failed(
+            c, stoa_history(c->wallet, &a.id, from, max, on_line, &all, &c->error));
     if (r == STOA_OK) {
         cli_put_text(c, NULL, "account", a.address);
         cli_put_bool(c, NULL, "online", online);
         if (c->json)
             (void)cli_array(c, "records");
         else if (cli_has(c, OPT_CSV))
-            (void)printf("position,index,time,kind,amount,balance,scale,id,counterparty,memo\r\n");
+            (void)printf(
+                "position,index,time,kind,amount,balance,scale,id,counterparty,memo\r\n");
         else
-            (void)printf("%5s  %-20s  %-14s %14s %14s  %-16s  %s\n", "pos", "time", "kind",
-                         "amount", "balance", "id", "counterparty");
+            (void)printf("%5s  %-20s  %-14s %14s %14s  %-16s  %s\n", "pos", "time",
+                         "kind", "amount", "balance", "id", "counterparty");
         for (size_t i = 0; i < all.count; i++)
             print_line(c, &all.items[i]);
     }
@@ -200,10 +218,11 @@ stoa_result cli_run_watch(struct cli *c)
     stoa_account a;
     uint64_t for_ms = 0;
     struct watching w = {.c = c};
-    if (cli_has(c, OPT_FOR) && (!cli_time_parse(c->value[OPT_FOR], &for_ms) || for_ms == 0))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--for wants a time such as 10s");
+    if (cli_has(c, OPT_FOR) &&
+        (!cli_time_parse(c->value[OPT_FOR], &for_ms) || for_ms == 0))
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--for wants a time such as 10s");
     if (cli_has(c, OPT_COUNT) && !cli_number_parse(c->value[OPT_COUNT], &w.max))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--count wants a number");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--count wants a number");
     stoa_result r = cli_connect(c);
     if (r == STOA_OK)
         r = account_of(c, &a);
@@ -216,7 +235,8 @@ stoa_result cli_run_watch(struct cli *c)
     while (!cli_interrupted() && (w.max == 0 || w.seen < w.max) &&
            (for_ms == 0 || cli_now_ms() < end)) {
         uint64_t left = for_ms ? end - cli_now_ms() : WATCH_SLICE_MS;
-        r = stoa_watch(c->wallet, &a.id, left < WATCH_SLICE_MS ? (uint32_t)left + 1 : WATCH_SLICE_MS,
+        r = stoa_watch(c->wallet, &a.id,
+                       left < WATCH_SLICE_MS ? (uint32_t)left + 1 : WATCH_SLICE_MS,
                        on_live, &w, &c->error);
         if (r != STOA_OK)
             return cli_failed(c, r);
@@ -249,14 +269,15 @@ static bool on_export(void *context, const stoa_record *r)
     stoa_id_format(id, &r->id);
     stoa_id_format(account, &r->account);
     hex_text(hex, r->envelope, r->envelope_size);
-    x->failed = fprintf(x->out,
-                        "{\"schema\":\"stoa.record/1\",\"account\":\"%s\",\"slot\":%u,"
-                        "\"index\":%" PRIu64 ",\"position\":%" PRIu64 ",\"hub_lamport\":%" PRIu64
-                        ",\"hub_time_ms\":%" PRIu64 ",\"kind\":\"%s\",\"id\":\"%s\","
-                        "\"amount_micro\":%" PRId64 ",\"balance_micro\":%" PRId64
-                        ",\"envelope\":\"%s\"}\n",
-                        account, r->slot, r->index, r->position, r->hub_lamport, r->hub_time_ms,
-                        r->kind_word, id, r->delta, r->balance, hex) < 0;
+    x->failed =
+        fprintf(x->out,
+                "{\"schema\":\"stoa.record/1\",\"account\":\"%s\",\"slot\":%u,"
+                "\"index\":%" PRIu64 ",\"position\":%" PRIu64 ",\"hub_lamport\":%" PRIu64
+                ",\"hub_time_ms\":%" PRIu64 ",\"kind\":\"%s\",\"id\":\"%s\","
+                "\"amount_micro\":%" PRId64 ",\"balance_micro\":%" PRId64
+                ",\"envelope\":\"%s\"}\n",
+                account, r->slot, r->index, r->position, r->hub_lamport, r->hub_time_ms,
+                r->kind_word, id, r->delta, r->balance, hex) < 0;
     x->count++;
     return !x->failed;
 }
@@ -277,16 +298,18 @@ stoa_result cli_run_export(struct cli *c)
         (void)snprintf(beside, sizeof beside, "%.1000s.part", path);
         x.out = fopen(beside, "we");
         if (!x.out)
-            return cli_fail(c, STOA_DATA, 208, NULL, "%.200s cannot be written", beside);
+            return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s cannot be written",
+                            beside);
     }
     r = cli_failed(c, stoa_history(c->wallet, &a.id, 0, 0, on_export, &x, &c->error));
     bool bad = fflush(x.out) != 0 || x.failed;
-    if (path && (fclose(x.out) != 0 || bad || r != STOA_OK || rename(beside, path) != 0)) {
+    if (path &&
+        (fclose(x.out) != 0 || bad || r != STOA_OK || rename(beside, path) != 0)) {
         (void)remove(beside);
         bad = true;
     }
     if (r == STOA_OK && bad)
-        return cli_fail(c, STOA_DATA, 208, NULL, "the records cannot be written");
+        return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "the records cannot be written");
     if (r == STOA_OK && path) {
         cli_put_text(c, NULL, "file", path);
         cli_put_number(c, NULL, "records", x.count);
@@ -314,7 +337,8 @@ static bool number_member(const json_t *o, const char *name, uint64_t *out)
     return true;
 }
 
-static stoa_result take_record(struct cli *c, struct batch *b, const json_t *o, uint64_t line)
+static stoa_result take_record(struct cli *c, struct batch *b, const json_t *o,
+                               uint64_t line)
 {
     stoa_import_record *r = &b->records[b->count];
     const char *hex = json_string_value(json_object_get(o, "envelope"));
@@ -332,7 +356,7 @@ static stoa_result take_record(struct cli *c, struct batch *b, const json_t *o, 
     good = bytes && cli_hex_parse(hex, bytes, size);
     if (!good || (b->count > 0 && memcmp(&id, &b->account, sizeof id) != 0)) {
         free(bytes);
-        return cli_fail(c, STOA_DATA, 101, "stoa export",
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa export",
                         "line %" PRIu64 " is no record of one account", line);
     }
     b->account = id;
@@ -348,7 +372,8 @@ static stoa_result put_batch(struct cli *c, struct batch *b)
 {
     stoa_result r = STOA_OK;
     if (b->count)
-        r = cli_failed(c, stoa_import(c->wallet, &b->account, b->records, b->count, &c->error));
+        r = cli_failed(
+            c, stoa_import(c->wallet, &b->account, b->records, b->count, &c->error));
     for (size_t i = 0; i < b->count; i++)
         free(b->bytes[i]);
     b->count = 0;
@@ -358,20 +383,24 @@ static stoa_result put_batch(struct cli *c, struct batch *b)
 /* Skip what the wallet has; the first record of the file says which account it is. */
 static stoa_result known_position(struct cli *c, const struct batch *b, uint64_t *known)
 {
-    char id[65];
+    char address[STOA_ADDRESS_MAX];
     stoa_account a = {.size = sizeof a};
-    stoa_id_format(id, &b->account);
+    stoa_address_format(address, &b->account, NULL);
     stoa_error ignored = {.size = sizeof ignored};
-    if (stoa_account_find(c->wallet, id, &a, &ignored) != STOA_OK) {
-        stoa_result r = stoa_account_follow(c->wallet, id, NULL, &a, &c->error);
+    if (stoa_account_find(c->wallet, address, &a, &ignored) != STOA_OK) {
+        stoa_result r = cli_connect(c);
+        if (r == STOA_OK)
+            r = cli_failed(c,
+                           stoa_account_follow(c->wallet, address, NULL, &a, &c->error));
         if (r != STOA_OK)
-            return cli_failed(c, r);
+            return r;
     }
     *known = a.synced ? a.position : 0;
     return STOA_OK;
 }
 
-static stoa_result import_lines(struct cli *c, char *text, struct batch *b, uint64_t *taken)
+static stoa_result import_lines(struct cli *c, char *text, struct batch *b,
+                                uint64_t *taken)
 {
     uint64_t line = 0, known = 0;
     bool first = true;
@@ -383,8 +412,8 @@ static stoa_result import_lines(struct cli *c, char *text, struct batch *b, uint
         line++;
         at += n + (end != NULL);
         if (!o)
-            return cli_fail(c, STOA_DATA, 101, "stoa export", "line %" PRIu64 ": %s", line,
-                            why.text);
+            return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa export",
+                            "line %" PRIu64 ": %s", line, why.text);
         stoa_result r = take_record(c, b, o, line);
         json_decref(o);
         if (r == STOA_OK && first)
@@ -423,6 +452,7 @@ stoa_result cli_import_records(struct cli *c)
         return put;
     cli_put_number(c, NULL, "records", taken);
     if (!c->json)
-        (void)printf("%" PRIu64 " records taken; the next `stoa sync` proves them\n", taken);
+        (void)printf("%" PRIu64 " records taken; the next `stoa sync` proves them\n",
+                     taken);
     return STOA_OK;
 }

@@ -7,6 +7,7 @@ const struct cli_option_row cli_options[OPT_COUNT_] = {CLI_OPTION_LIST(ROW)};
 #define WRITES OPT_REQUEST, OPT_WAIT, OPT_MEMO, OPT_MEMO_KEY
 
 /* The order is the order of `stoa help`. */
+/* clang-format off */
 const struct cli_command cli_commands[] = {
     {"demo", "", true, 0, 0, "a hub, three people and a crash, on this machine, in half a minute",
      "Starts a hub in a temporary folder, lets three wallets earn and pay, kills the hub in\n"
@@ -64,8 +65,8 @@ const struct cli_command cli_commands[] = {
      "stoa proof get ID --out lunch.tlog-proof\n", {OPT_OUT}, cli_run_receipt_get},
     {"proof check", "FILE", false, 1, 1, "the same as receipt check", "",
      "stoa proof check lunch.tlog-proof\n", {OPT_VKEY}, cli_run_receipt_check},
-    {"account list", "", false, 0, 0, "accounts of this wallet", "", "stoa account list\n", {0},
-     cli_run_account_list},
+    {"account list", "", false, 0, 0, "accounts of this wallet", "", "stoa account list\n",
+     {OPT_OFFLINE}, cli_run_account_list},
     {"account follow", "ADDRESS", true, 1, 1, "follow an account that exists",
      "One this wallet's device was added to, or one to read.",
      "stoa account follow stoa1q..@hub --name shop\n", {OPT_NAME}, cli_run_account_follow},
@@ -165,4 +166,5 @@ const struct cli_command cli_commands[] = {
     {"version", "", false, 0, 0, "version of this program", "", "stoa version\n", {0},
      cli_run_version},
 };
+/* clang-format on */
 const unsigned cli_command_count = sizeof cli_commands / sizeof cli_commands[0];

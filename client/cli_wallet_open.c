@@ -22,9 +22,11 @@ stoa_result cli_wallet_dir(struct cli *c)
     else if ((home = getenv("HOME")) && *home)
         n = snprintf(c->dir, sizeof c->dir, "%s/.local/share/stoa", home);
     else
-        return cli_fail(c, STOA_USAGE, 213, "--wallet DIR", "no wallet named and no HOME set");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--wallet DIR",
+                        "no wallet named and no HOME set");
     if (n < 1 || (size_t)n >= sizeof c->dir)
-        return cli_fail(c, STOA_USAGE, 213, "--wallet DIR", "the wallet's path is empty or too long");
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "--wallet DIR",
+                        "the wallet's path is empty or too long");
     return STOA_OK;
 }
 
@@ -32,13 +34,14 @@ char *cli_passphrase(struct cli *c, const char *source, const char *prompt, bool
 {
     const char *why = "it is not there";
     if (strcmp(source, "tty") == 0 && cli_has(c, OPT_NO_INPUT)) {
-        (void)cli_fail(c, STOA_DENIED, 167, "--passphrase file:PATH",
+        (void)cli_fail(c, STOA_DENIED, ERR_NOT_ALLOWED, "--passphrase file:PATH",
                        "a passphrase is needed and --no-input was given");
         return NULL;
     }
     char *text = crypto_start() ? passphrase_read(source, prompt, confirm, &why) : NULL;
     if (!text)
-        (void)cli_fail(c, STOA_DENIED, 167, "--passphrase tty | fd:N | file:PATH | cmd:COMMAND",
+        (void)cli_fail(c, STOA_DENIED, ERR_NOT_ALLOWED,
+                       "--passphrase tty | fd:N | file:PATH | cmd:COMMAND",
                        "no passphrase from %.60s: %s", source, why);
     return text;
 }
@@ -54,7 +57,8 @@ void cli_wipe(void *data, size_t size)
 }
 
 /* Asked once for all roles; asked again only where a person can type another. */
-static bool on_passphrase(void *context, const char *role, bool again, char *out, size_t cap)
+static bool on_passphrase(void *context, const char *role, bool again, char *out,
+                          size_t cap)
 {
     struct cli *c = context;
     const char *source = cli_has(c, OPT_PASSPHRASE) ? c->value[OPT_PASSPHRASE] : "tty";
@@ -89,6 +93,19 @@ stoa_options cli_options_of(struct cli *c, unsigned flags)
     return o;
 }
 
+/* A command that makes a new key: it is kept as the wallet's other keys are. */
+static stoa_result open_like_its_keys(struct cli *c)
+{
+    stoa_wallet_info info = {.size = sizeof info};
+    stoa_wallet_get(c->wallet, &info);
+    if (info.encrypted)
+        return STOA_OK;
+    stoa_wallet_close(c->wallet);
+    c->wallet = NULL;
+    stoa_options o = cli_options_of(c, STOA_PLAINTEXT_KEYS);
+    return stoa_wallet_open(&c->wallet, c->dir, &o, &c->error);
+}
+
 stoa_result cli_open(struct cli *c)
 {
     if (c->wallet)
@@ -98,9 +115,11 @@ stoa_result cli_open(struct cli *c)
         return r;
     stoa_options o = cli_options_of(c, 0);
     r = stoa_wallet_open(&c->wallet, c->dir, &o, &c->error);
+    if (r == STOA_OK && strncmp(c->command->name, "root ", 5) == 0)
+        r = open_like_its_keys(c);
     if (r != STOA_OK && access(c->dir, F_OK) != 0)
-        return cli_fail(c, STOA_CONFIG, 210, "stoa init --hub ws://127.0.0.1:7001",
-                        "no wallet at %s", c->dir);
+        return cli_fail(c, STOA_CONFIG, ERR_MISSING,
+                        "stoa init --hub ws://127.0.0.1:7001", "no wallet at %s", c->dir);
     return cli_failed(c, r);
 }
 
@@ -112,11 +131,13 @@ stoa_result cli_connect(struct cli *c)
     stoa_wallet_info info = {.size = sizeof info};
     stoa_wallet_get(c->wallet, &info);
     if (!info.url[0] && !cli_has(c, OPT_HUB))
-        return cli_fail(c, STOA_CONFIG, 210, "--hub ws://127.0.0.1:7001 --trust-first-use",
+        return cli_fail(c, STOA_CONFIG, ERR_MISSING,
+                        "--hub ws://127.0.0.1:7001 --trust-first-use",
                         "this wallet knows no hub yet");
     r = stoa_connect(c->wallet, c->value[OPT_HUB], c->timeout_ms, &c->error);
     if (r == STOA_UNREACHABLE && !c->error.hint[0])
-        (void)snprintf(c->error.hint, sizeof c->error.hint, "the same again later, or --hub URL");
+        (void)snprintf(c->error.hint, sizeof c->error.hint,
+                       "the same again later, or --hub URL");
     return cli_failed(c, r);
 }
 
@@ -161,9 +182,9 @@ stoa_result cli_payee(struct cli *c, const char *text, stoa_id *id, char *hub)
         *id = a.id;
         return STOA_OK;
     }
-    return cli_fail(c, STOA_DATA, 101, "stoa account list",
-                    "\"%.80s\" is no address (the checksum decides), id or name of an account",
-                    text);
+    return cli_fail(
+        c, STOA_DATA, ERR_MALFORMED, "stoa account list",
+        "\"%.80s\" is no address (the checksum decides), id or name of an account", text);
 }
 
 stoa_result cli_secret_seed(struct cli *c, const char *source, uint8_t seed[32])
@@ -181,6 +202,7 @@ stoa_result cli_secret_seed(struct cli *c, const char *source, uint8_t seed[32])
     bool good = n == SEED_HEX_DIGITS && cli_hex_parse(digits, seed, 32);
     secret_wipe(digits, sizeof digits);
     if (!good)
-        return cli_fail(c, STOA_DATA, 101, NULL, "a secret key is 64 hex digits");
+        return cli_fail(c, STOA_DATA, ERR_MALFORMED, NULL,
+                        "a secret key is 64 hex digits");
     return STOA_OK;
 }

@@ -41,7 +41,8 @@ void cli_amount_text(char out[40], int64_t micro)
 
 const char *cli_state_word(stoa_state s)
 {
-    static const char *const words[] = {"saved", "sent", "accepted", "credited", "dropped"};
+    static const char *const words[] = {"saved", "sent", "accepted", "credited",
+                                        "dropped"};
     return (unsigned)s < sizeof words / sizeof words[0] ? words[s] : "?";
 }
 
@@ -90,26 +91,31 @@ void cli_receipt(struct cli *c, const stoa_receipt *r, uint64_t since_ms)
 {
     char id[65], latency[40] = "";
     if (since_ms)
-        (void)snprintf(latency, sizeof latency, "  %" PRIu64 " ms", cli_now_ms() - since_ms);
+        (void)snprintf(latency, sizeof latency, "  %" PRIu64 " ms",
+                       cli_now_ms() - since_ms);
     if (c->json) {
         put_receipt(c, r);
         return;
     }
     stoa_id_format(id, &r->id);
-    (void)printf("id        %s%s\n", id, r->resumed ? "  (saved earlier, not a new one)" : "");
+    (void)printf("id        %s%s\n", id,
+                 r->resumed ? "  (saved earlier, not a new one)" : "");
     if (r->state == STOA_SAVED)
         (void)printf("saved     on this disk, not sent\n");
     else if (r->state == STOA_SENT)
         (void)printf("sent      outcome not known yet\n");
     else if (r->state == STOA_DROPPED)
-        (void)printf("dropped   not in the ledger and never will be (code %d)\n", r->code);
+        (void)printf("dropped   not in the ledger and never will be (code %d)\n",
+                     r->code);
     else
         (void)printf("%-9s slot %u index %" PRIu64 " position %" PRIu64 "%s\n",
-                     cli_state_word(r->state), r->slot, r->index, r->position, latency);
+                     r->payees ? cli_state_word(r->state) : "accepted", r->slot, r->index,
+                     r->position, latency);
     if (r->bounced)
         (void)printf("bounced   a payee does not exist; the money comes back\n");
     if (r->state == STOA_CREDITED && r->hubs_word)
-        (void)printf("note      credited by the hub's word: the payee's records are not ours to read\n");
+        (void)printf("note      credited by the hub's word: the payee's records are not "
+                     "ours to read\n");
 }
 
 stoa_result cli_written(struct cli *c, stoa_result r, const stoa_receipt *receipt,

@@ -85,14 +85,15 @@ static stoa_result start_hub(struct demo *d)
     if (r == STOA_OK)
         r = demo_hub_start(d, &ms);
     if (r == STOA_OK)
-        (void)demo_check(d, true, "hub \"%s\" is up at %s after %" PRIu64 " ms", d->hub_name, d->url,
-                         ms);
+        (void)demo_check(d, true, "hub \"%s\" is up at %s after %" PRIu64 " ms",
+                         d->hub_name, d->url, ms);
     return r;
 }
 
 static stoa_result make_people(struct demo *d)
 {
-    demo_step(d, "Three people: each makes a wallet (keys without passphrase, demo only) and an account");
+    demo_step(d, "Three people: each makes a wallet (keys without passphrase, demo only) "
+                 "and an account");
     for (unsigned i = 0; i < DEMO_PEOPLE; i++) {
         struct demo_person *p = &d->people[i];
         stoa_options o = options_of(d);
@@ -104,11 +105,13 @@ static stoa_result make_people(struct demo *d)
         if (r == STOA_OK)
             r = demo_open_wallet(d, p);
         if (r == STOA_OK)
-            r = stoa_account_open(p->wallet, &open, &how, &p->account, &receipt, &d->c->error);
+            r = stoa_account_open(p->wallet, &open, &how, &p->account, &receipt,
+                                  &d->c->error);
         if (r != STOA_OK)
             return cli_failed(d->c, r);
         stoa_address_format(p->address, &p->account, d->hub_name);
-        (void)demo_check(d, receipt.state >= STOA_ACCEPTED && receipt.state < STOA_DROPPED,
+        (void)demo_check(d,
+                         receipt.state >= STOA_ACCEPTED && receipt.state < STOA_DROPPED,
                          "%-6s %.24s..@%s", p->name, p->address, d->hub_name);
     }
     return STOA_OK;
@@ -126,24 +129,29 @@ static int64_t settled(struct demo *d, struct demo_person *p)
 static stoa_result earn(struct demo *d)
 {
     char rows[CLI_PATH_MAX + 16], key[CLI_PATH_MAX + 32], text[40];
-    demo_step(d, "Earning: the operator's issuer key credits what nodes earned (stoactl accrue)");
+    demo_step(
+        d,
+        "Earning: the operator's issuer key credits what nodes earned (stoactl accrue)");
     (void)snprintf(rows, sizeof rows, "%s/earned.csv", d->dir);
     (void)snprintf(key, sizeof key, "%s/hub/keys/issuer.key", d->dir);
     FILE *out = fopen(rows, "we");
     if (!out)
-        return cli_fail(d->c, STOA_DATA, 208, NULL, "%.200s cannot be written", rows);
+        return cli_fail(d->c, STOA_DATA, ERR_FILE, NULL, "%.200s cannot be written",
+                        rows);
     (void)fprintf(out, "account,node,epoch,amount\n");
     for (unsigned i = 0; i < DEMO_PEOPLE; i++) {
         cli_amount_text(text, d->people[i].earned);
         (void)fprintf(out, "%s,demo-node,1,%s\n", d->people[i].address, text);
     }
     if (fclose(out) != 0)
-        return cli_fail(d->c, STOA_DATA, 208, NULL, "%.200s cannot be written", rows);
-    const char *const argv[] = {d->stoactl, "accrue", "--csv", rows, "--key", key,
-                                "--hub",    d->url,   "--quiet", NULL};
+        return cli_fail(d->c, STOA_DATA, ERR_FILE, NULL, "%.200s cannot be written",
+                        rows);
+    const char *const argv[] = {d->stoactl, "accrue", "--csv", rows,      "--key",
+                                key,        "--hub",  d->url,  "--quiet", NULL};
     int code = demo_run(d, argv, "stoactl.log");
     if (code != 0)
-        return cli_fail(d->c, STOA_NO, 301, "see stoactl.log in the demo's folder",
+        return cli_fail(d->c, STOA_NO, ERR_CORRUPT,
+                        "see stoactl.log in the demo's folder",
                         "stoactl accrue ended with %d", code);
     for (unsigned i = 0; i < DEMO_PEOPLE; i++) {
         struct demo_person *p = &d->people[i];
@@ -179,11 +187,12 @@ static stoa_result pay(struct demo *d, struct demo_person *from, struct demo_per
     stoa_receipt receipt = {.size = sizeof receipt};
     how.wait = STOA_SAVED;
     how.fresh = true;
-    stoa_result r = stoa_send(from->wallet, &from->account, &payee, 1, &how, &receipt, &d->c->error);
+    stoa_result r =
+        stoa_send(from->wallet, &from->account, &payee, 1, &how, &receipt, &d->c->error);
     *t = (struct timing){.since_ms = cli_now_ms()};
     if (r == STOA_OK)
-        r = stoa_resume(from->wallet, &from->account, &receipt.id, STOA_CREDITED, 0, on_timing, t,
-                        &d->c->error);
+        r = stoa_resume(from->wallet, &from->account, &receipt.id, STOA_CREDITED, 0,
+                        on_timing, t, &d->c->error);
     if (r == STOA_OK) {
         from->expected -= amount;
         to->expected += amount;
@@ -195,13 +204,17 @@ static stoa_result pay_each_other(struct demo *d)
 {
     struct timing t;
     struct demo_person *anna = &d->people[0], *bo = &d->people[1];
-    demo_step(d, "Paying: signed and saved before it is sent, so that nothing is ever paid twice");
+    demo_step(
+        d,
+        "Paying: signed and saved before it is sent, so that nothing is ever paid twice");
     stoa_result r = pay(d, anna, bo, 25 * POINT, &t);
     if (r != STOA_OK)
         return cli_failed(d->c, r);
     (void)demo_check(d, settled(d, bo) == bo->expected,
-                     "anna pays bo 25.00: durable after %" PRIu64 " ms, bo has it after %" PRIu64 " ms",
-                     t.accepted_ms, t.credited_ms > t.accepted_ms ? t.credited_ms : t.accepted_ms);
+                     "anna pays bo 25.00: durable after %" PRIu64
+                     " ms, bo has it after %" PRIu64 " ms",
+                     t.accepted_ms,
+                     t.credited_ms > t.accepted_ms ? t.credited_ms : t.accepted_ms);
     r = pay(d, anna, bo, 1000000 * POINT, &t);
     (void)demo_check(d, r == STOA_REFUSED, "anna tries to pay 1,000,000: refused (%s)",
                      r == STOA_REFUSED ? d->c->error.word : "no, it was not refused");
@@ -215,16 +228,19 @@ static stoa_result watch_live(struct demo *d)
     struct timing t;
     unsigned seen = 0;
     struct demo_person *anna = &d->people[0], *carla = &d->people[2];
-    demo_step(d, "Watching: carla leaves `stoa watch` running in another process; anna pays her %d times",
+    demo_step(d,
+              "Watching: carla leaves `stoa watch` running in another process; anna pays "
+              "her %d times",
               DEMO_WATCHED);
     stoa_wallet_close(carla->wallet);
     carla->wallet = NULL;
     (void)snprintf(text, sizeof text, "%d", DEMO_WATCHED);
-    const char *const argv[] = {d->self, "watch", "--wallet", carla->dir, "--count", text,
-                                "--for", "30s",   NULL};
+    const char *const argv[] = {d->self, "watch", "--wallet", carla->dir, "--count",
+                                text,    "--for", "30s",      NULL};
     d->watcher = demo_spawn(d, argv, "watch.log", &d->watch_out);
     if (d->watcher == 0)
-        return cli_fail(d->c, STOA_BUG, 208, NULL, "the live view cannot be started");
+        return cli_fail(d->c, STOA_BUG, ERR_FILE, NULL,
+                        "the live view cannot be started");
     for (unsigned i = 1; i <= DEMO_WATCHED; i++) {
         stoa_result r = pay(d, anna, carla, (int64_t)i * POINT, &t);
         if (r != STOA_OK)
@@ -241,25 +257,27 @@ static stoa_result watch_live(struct demo *d)
     (void)close(d->watch_out);
     d->watch_out = -1;
     (void)demo_check(d, seen == DEMO_WATCHED && status == 0,
-                     "%u of %d payments appeared live, each verified before it was shown", seen,
-                     DEMO_WATCHED);
+                     "%u of %d payments appeared live, each verified before it was shown",
+                     seen, DEMO_WATCHED);
     return demo_open_wallet(d, carla);
 }
 
 static void print_things_to_try(struct demo *d)
 {
     const struct demo_person *anna = &d->people[0], *bo = &d->people[1];
-    (void)printf("\nThe hub goes on running at %s until Ctrl-C. To try in another terminal:\n\n"
-                 "  %s balance --wallet %s\n"
-                 "  %s send %s 12.50 --wallet %s\n"
-                 "  %s watch --wallet %s\n"
-                 "  %s history --wallet %s\n"
-                 "  %s verify --full --wallet %s\n"
-                 "  %s status http://127.0.0.1:%u\n"
-                 "  %s accrue %s 5 --node demo-node --epoch 2 --key %s/hub/keys/issuer.key --hub %s\n\n",
-                 d->url, d->self, anna->dir, d->self, bo->address, anna->dir, d->self, bo->dir,
-                 d->self, anna->dir, d->self, bo->dir, d->stoactl, d->port, d->stoactl,
-                 anna->address, d->dir, d->url);
+    (void)printf(
+        "\nThe hub goes on running at %s until Ctrl-C. To try in another terminal:\n\n"
+        "  %s balance --wallet %s\n"
+        "  %s send %s 12.50 --wallet %s\n"
+        "  %s watch --wallet %s\n"
+        "  %s history --wallet %s\n"
+        "  %s verify --full --wallet %s\n"
+        "  %s status http://127.0.0.1:%u\n"
+        "  %s accrue %s 5 --node demo-node --epoch 2 --key %s/hub/keys/issuer.key --hub "
+        "%s\n\n",
+        d->url, d->self, anna->dir, d->self, bo->address, anna->dir, d->self, bo->dir,
+        d->self, anna->dir, d->self, bo->dir, d->stoactl, d->port, d->stoactl,
+        anna->address, d->dir, d->url);
     (void)fflush(stdout);
 }
 
@@ -276,23 +294,26 @@ static stoa_result keep_running(struct demo *d)
         int status;
         if (waitpid(d->hub, &status, WNOHANG) == d->hub) {
             d->hub = 0;
-            return cli_fail(d->c, STOA_NO, 206, "stoa demo", "the hub ended by itself");
+            return cli_fail(d->c, STOA_NO, ERR_NET, "stoa demo",
+                            "the hub ended by itself");
         }
         (void)nanosleep(&t, NULL);
     }
     if (!d->c->json)
-        (void)printf("\nending the hub%s\n", d->temporary ? " and removing the demo's folder" : "");
+        (void)printf("\nending the hub%s\n",
+                     d->temporary ? " and removing the demo's folder" : "");
     return STOA_OK;
 }
 
 static stoa_result story(struct demo *d)
 {
     static stoa_result (*const steps[])(struct demo *) = {
-        start_hub, make_people, earn, pay_each_other, watch_live, demo_crash, demo_verify};
+        start_hub,  make_people, earn,       pay_each_other,
+        watch_live, demo_crash,  demo_verify};
     for (unsigned i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         stoa_result r = steps[i](d);
         if (cli_interrupted())
-            return cli_fail(d->c, STOA_INTERRUPTED, 207, "stoa demo", "stopped");
+            return cli_fail(d->c, STOA_INTERRUPTED, ERR_TIMEOUT, "stoa demo", "stopped");
         if (r != STOA_OK)
             return r;
     }
@@ -319,14 +340,15 @@ stoa_result cli_run_demo(struct cli *c)
         cli_put_number(c, NULL, "failures", d.failures);
         cli_put_number(c, NULL, "elapsed_ms", cli_now_ms() - began);
         if (!c->json)
-            (void)printf("\n%u of %u checks held, %.1f s\n", d.checks - d.failures, d.checks,
-                         (double)(cli_now_ms() - began) / 1000.0);
+            (void)printf("\n%u of %u checks held, %.1f s\n", d.checks - d.failures,
+                         d.checks, (double)(cli_now_ms() - began) / 1000.0);
     }
     if (r == STOA_OK && !cli_has(c, OPT_ONCE))
         r = keep_running(&d);
     demo_close(&d);
     if (r == STOA_OK && d.failures)
-        r = cli_fail(c, STOA_NO, 301, "stoa demo --dir DIR keeps everything for a look",
+        r = cli_fail(c, STOA_NO, ERR_CORRUPT,
+                     "stoa demo --dir DIR keeps everything for a look",
                      "%u of %u checks did not hold", d.failures, d.checks);
     return r;
 }

@@ -76,8 +76,9 @@ static stoa_result recover(struct demo *d)
     stoa_result r = demo_hub_start(d, &ms);
     if (r != STOA_OK)
         return r;
-    (void)demo_check(d, true, "ready after %" PRIu64 " ms: its right edge was read and checked first",
-                     ms);
+    (void)demo_check(
+        d, true, "ready after %" PRIu64 " ms: its right edge was read and checked first",
+        ms);
     for (unsigned i = 0; r == STOA_OK && i < DEMO_PEOPLE; i++) {
         stoa_disconnect(d->people[i].wallet);
         r = demo_open_wallet(d, &d->people[i]);
@@ -87,32 +88,40 @@ static stoa_result recover(struct demo *d)
     if (r != STOA_OK)
         return cli_failed(d->c, r);
     unsigned before = d->acknowledged_count, kept = count_kept(d);
-    (void)demo_check(d, kept == before,
-                     "%u acknowledged payments checked one by one: %u there, in their places, %s",
-                     before, kept, kept == before ? "none lost" : "SOME LOST");
-    r = stoa_resume(anna->wallet, NULL, NULL, STOA_CREDITED, 0, on_burst, d, &d->c->error);
+    (void)demo_check(
+        d, kept == before,
+        "%u acknowledged payments checked one by one: %u there, in their places, %s",
+        before, kept, kept == before ? "none lost" : "SOME LOST");
+    r = stoa_resume(anna->wallet, NULL, NULL, STOA_CREDITED, 0, on_burst, d,
+                    &d->c->error);
     if (r == STOA_INTERRUPTED)
-        r = stoa_resume(anna->wallet, NULL, NULL, STOA_CREDITED, 0, on_burst, d, &d->c->error);
+        r = stoa_resume(anna->wallet, NULL, NULL, STOA_CREDITED, 0, on_burst, d,
+                        &d->c->error);
     if (r != STOA_OK)
         return cli_failed(d->c, r);
     stoa_wallet_info info = {.size = sizeof info};
     stoa_wallet_get(anna->wallet, &info);
-    (void)demo_check(d, info.unresolved == 0,
-                     "`stoa resume`: the same signed bytes again, all %d are in the ledger now",
-                     DEMO_BURST);
+    (void)demo_check(
+        d, info.unresolved == 0,
+        "`stoa resume`: the same signed bytes again, all %d are in the ledger now",
+        DEMO_BURST);
     return STOA_OK;
 }
 
 stoa_result demo_crash(struct demo *d)
 {
     struct demo_person *anna = &d->people[0];
-    demo_step(d, "A crash: anna sends bo %d small payments, and the hub is killed (kill -9) in the middle",
+    demo_step(d,
+              "A crash: anna sends bo %d small payments, and the hub is killed (kill -9) "
+              "in the middle",
               DEMO_BURST);
     stoa_result r = save_burst(d);
     if (r != STOA_OK)
         return r;
-    demo_tell(d, "%d payments signed and saved on anna's disk, then sent all at once", DEMO_BURST);
-    r = stoa_resume(anna->wallet, NULL, NULL, STOA_ACCEPTED, 0, on_burst, d, &d->c->error);
+    demo_tell(d, "%d payments signed and saved on anna's disk, then sent all at once",
+              DEMO_BURST);
+    r = stoa_resume(anna->wallet, NULL, NULL, STOA_ACCEPTED, 0, on_burst, d,
+                    &d->c->error);
     demo_hub_kill(d);
     demo_hub_reap(d);
     (void)demo_check(d, d->killed && r != STOA_OK && d->acknowledged_count < DEMO_BURST,
@@ -121,16 +130,19 @@ stoa_result demo_crash(struct demo *d)
     return recover(d);
 }
 
-static stoa_result verify_one(struct demo *d, struct demo_person *p, stoa_verify_mode mode)
+static stoa_result verify_one(struct demo *d, struct demo_person *p,
+                              stoa_verify_mode mode)
 {
     stoa_verify_report v = {.size = sizeof v};
-    stoa_result r = stoa_verify(p->wallet, &p->account, mode, 0, NULL, NULL, &v, &d->c->error);
+    stoa_result r =
+        stoa_verify(p->wallet, &p->account, mode, 0, NULL, NULL, &v, &d->c->error);
     if (r != STOA_OK && r != STOA_NO)
         return cli_failed(d->c, r);
     (void)demo_check(d, r == STOA_OK && v.inclusion,
-                     "%-6s %s: %" PRIu64 " records, %" PRIu64 " signatures, %.1f ms, proven in the log",
-                     p->name, mode == STOA_VERIFY_FULL ? "full" : "tip ", v.records, v.signatures,
-                     (double)v.elapsed_us / 1000.0);
+                     "%-6s %s: %" PRIu64 " records, %" PRIu64
+                     " signatures, %.1f ms, proven in the log",
+                     p->name, mode == STOA_VERIFY_FULL ? "full" : "tip ", v.records,
+                     v.signatures, (double)v.elapsed_us / 1000.0);
     return STOA_OK;
 }
 
@@ -152,13 +164,14 @@ stoa_result demo_verify(struct demo *d)
         if (r != STOA_OK)
             return cli_failed(d->c, r);
         cli_amount_text(text, b.settled);
-        (void)demo_check(d, b.settled == p->expected, "%-6s holds %s, exactly what the payments say",
-                         p->name, text);
+        (void)demo_check(d, b.settled == p->expected,
+                         "%-6s holds %s, exactly what the payments say", p->name, text);
         sum += b.settled;
         earned += p->earned;
     }
     cli_amount_text(text, earned);
-    (void)demo_check(d, sum == earned, "all balances add up to %s, what was earned: no point made or lost",
+    (void)demo_check(d, sum == earned,
+                     "all balances add up to %s, what was earned: no point made or lost",
                      text);
     return STOA_OK;
 }

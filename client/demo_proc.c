@@ -28,12 +28,13 @@ stoa_result demo_programs(struct demo *d)
     ssize_t n = readlink("/proc/self/exe", d->self, sizeof d->self - 1);
     char *slash = n > 0 ? strrchr(d->self, '/') : NULL;
     if (!slash)
-        return cli_fail(d->c, STOA_BUG, 208, NULL, "this program's own path cannot be read");
+        return cli_fail(d->c, STOA_BUG, ERR_FILE, NULL,
+                        "this program's own path cannot be read");
     (void)snprintf(d->bin, sizeof d->bin, "%.*s", (int)(slash - d->self), d->self);
     (void)snprintf(d->stoad, sizeof d->stoad, "%s/stoad", d->bin);
     (void)snprintf(d->stoactl, sizeof d->stoactl, "%s/stoactl", d->bin);
     if (access(d->stoad, X_OK) != 0 || access(d->stoactl, X_OK) != 0)
-        return cli_fail(d->c, STOA_CONFIG, 210, "install the hub's programs too",
+        return cli_fail(d->c, STOA_CONFIG, ERR_MISSING, "install the hub's programs too",
                         "stoad and stoactl are not beside this program in %s", d->bin);
     return STOA_OK;
 }
@@ -44,12 +45,13 @@ stoa_result demo_folder(struct demo *d)
     if (cli_has(d->c, OPT_DIR)) {
         (void)snprintf(d->dir, sizeof d->dir, "%.900s", d->c->value[OPT_DIR]);
         if (mkdir(d->dir, 0700) != 0)
-            return cli_fail(d->c, STOA_DATA, errno == EEXIST ? 209 : 208, "--dir a new folder",
-                            "%.200s: %s", d->dir, strerror(errno));
+            return cli_fail(d->c, STOA_DATA, errno == EEXIST ? ERR_EXISTS : ERR_FILE,
+                            "--dir a new folder", "%.200s: %s", d->dir, strerror(errno));
     } else {
-        (void)snprintf(d->dir, sizeof d->dir, "%.900s/stoa-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+        (void)snprintf(d->dir, sizeof d->dir, "%.900s/stoa-demo-XXXXXX",
+                       tmp && *tmp ? tmp : "/tmp");
         if (!mkdtemp(d->dir))
-            return cli_fail(d->c, STOA_DATA, 208, "--dir DIR", "%.200s: %s", d->dir,
+            return cli_fail(d->c, STOA_DATA, ERR_FILE, "--dir DIR", "%.200s: %s", d->dir,
                             strerror(errno));
         d->temporary = true;
     }
@@ -74,7 +76,8 @@ pid_t demo_spawn(struct demo *d, const char *const argv[], const char *errors, i
     pid_t parent = getpid();
     pid_t child = fork();
     if (child == 0) {
-        /* Ctrl-C is for the demo, which then ends its programs; if it is killed, they end. */
+        /* Ctrl-C is for the demo, which then ends its programs; if it is killed, they
+         * end. */
         (void)setpgid(0, 0);
         (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
         if (getppid() != parent)
@@ -130,12 +133,14 @@ bool demo_read_line(int fd, char *line, size_t cap, uint64_t timeout_ms)
 }
 
 /* Settings both of init and of run; ended by NULL. */
-static void hub_arguments(struct demo *d, const char *verb, const char *argv[DEMO_ARGS_MAX],
+static void hub_arguments(struct demo *d, const char *verb,
+                          const char *argv[DEMO_ARGS_MAX],
                           char text[3][CLI_PATH_MAX + 64])
 {
     unsigned n = 0;
-    const char *const sets[] = {"hub.name=demo", "listen.admin=", "store.min_free_bytes=0",
-                                "log.level=warn", text[0], text[1]};
+    const char *const sets[] = {
+        "hub.name=demo",  "listen.admin=", "store.min_free_bytes=0",
+        "log.level=warn", text[0],         text[1]};
     (void)snprintf(text[0], sizeof text[0], "hub.state_dir=%s/hub", d->dir);
     (void)snprintf(text[1], sizeof text[1], "listen.client=127.0.0.1:%u", d->port);
     argv[n++] = d->stoad;
@@ -154,7 +159,8 @@ stoa_result demo_hub_init(struct demo *d)
     hub_arguments(d, "init", argv, text);
     int code = demo_run(d, argv, "hub.log");
     if (code != 0)
-        return cli_fail(d->c, STOA_NO, 301, "see hub.log in the demo's folder (--dir DIR keeps it)",
+        return cli_fail(d->c, STOA_NO, ERR_CORRUPT,
+                        "see hub.log in the demo's folder (--dir DIR keeps it)",
                         "stoad init ended with %d", code);
     return STOA_OK;
 }
@@ -167,10 +173,11 @@ stoa_result demo_hub_start(struct demo *d, uint64_t *ms)
     hub_arguments(d, "run", argv, text);
     d->hub = demo_spawn(d, argv, "hub.log", &d->hub_out);
     if (d->hub == 0)
-        return cli_fail(d->c, STOA_BUG, 208, NULL, "the hub cannot be started");
+        return cli_fail(d->c, STOA_BUG, ERR_FILE, NULL, "the hub cannot be started");
     if (!demo_read_line(d->hub_out, line, sizeof line, DEMO_READY_MS) ||
         sscanf(line, "ready ws://127.0.0.1:%u hub %128s", &d->port, d->hub_name) != 2)
-        return cli_fail(d->c, STOA_NO, 301, "see hub.log in the demo's folder (--dir DIR keeps it)",
+        return cli_fail(d->c, STOA_NO, ERR_CORRUPT,
+                        "see hub.log in the demo's folder (--dir DIR keeps it)",
                         "the hub did not become ready: \"%.100s\"", line);
     *ms = cli_now_ms() - began;
     (void)snprintf(d->url, sizeof d->url, "ws://127.0.0.1:%u", d->port);
