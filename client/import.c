@@ -34,7 +34,8 @@ static stoa_result work_folder(struct cli *c, struct bank_import *x)
     }
     stoa_result r = cli_wallet_dir(c);
     if (r == STOA_OK && mkdir(c->dir, 0700) != 0 && errno != EEXIST)
-        r = cli_fail(c, STOA_DATA, 208, "--work DIR", "%.200s: %s", c->dir, strerror(errno));
+        r = cli_fail(c, STOA_DATA, ERR_FILE, "--work DIR", "%.200s: %s", c->dir,
+                     strerror(errno));
     (void)snprintf(x->work, sizeof x->work, "%.900s/import-bank", c->dir);
     return r;
 }
@@ -50,8 +51,8 @@ static stoa_result same_hub(struct cli *c, struct bank_import *x)
     struct hash identity = hash_sha256(ids, x->hub.slots * (size_t)HASH_BYTES);
     hex_encode(found, identity.b, sizeof identity.b);
     if (cli_has(c, OPT_FINGERPRINT) && strcmp(c->value[OPT_FINGERPRINT], found) != 0)
-        return cli_fail(c, STOA_NO, 304, NULL, "the hub's identity is %s, not the one asked for",
-                        found);
+        return cli_fail(c, STOA_NO, ERR_FORK, NULL,
+                        "the hub's identity is %s, not the one asked for", found);
     (void)snprintf(path, sizeof path, "%.1000s/" HUB_FILE, x->work);
     FILE *in = fopen(path, "re");
     if (!in) {
@@ -62,7 +63,7 @@ static stoa_result same_hub(struct cli *c, struct bank_import *x)
     (void)fclose(in);
     known[strcspn(known, "\r\n")] = 0;
     if (!read || strcmp(known, found) != 0)
-        return cli_fail(c, STOA_NO, 304, "--work another folder",
+        return cli_fail(c, STOA_NO, ERR_FORK, "--work another folder",
                         "this folder belongs to another hub (%.64s)", known);
     return STOA_OK;
 }
@@ -73,7 +74,7 @@ static stoa_result make_ids(struct cli *c, struct bank_import *x)
     size_t size;
     x->ids = calloc(x->bank.party_count, sizeof *x->ids);
     if (!x->ids)
-        return cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
+        return cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     for (uint32_t i = 0; i < x->bank.party_count; i++) {
         enum err r = import_open_entry(&x->keys, &x->bank.parties[i], &x->hub.federation,
                                        x->hub.name, room, &size, &x->ids[i]);
@@ -86,8 +87,8 @@ static stoa_result make_ids(struct cli *c, struct bank_import *x)
 
 /* ---- full verification of what the hub keeps ---- */
 
-static enum err read_slot(void *context, uint32_t slot, uint64_t from, struct record out[],
-                          size_t max, size_t *count, void **hold)
+static enum err read_slot(void *context, uint32_t slot, uint64_t from,
+                          struct record out[], size_t max, size_t *count, void **hold)
 {
     const struct bank_import *x = context;
     const struct book_slot *s = &x->book.slot[slot];
@@ -95,8 +96,10 @@ static enum err read_slot(void *context, uint32_t slot, uint64_t from, struct re
     *count = 0;
     while (*count < max && from + *count < s->count) {
         const struct book_record *r = &s->records[from + *count];
-        out[*count] = (struct record){.slot = slot, .index = from + *count,
-                                      .position = r->position, .account_head = r->head,
+        out[*count] = (struct record){.slot = slot,
+                                      .index = from + *count,
+                                      .position = r->position,
+                                      .account_head = r->head,
                                       .hub_lamport = r->hub_lamport,
                                       .hub_time_ms = r->hub_time_ms,
                                       .envelope = bytes_of(r->envelope, r->size)};
@@ -124,14 +127,16 @@ static stoa_result ask_checkpoints(struct cli *c, struct bank_import *x)
             for (size_t i = 0; i < f->count; i++) {
                 struct record record;
                 wire_next_record(&f->list, &record);
-                if (record.slot < x->book.slots && record.index >= x->book.slot[record.slot].count &&
+                if (record.slot < x->book.slots &&
+                    record.index >= x->book.slot[record.slot].count &&
                     book_apply(&x->book, &record) != ERR_OK)
-                    return cli_fail(c, STOA_NO, 301, NULL, "%s", x->book.why);
+                    return cli_fail(c, STOA_NO, ERR_CORRUPT, NULL, "%s", x->book.why);
             }
-        } else if (f->type == WIRE_CHECKPOINT_IS && slot < x->hub.slots && !x->notes[slot]) {
+        } else if (f->type == WIRE_CHECKPOINT_IS && slot < x->hub.slots &&
+                   !x->notes[slot]) {
             x->notes[slot] = malloc(f->note.size + 1);
             if (!x->notes[slot])
-                return cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
+                return cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
             memcpy(x->notes[slot], f->note.data, f->note.size);
             x->verify[slot].slot = (uint32_t)slot;
             x->verify[slot].checkpoint = bytes_of(x->notes[slot], f->note.size);
@@ -140,7 +145,8 @@ static stoa_result ask_checkpoints(struct cli *c, struct bank_import *x)
         }
     }
     if (r == STOA_OK && have < x->hub.slots)
-        r = cli_fail(c, STOA_INTERRUPTED, 207, "run the same import again: it goes on",
+        r = cli_fail(c, STOA_INTERRUPTED, ERR_TIMEOUT,
+                     "run the same import again: it goes on",
                      "the hub gives no checkpoint");
     return r;
 }
@@ -163,9 +169,11 @@ static stoa_result verify_everything(struct cli *c, struct bank_import *x)
     struct verify_source source = {.context = x, .read = read_slot};
     uint64_t threads = 0;
     if (cli_has(c, OPT_THREADS) && !cli_number_parse(c->value[OPT_THREADS], &threads))
-        return cli_fail(c, STOA_USAGE, 213, NULL, "--threads wants a number");
-    struct verify_options o = {.mode = VERIFY_FULL, .threads = (unsigned)threads,
-                               .progress = on_verify, .progress_context = &v};
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, NULL, "--threads wants a number");
+    struct verify_options o = {.mode = VERIFY_FULL,
+                               .threads = (unsigned)threads,
+                               .progress = on_verify,
+                               .progress_context = &v};
     stoa_result r = ask_checkpoints(c, x);
     if (r != STOA_OK)
         return r;
@@ -173,7 +181,8 @@ static stoa_result verify_everything(struct cli *c, struct bank_import *x)
     enum err e = verify_log(&source, x->verify, x->hub.slots, &o, &x->verified);
     cli_progress_end(&v.progress, x->verified.records, v.total);
     if (e == ERR_TIMEOUT)
-        return cli_fail(c, STOA_INTERRUPTED, (int)e, "run the same import again: it goes on",
+        return cli_fail(c, STOA_INTERRUPTED, (int)e,
+                        "run the same import again: it goes on",
                         "stopped while verifying");
     for (uint32_t i = 0; i < x->hub.slots; i++)
         if (x->verify[i].err != ERR_OK)
@@ -181,7 +190,7 @@ static stoa_result verify_everything(struct cli *c, struct bank_import *x)
                             "slot %u index %" PRIu64 " does not verify: %s", i,
                             x->verify[i].index, x->verify[i].why);
     if (e != ERR_OK || !x->verified.all_slots || !x->verified.conserved)
-        return cli_fail(c, STOA_NO, e == ERR_OK ? 301 : (int)e, NULL,
+        return cli_fail(c, STOA_NO, (int)(e == ERR_OK ? ERR_CORRUPT : e), NULL,
                         "the log as a whole does not verify: %s",
                         e == ERR_OK ? "points are not conserved" : err_text(e));
     return STOA_OK;
@@ -241,8 +250,10 @@ static void tell(struct cli *c, const struct bank_import *x, int64_t held)
                  "payees    %u payments arrived, every payee holds what was paid\n"
                  "supply    %s accrued, %s held: conserved\n",
                  x->book.rows_checked, b->row_count, x->book.credits, text, text);
-    (void)printf("verify    %u slots, %" PRIu64 " records, %" PRIu64 " signatures in %.2f s: good\n",
-                 x->hub.slots, x->verified.records, x->verified.signatures, verify_seconds);
+    (void)printf("verify    %u slots, %" PRIu64 " records, %" PRIu64
+                 " signatures in %.2f s: good\n",
+                 x->hub.slots, x->verified.records, x->verified.signatures,
+                 verify_seconds);
 }
 
 static stoa_result run_bank(struct cli *c, struct bank_import *x)
@@ -262,9 +273,9 @@ static stoa_result run_bank(struct cli *c, struct bank_import *x)
     if (r == STOA_OK)
         r = make_ids(c, x);
     if (r == STOA_OK && book_open(&x->book, &x->bank, x->ids, x->hub.slots) != ERR_OK)
-        r = cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
-    x->run = (struct import_run){.c = c, .bank = &x->bank, .keys = &x->keys, .hub = &x->hub,
-                                 .book = &x->book};
+        r = cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
+    x->run = (struct import_run){
+        .c = c, .bank = &x->bank, .keys = &x->keys, .hub = &x->hub, .book = &x->book};
     if (r == STOA_OK)
         r = import_run_open(&x->run);
     if (r == STOA_OK)
@@ -275,7 +286,7 @@ static stoa_result run_bank(struct cli *c, struct bank_import *x)
         r = import_pipeline(&x->run);
     x->rows_done_ms = cli_now_ms();
     if (r == STOA_OK && !book_balances(&x->book, &held))
-        r = cli_fail(c, STOA_NO, 301, NULL, "%s", x->book.why);
+        r = cli_fail(c, STOA_NO, ERR_CORRUPT, NULL, "%s", x->book.why);
     if (r == STOA_OK)
         r = verify_everything(c, x);
     if (r == STOA_OK)
@@ -286,11 +297,11 @@ static stoa_result run_bank(struct cli *c, struct bank_import *x)
 stoa_result cli_import_bank(struct cli *c)
 {
     if (!cli_has(c, OPT_HUB) || !cli_has(c, OPT_ISSUER_KEY))
-        return cli_fail(c, STOA_USAGE, 213, "stoa help import",
+        return cli_fail(c, STOA_USAGE, ERR_USAGE, "stoa help import",
                         "import --csv wants --hub URL and --issuer-key FILE");
     struct bank_import *x = calloc(1, sizeof *x);
     if (!x)
-        return cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
+        return cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     cli_catch_signals();
     stoa_result r = run_bank(c, x);
     for (uint32_t i = 0; i < SLOTS_MAX; i++)

@@ -8,9 +8,10 @@
  *     import_run    the pipeline between them
  *     import        the command
  *
- * The importer is the only writer of the accounts it opens, so it knows their heads ahead:
- * entries are made long before their predecessors are answered. Everything it signs is
- * derived from one saved seed and the rows, so a second run makes the same bytes. */
+ * The importer is the only writer of the accounts it opens, so it knows their heads
+ * ahead: entries are made long before their predecessors are answered. Everything it
+ * signs is derived from one saved seed and the rows, so a second run makes the same
+ * bytes. */
 #ifndef CLIENT_IMPORT_H
 #define CLIENT_IMPORT_H
 
@@ -53,7 +54,7 @@ struct bank_row {
     uint64_t time_ms; /* midnight of its date */
 };
 struct bank_party {
-    char *name; /* "account:576", "payee:cash" */
+    char *name;                 /* "account:576", "payee:cash" */
     uint32_t first, last, rows; /* of an account */
     uint32_t payments;          /* to a payee */
     int64_t expected;           /* at the end */
@@ -83,7 +84,8 @@ void import_keys_close(struct import_keys *k);
 /* Device key of a party; NULL when locked memory is out. Released by key_free. */
 struct key *import_device(const struct import_keys *k, const char *party);
 /* The opening entry, the same bytes every time. */
-MUST_CHECK enum err import_open_entry(const struct import_keys *k, const struct bank_party *p,
+MUST_CHECK enum err import_open_entry(const struct import_keys *k,
+                                      const struct bank_party *p,
                                       const struct hash *federation, const char *hub,
                                       uint8_t *out, size_t *size, struct hash *id);
 
@@ -152,7 +154,7 @@ struct import_hub {
     struct pubkey relay; /* as WELCOME says; checked against the log later */
     struct signature welcome;
     uint64_t heard_ms;
-    uint8_t *room; /* for frames, WIRE_FRAME_MAX */
+    uint8_t *room;           /* for frames, WIRE_FRAME_MAX */
     struct wire_frame frame; /* the newest one */
 };
 stoa_result import_hub_open(struct cli *c, struct import_hub *h, const char *url);
@@ -163,7 +165,8 @@ bool import_hub_proves(const struct import_hub *h, const struct pubkey *relay);
 unsigned import_hub_peer(const struct import_hub *h, uint32_t slot);
 /* Room for a frame to be encoded, and sending it. */
 struct mp_writer import_hub_writer(struct import_hub *h);
-stoa_result import_hub_send(struct import_hub *h, unsigned peer, const struct mp_writer *w);
+stoa_result import_hub_send(struct import_hub *h, unsigned peer,
+                            const struct mp_writer *w);
 /* The next frame of any connection in h->frame; *got false: none within timeout_ms. ERROR
  * and BYE frames are failures. */
 stoa_result import_hub_poll(struct import_hub *h, uint32_t timeout_ms, bool *got);
@@ -179,6 +182,16 @@ struct import_flight {
     uint16_t code; /* refusal; 0: none */
     bool answered, accepted;
 };
+/* Earnings and payments of an account are two chains (the issuer's and the device's), and
+ * nothing in the entries orders one against the other. So an account changes from one to
+ * the other only when all it sent before is accepted: were an earning held back by a busy
+ * hub, a payment sent after it could otherwise pass it. */
+struct import_turn {
+    uint32_t next;   /* row to write, NO_ROW */
+    uint32_t flying; /* entries sent and not accepted */
+    bool flying_pay; /* what they are */
+    bool queued;     /* in `ready` */
+};
 struct import_run {
     struct cli *c;
     const struct bank *bank;
@@ -186,17 +199,20 @@ struct import_run {
     struct import_hub *hub;
     struct book *book;
     struct chain *device_chain, *hub_chain; /* by party, as sent */
-    uint32_t *sent_rows; /* by party: rows made or already in the ledger */
+    struct import_turn *turns;              /* by party */
+    uint32_t *ready; /* ring of parties that have a row to write now */
+    uint32_t ready_head, ready_count;
     struct import_flight *flights;
     uint8_t *envelopes; /* IMPORT_ENTRY_MAX each */
     uint32_t window;
     uint64_t head, tail; /* absolute numbers: head..tail are in flight */
     uint64_t unsent;     /* first one not yet in a frame */
     bool opening, trouble;
-    uint32_t next; /* row or party to make next */
+    uint32_t next; /* party to open next */
     uint64_t entries, accepted, refused, rounds;
     uint64_t retry_after_ms;
-    uint32_t refusals[512]; /* by code */
+    uint64_t tokens, tokens_ms; /* thousandths of an entry the hub's rate lets out now */
+    uint32_t refusals[512];     /* by code */
     uint64_t began_ms, rows_began_ms;
     uint32_t rows_before; /* in the ledger when this run began */
 };

@@ -9,10 +9,11 @@
 
 #define TABLE_FIRST 8192
 
-static enum err wrong(struct book *k, enum err e, const char *what, const struct record *r)
+static enum err wrong(struct book *k, enum err e, const char *what,
+                      const struct record *r)
 {
-    (void)snprintf(k->why, sizeof k->why, "slot %u index %" PRIu64 ": %s (%s)", r->slot, r->index,
-                   what, err_word(e));
+    (void)snprintf(k->why, sizeof k->why, "slot %u index %" PRIu64 ": %s (%s)", r->slot,
+                   r->index, what, err_word(e));
     return e;
 }
 
@@ -31,7 +32,8 @@ static void table_put(uint32_t *table, size_t size, const struct hash *id, size_
     table[at] = (uint32_t)account + 1;
 }
 
-enum err book_open(struct book *k, const struct bank *bank, struct hash *ids, uint32_t slots)
+enum err book_open(struct book *k, const struct bank *bank, struct hash *ids,
+                   uint32_t slots)
 {
     memset(k, 0, sizeof *k);
     k->bank = bank;
@@ -73,7 +75,8 @@ void book_close(struct book *k)
 
 struct book_account *book_find(const struct book *k, const struct hash *id)
 {
-    for (size_t at = place_of(id, k->table_size); k->table[at]; at = (at + 1) & (k->table_size - 1))
+    for (size_t at = place_of(id, k->table_size); k->table[at];
+         at = (at + 1) & (k->table_size - 1))
         if (hash_equal(&k->accounts[k->table[at] - 1].account.id, id))
             return &k->accounts[k->table[at] - 1];
     return NULL;
@@ -126,9 +129,12 @@ static enum err keep(struct book_slot *s, const struct record *r)
     if (!copy)
         return ERR_MEMORY;
     memcpy(copy, r->envelope.data, r->envelope.size);
-    s->records[s->count++] = (struct book_record){
-        .head = r->account_head, .position = r->position, .hub_lamport = r->hub_lamport,
-        .hub_time_ms = r->hub_time_ms, .envelope = copy, .size = (uint32_t)r->envelope.size};
+    s->records[s->count++] = (struct book_record){.head = r->account_head,
+                                                  .position = r->position,
+                                                  .hub_lamport = r->hub_lamport,
+                                                  .hub_time_ms = r->hub_time_ms,
+                                                  .envelope = copy,
+                                                  .size = (uint32_t)r->envelope.size};
     return ERR_OK;
 }
 
@@ -144,7 +150,8 @@ static enum err row_differs(struct book *k, uint32_t row, const char *what,
     return ERR_CORRUPT;
 }
 
-/* Record `position` >= 1 of a bank account is its next row, and the balance is the bank's. */
+/* Record `position` >= 1 of a bank account is its next row, and the balance is the
+ * bank's. */
 static enum err check_row(struct book *k, struct book_account *a, const struct payload *p)
 {
     uint32_t number = a->next_row;
@@ -171,7 +178,8 @@ static enum err check_row(struct book *k, struct book_account *a, const struct p
     return ERR_OK;
 }
 
-static enum err check_credit(struct book *k, struct book_account *a, const struct payload *p)
+static enum err check_credit(struct book *k, struct book_account *a,
+                             const struct payload *p)
 {
     if (p->kind != KIND_CREDIT) {
         (void)snprintf(k->why, sizeof k->why, "%s holds a %s that no row asked for",
@@ -183,8 +191,8 @@ static enum err check_credit(struct book *k, struct book_account *a, const struc
     return ERR_OK;
 }
 
-static enum err apply_to_account(struct book *k, struct book_slot *s, const struct entry *e,
-                                 const struct record *r)
+static enum err apply_to_account(struct book *k, struct book_slot *s,
+                                 const struct entry *e, const struct record *r)
 {
     static struct effects effects;
     static struct payload payload;
@@ -198,8 +206,8 @@ static enum err apply_to_account(struct book *k, struct book_slot *s, const stru
             return wrong(k, ERR_MEMORY, "out of memory", r);
         account_init(&fresh, &alloc_heap);
     }
-    enum err result = account_apply(is_new ? &fresh : &a->account, &s->hub, e, r, VIEW_SLOT,
-                                    &effects);
+    enum err result =
+        account_apply(is_new ? &fresh : &a->account, &s->hub, e, r, VIEW_SLOT, &effects);
     if (result != ERR_OK) {
         if (is_new)
             account_close(&fresh);
@@ -207,8 +215,8 @@ static enum err apply_to_account(struct book *k, struct book_slot *s, const stru
     }
     if (is_new) {
         a = &k->accounts[k->account_count];
-        *a = (struct book_account){.account = fresh, .party = party_of(k, &fresh.id),
-                                   .next_row = NO_ROW};
+        *a = (struct book_account){
+            .account = fresh, .party = party_of(k, &fresh.id), .next_row = NO_ROW};
         table_put(k->table, k->table_size, &fresh.id, k->account_count++);
         if (a->party != NO_PARTY) {
             a->next_row = k->bank->parties[a->party].first;
@@ -216,7 +224,8 @@ static enum err apply_to_account(struct book *k, struct book_slot *s, const stru
         }
     }
     if (!hash_equal(&a->account.head, &r->account_head))
-        return wrong(k, ERR_CORRUPT, "the account head is not the one the records give", r);
+        return wrong(k, ERR_CORRUPT, "the account head is not the one the records give",
+                     r);
     if (a->party == NO_PARTY || is_new)
         return ERR_OK;
     result = payload_decode(&payload, e->kind, e->payload);
@@ -237,7 +246,8 @@ enum err book_apply(struct book *k, const struct record *r)
     enum err result = entry_decode(&e, r->envelope.data, r->envelope.size);
     if (result != ERR_OK)
         return wrong(k, result, "entry does not decode", r);
-    bool of_hub = e.kind == KIND_LOG_OPEN || (s->hub.open && hash_equal(entry_account(&e), &s->hub.id));
+    bool of_hub = e.kind == KIND_LOG_OPEN ||
+                  (s->hub.open && hash_equal(entry_account(&e), &s->hub.id));
     if (of_hub) {
         result = hub_account_apply(&s->hub, &e, r, VIEW_SLOT, &effects);
         if (result != ERR_OK)
@@ -269,8 +279,9 @@ bool book_balances(struct book *k, int64_t *held)
             char want[40], got[40];
             cli_amount_text(want, p->expected);
             cli_amount_text(got, a->account.balance);
-            (void)snprintf(k->why, sizeof k->why, "%s holds %s in %u payments, the bank says %s in %u",
-                           p->name, got, a->credits, want, p->payments);
+            (void)snprintf(k->why, sizeof k->why,
+                           "%s holds %s in %u payments, the bank says %s in %u", p->name,
+                           got, a->credits, want, p->payments);
             return false;
         }
     }
@@ -280,7 +291,8 @@ bool book_balances(struct book *k, int64_t *held)
         char a[40], b[40];
         cli_amount_text(a, all);
         cli_amount_text(b, created);
-        (void)snprintf(k->why, sizeof k->why, "balances add up to %s, but %s were accrued", a, b);
+        (void)snprintf(k->why, sizeof k->why,
+                       "balances add up to %s, but %s were accrued", a, b);
         return false;
     }
     return true;

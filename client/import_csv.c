@@ -23,7 +23,8 @@ struct reading {
 
 static stoa_result bad(const struct reading *r, const char *what)
 {
-    return cli_fail(r->c, STOA_DATA, 101, "date,account,kind,amount_cents,counterparty,balance_cents",
+    return cli_fail(r->c, STOA_DATA, ERR_MALFORMED,
+                    "date,account,kind,amount_cents,counterparty,balance_cents",
                     "%.200s row %u: %s", r->path, r->b->row_count + 1, what);
 }
 
@@ -53,8 +54,8 @@ static bool grow_table(struct reading *r)
     return true;
 }
 
-static stoa_result party_of(struct reading *r, const char *name, bool is_payee, uint64_t time_ms,
-                            uint32_t *out)
+static stoa_result party_of(struct reading *r, const char *name, bool is_payee,
+                            uint64_t time_ms, uint32_t *out)
 {
     struct bank *b = r->b;
     size_t at = 0;
@@ -72,19 +73,22 @@ static stoa_result party_of(struct reading *r, const char *name, bool is_payee, 
         size_t cap = r->party_cap ? 2 * r->party_cap : 1024;
         struct bank_party *more = realloc(b->parties, cap * sizeof *more);
         if (!more)
-            return cli_fail(r->c, STOA_BUG, 201, NULL, "out of memory");
+            return cli_fail(r->c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
         b->parties = more;
         r->party_cap = cap;
     }
     struct bank_party *p = &b->parties[b->party_count];
-    *p = (struct bank_party){.name = strdup(name), .first = NO_ROW, .last = NO_ROW,
-                             .time_ms = time_ms, .is_payee = is_payee};
+    *p = (struct bank_party){.name = strdup(name),
+                             .first = NO_ROW,
+                             .last = NO_ROW,
+                             .time_ms = time_ms,
+                             .is_payee = is_payee};
     if (!p->name)
-        return cli_fail(r->c, STOA_BUG, 201, NULL, "out of memory");
+        return cli_fail(r->c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     *out = b->party_count++;
     if (2 * (size_t)b->party_count > r->table_size) {
         if (!grow_table(r))
-            return cli_fail(r->c, STOA_BUG, 201, NULL, "out of memory");
+            return cli_fail(r->c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     } else {
         r->table[at] = b->party_count;
     }
@@ -114,8 +118,8 @@ static bool date_of(const char *text, uint64_t *ms)
 {
     unsigned y, m, d;
     char end;
-    if (strlen(text) != 10 || sscanf(text, "%4u-%2u-%2u%c", &y, &m, &d, &end) != 3 || y < 1970 ||
-        m < 1 || m > 12 || d < 1 || d > 31)
+    if (strlen(text) != 10 || sscanf(text, "%4u-%2u-%2u%c", &y, &m, &d, &end) != 3 ||
+        y < 1970 || m < 1 || m > 12 || d < 1 || d > 31)
         return false;
     *ms = (uint64_t)days_of((int64_t)y, m, d) * 86400000;
     return true;
@@ -154,7 +158,8 @@ static stoa_result take_fields(struct reading *r, char *field[FIELDS])
     char name[IMPORT_NAME_MAX + 16];
     if (!date_of(field[0], &row.time_ms))
         return bad(r, "no date of the form 1993-01-31");
-    if (!*field[1] || strlen(field[1]) > IMPORT_NAME_MAX || strlen(field[4]) > IMPORT_NAME_MAX)
+    if (!*field[1] || strlen(field[1]) > IMPORT_NAME_MAX ||
+        strlen(field[4]) > IMPORT_NAME_MAX)
         return bad(r, "account or counterparty is empty or too long");
     if (!cents_of(field[3], &row.amount) || row.amount == 0)
         return bad(r, "no amount in hundredths above 0");
@@ -178,7 +183,7 @@ static stoa_result take_fields(struct reading *r, char *field[FIELDS])
         size_t cap = r->row_cap ? 2 * r->row_cap : 16384;
         struct bank_row *more = realloc(b->rows, cap * sizeof *more);
         if (!more)
-            return cli_fail(r->c, STOA_BUG, 201, NULL, "out of memory");
+            return cli_fail(r->c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
         b->rows = more;
         r->row_cap = cap;
     }
@@ -206,7 +211,8 @@ static stoa_result take_line(struct reading *r, char *line)
     return take_fields(r, field);
 }
 
-/* `gzip -dc` reading the file as its standard input: a fixed argument vector, no shell. */
+/* `gzip -dc` reading the file as its standard input: a fixed argument vector, no shell.
+ */
 static pid_t unpack(const char *path, FILE **out)
 {
     int pipe_ends[2];
@@ -267,12 +273,14 @@ stoa_result bank_read(struct cli *c, struct bank *b, const char *path)
             in = fopen(path, "re");
     }
     if (!in)
-        return cli_fail(c, STOA_DATA, 208, NULL, "%.200s: %s", path, strerror(errno));
+        return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: %s", path,
+                        strerror(errno));
     stoa_result result = read_lines(&r, in);
     (void)fclose(in);
     int status = 0;
-    if (child > 0 && (waitpid(child, &status, 0) != child || status != 0) && result == STOA_OK)
-        result = cli_fail(c, STOA_DATA, 208, NULL, "%.200s: gzip -dc failed", path);
+    if (child > 0 && (waitpid(child, &status, 0) != child || status != 0) &&
+        result == STOA_OK)
+        result = cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: gzip -dc failed", path);
     free(r.table);
     return result;
 }

@@ -6,12 +6,14 @@
 #include "crypto/context.h"
 
 #define HELLO_RID 1
-#define READ_RID 2 /* answers say their slot or are told apart by it: rid = READ_RID + slot */
+#define READ_RID                                                                         \
+    2 /* answers say their slot or are told apart by it: rid = READ_RID + slot */
 #define LINGER_MS 200
 
 static stoa_result lost(struct import_hub *h, const char *why)
 {
-    return cli_fail(h->c, STOA_INTERRUPTED, 206, "run the same import again: it goes on",
+    return cli_fail(h->c, STOA_INTERRUPTED, ERR_NET,
+                    "run the same import again: it goes on",
                     "the connection ended: %.200s", why);
 }
 
@@ -20,44 +22,50 @@ struct mp_writer import_hub_writer(struct import_hub *h)
     return mp_writer_of(h->room, WIRE_FRAME_MAX);
 }
 
-stoa_result import_hub_send(struct import_hub *h, unsigned peer, const struct mp_writer *w)
+stoa_result import_hub_send(struct import_hub *h, unsigned peer,
+                            const struct mp_writer *w)
 {
     if (w->full)
-        return cli_fail(h->c, STOA_BUG, 306, NULL, "a frame is too large");
+        return cli_fail(h->c, STOA_BUG, ERR_BUG, NULL, "a frame is too large");
     enum err r = link_send(h->peers[peer].link, w->data, w->size);
     return r == ERR_OK ? STOA_OK : lost(h, err_text(r));
 }
 
-static stoa_result on_challenge(struct import_hub *h, unsigned peer, const struct wire_frame *f)
+static stoa_result on_challenge(struct import_hub *h, unsigned peer,
+                                const struct wire_frame *f)
 {
     struct import_peer *p = &h->peers[peer];
     bool first = h->slots == 0;
     if (f->version != WIRE_VERSION || f->hub.size == 0 || f->hub.size > HUB_NAME_MAX ||
         f->slots == 0 || f->slots > SLOTS_MAX)
-        return cli_fail(h->c, STOA_NO, 169, NULL, "that is no hub of a version known here");
+        return cli_fail(h->c, STOA_NO, ERR_FRAME, NULL,
+                        "that is no hub of a version known here");
     if (first) {
         memcpy(h->name, f->hub.data, f->hub.size);
         h->federation = f->federation;
         h->slots = (uint32_t)f->slots;
         h->limits = f->limits;
     } else if (!hash_equal(&h->federation, &f->federation) || h->slots != f->slots) {
-        return cli_fail(h->c, STOA_NO, 120, NULL, "two connections show two different hubs");
+        return cli_fail(h->c, STOA_NO, ERR_FEDERATION, NULL,
+                        "two connections show two different hubs");
     }
     p->hub_nonce = f->nonce;
     random_bytes(&p->client_nonce, sizeof p->client_nonce);
-    struct wire_frame hello = {.type = WIRE_HELLO, .rid = HELLO_RID, .nonce = p->client_nonce};
+    struct wire_frame hello = {
+        .type = WIRE_HELLO, .rid = HELLO_RID, .nonce = p->client_nonce};
     struct mp_writer w = import_hub_writer(h);
     wire_put(&w, &hello);
     return import_hub_send(h, peer, &w);
 }
 
-static stoa_result on_frame(struct import_hub *h, unsigned peer, const struct link_event *event,
-                            bool *got)
+static stoa_result on_frame(struct import_hub *h, unsigned peer,
+                            const struct link_event *event, bool *got)
 {
     struct wire_frame *f = &h->frame;
     enum err r = wire_decode(f, event->frame.data, event->frame.size);
     if (r != ERR_OK)
-        return cli_fail(h->c, STOA_NO, 169, NULL, "the hub sent a frame that does not decode");
+        return cli_fail(h->c, STOA_NO, ERR_FRAME, NULL,
+                        "the hub sent a frame that does not decode");
     h->heard_ms = cli_now_ms();
     switch (f->type) {
     case WIRE_CHALLENGE:
@@ -73,9 +81,10 @@ static stoa_result on_frame(struct import_hub *h, unsigned peer, const struct li
     case WIRE_BYE: {
         enum err code;
         bool known = err_from_number(f->code, &code);
-        return cli_fail(h->c, STOA_INTERRUPTED, (int)f->code, "run the same import again: it goes on",
-                        "the hub says %s: %.*s", known ? err_word(code) : "?",
-                        (int)f->text.size, (const char *)f->text.data);
+        return cli_fail(h->c, STOA_INTERRUPTED, (int)f->code,
+                        "run the same import again: it goes on", "the hub says %s: %.*s",
+                        known ? err_word(code) : "?", (int)f->text.size,
+                        (const char *)f->text.data);
     }
     case WIRE_LIMITS_IS:
         h->limits = f->limits;
@@ -97,8 +106,9 @@ stoa_result import_hub_poll(struct import_hub *h, uint32_t timeout_ms, bool *got
             if (event.type == LINK_CLOSED)
                 return h->peers[i].greeted
                            ? lost(h, event.why)
-                           : cli_fail(h->c, STOA_UNREACHABLE, 206, "the same again later",
-                                      "%.200s: %.150s", h->url, event.why);
+                           : cli_fail(h->c, STOA_UNREACHABLE, ERR_NET,
+                                      "the same again later", "%.200s: %.150s", h->url,
+                                      event.why);
             if (event.type != LINK_FRAME)
                 continue;
             stoa_result r = on_frame(h, i, &event, got);
@@ -122,8 +132,8 @@ static stoa_result greet(struct import_hub *h)
         if (all)
             return STOA_OK;
     }
-    return cli_fail(h->c, STOA_UNREACHABLE, 207, "the same again later", "%.200s does not answer",
-                    h->url);
+    return cli_fail(h->c, STOA_UNREACHABLE, ERR_TIMEOUT, "the same again later",
+                    "%.200s does not answer", h->url);
 }
 
 static stoa_result add_peer(struct import_hub *h)
@@ -145,7 +155,7 @@ stoa_result import_hub_open(struct cli *c, struct import_hub *h, const char *url
     h->heard_ms = cli_now_ms();
     h->room = malloc(WIRE_FRAME_MAX);
     if (!h->room)
-        return cli_fail(c, STOA_BUG, 201, NULL, "out of memory");
+        return cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     stoa_result r = add_peer(h);
     if (r == STOA_OK)
         r = greet(h);
@@ -154,9 +164,9 @@ stoa_result import_hub_open(struct cli *c, struct import_hub *h, const char *url
     uint64_t each = h->limits.subscriptions ? h->limits.subscriptions : 1;
     uint64_t wanted = (h->slots + each - 1) / each;
     if (wanted > IMPORT_CONNECTIONS_MAX)
-        return cli_fail(c, STOA_LIMITED, 168, NULL,
-                        "the hub has %u slots and allows %u subscriptions a connection", h->slots,
-                        (unsigned)each);
+        return cli_fail(c, STOA_LIMITED, ERR_LIMIT, NULL,
+                        "the hub has %u slots and allows %u subscriptions a connection",
+                        h->slots, (unsigned)each);
     while (r == STOA_OK && h->peer_count < wanted)
         r = add_peer(h);
     return r == STOA_OK && wanted > 1 ? greet(h) : r;
@@ -195,15 +205,20 @@ stoa_result import_hub_fetch(struct import_hub *h, uint32_t slot, uint64_t from)
 {
     uint64_t max = h->limits.page_records < IMPORT_PAGE_RECORDS ? h->limits.page_records
                                                                 : IMPORT_PAGE_RECORDS;
-    struct wire_frame f = {.type = WIRE_FETCH, .rid = READ_RID + slot,
-                           .key = {.what = WIRE_SLOT, .slot = slot}, .from = from, .max = max};
+    struct wire_frame f = {.type = WIRE_FETCH,
+                           .rid = READ_RID + slot,
+                           .key = {.what = WIRE_SLOT, .slot = slot},
+                           .from = from,
+                           .max = max};
     return ask(h, &f, slot);
 }
 
 stoa_result import_hub_subscribe(struct import_hub *h, uint32_t slot, uint64_t from)
 {
-    struct wire_frame f = {.type = WIRE_SUBSCRIBE, .rid = READ_RID + slot,
-                           .key = {.what = WIRE_SLOT, .slot = slot}, .from = from};
+    struct wire_frame f = {.type = WIRE_SUBSCRIBE,
+                           .rid = READ_RID + slot,
+                           .key = {.what = WIRE_SLOT, .slot = slot},
+                           .from = from};
     return ask(h, &f, slot);
 }
 

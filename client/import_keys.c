@@ -11,7 +11,8 @@
 #define SEED_ROLE "import"
 
 /* SHA-256 over a fixed label, the master seed, what it is for, and whose. */
-static struct hash derive(const struct import_keys *k, const char *what, const char *party)
+static struct hash derive(const struct import_keys *k, const char *what,
+                          const char *party)
 {
     static const char label[] = "stoa import seed 1";
     const struct hash_part parts[] = {{label, sizeof label},
@@ -21,7 +22,8 @@ static struct hash derive(const struct import_keys *k, const char *what, const c
     return hash_parts(parts, sizeof parts / sizeof parts[0]);
 }
 
-static struct key *derived_key(const struct import_keys *k, const char *what, const char *party)
+static struct key *derived_key(const struct import_keys *k, const char *what,
+                               const char *party)
 {
     struct hash seed = derive(k, what, party);
     struct key *key = key_from_seed(seed.b);
@@ -37,20 +39,23 @@ struct key *import_device(const struct import_keys *k, const char *party)
 static stoa_result make_seed(struct cli *c, const char *path, const char *passphrase)
 {
     if (!passphrase && !cli_has(c, OPT_PLAINTEXT))
-        return cli_fail(c, STOA_DENIED, 167, "--passphrase SOURCE, or --plaintext-keys",
-                        "the import's keys need a passphrase, or --plaintext-keys in words");
+        return cli_fail(
+            c, STOA_DENIED, ERR_NOT_ALLOWED, "--passphrase SOURCE, or --plaintext-keys",
+            "the import's keys need a passphrase, or --plaintext-keys in words");
     struct key *key = key_generate();
     if (!key)
-        return cli_fail(c, STOA_BUG, 201, NULL, "no locked memory for a key");
-    enum keyfile_result r = keyfile_save(path, key, SEED_ROLE, passphrase, KEYFILE_COST_NORMAL);
+        return cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "no locked memory for a key");
+    enum keyfile_result r =
+        keyfile_save(path, key, SEED_ROLE, passphrase, KEYFILE_COST_NORMAL);
     key_free(key);
     if (r != KEYFILE_OK)
-        return cli_fail(c, STOA_DATA, 208, NULL, "%.200s: %s", path, keyfile_result_text(r));
+        return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: %s", path,
+                        keyfile_result_text(r));
     return STOA_OK;
 }
 
-static stoa_result load(struct cli *c, const char *path, const char *role, const char *passphrase,
-                        struct key **out)
+static stoa_result load(struct cli *c, const char *path, const char *role,
+                        const char *passphrase, struct key **out)
 {
     char found[KEYFILE_ROLE_MAX];
     bool encrypted = false;
@@ -59,13 +64,14 @@ static stoa_result load(struct cli *c, const char *path, const char *role, const
     if (r == KEYFILE_OK)
         r = keyfile_load(path, out, found, encrypted ? passphrase : NULL);
     if (r == KEYFILE_PASSPHRASE || r == KEYFILE_NEEDED)
-        return cli_fail(c, STOA_DENIED, 167, "--passphrase tty", "%.200s: %s", path,
-                        keyfile_result_text(r));
+        return cli_fail(c, STOA_DENIED, ERR_NOT_ALLOWED, "--passphrase tty", "%.200s: %s",
+                        path, keyfile_result_text(r));
     if (r != KEYFILE_OK)
-        return cli_fail(c, STOA_DATA, 208, NULL, "%.200s: %s", path, keyfile_result_text(r));
+        return cli_fail(c, STOA_DATA, ERR_FILE, NULL, "%.200s: %s", path,
+                        keyfile_result_text(r));
     if (strcmp(found, role) != 0)
-        return cli_fail(c, STOA_DATA, 119, NULL, "%.200s is a key of role %s, not %s", path, found,
-                        role);
+        return cli_fail(c, STOA_DATA, ERR_AUTHORITY, NULL,
+                        "%.200s is a key of role %s, not %s", path, found, role);
     return STOA_OK;
 }
 
@@ -76,14 +82,16 @@ stoa_result import_keys_load(struct cli *c, struct import_keys *k, const char *d
     struct stat st;
     memset(k, 0, sizeof *k);
     if (!crypto_start())
-        return cli_fail(c, STOA_BUG, 306, NULL, "the crypto library does not start");
+        return cli_fail(c, STOA_BUG, ERR_BUG, NULL, "the crypto library does not start");
     if (cli_has(c, OPT_PASSPHRASE)) {
-        c->passphrase = cli_passphrase(c, c->value[OPT_PASSPHRASE], "Passphrase: ", false);
+        c->passphrase =
+            cli_passphrase(c, c->value[OPT_PASSPHRASE], "Passphrase: ", false);
         if (!c->passphrase)
             return STOA_DENIED;
     }
     if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-        return cli_fail(c, STOA_DATA, 208, "--work DIR", "%.200s: %s", dir, strerror(errno));
+        return cli_fail(c, STOA_DATA, ERR_FILE, "--work DIR", "%.200s: %s", dir,
+                        strerror(errno));
     (void)snprintf(path, sizeof path, "%.1000s/" SEED_FILE, dir);
     stoa_result r = STOA_OK;
     if (stat(path, &st) != 0)
@@ -113,7 +121,8 @@ enum err import_open_entry(const struct import_keys *k, const struct bank_party 
     static struct payload payload; /* large */
     static uint8_t room[IMPORT_ENTRY_MAX];
     uint8_t message[MESSAGE_BYTES_MAX];
-    struct key *root = derived_key(k, "root", p->name), *device = import_device(k, p->name);
+    struct key *root = derived_key(k, "root", p->name),
+               *device = import_device(k, p->name);
     enum err r = ERR_MEMORY;
     if (root && device) {
         struct pubkey device_public = key_public(device);
@@ -128,8 +137,11 @@ enum err import_open_entry(const struct import_keys *k, const struct bank_party 
         payload.open.root_sig = key_sign(root, CTX_DEVICE, message, n);
         struct mp_writer w = mp_writer_of(room, sizeof room);
         payload_encode(&w, &payload);
-        struct entry_draft draft = {.seq = 0, .lamport = 1, .time_ms = p->time_ms,
-                                    .kind = KIND_OPEN, .payload = bytes_of(room, w.size)};
+        struct entry_draft draft = {.seq = 0,
+                                    .lamport = 1,
+                                    .time_ms = p->time_ms,
+                                    .kind = KIND_OPEN,
+                                    .payload = bytes_of(room, w.size)};
         r = entry_build(&draft, device, out, IMPORT_ENTRY_MAX, size);
         if (r == ERR_OK)
             r = entry_decode(&entry, out, *size);

@@ -1,5 +1,5 @@
-/* The pipeline: entries go out as fast as the hub's window allows, answers and records come
- * back, and what the hub could not take for now is sent again in order. */
+/* The pipeline: entries go out as fast as the hub's window allows, answers and records
+ * come back, and what the hub could not take for now is sent again in order. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +22,14 @@ stoa_result import_run_open(struct import_run *r)
         r->window = 1;
     r->device_chain = calloc(parties, sizeof *r->device_chain);
     r->hub_chain = calloc(parties, sizeof *r->hub_chain);
-    r->sent_rows = calloc(parties, sizeof *r->sent_rows);
+    r->turns = calloc(parties, sizeof *r->turns);
+    r->ready = calloc(parties, sizeof *r->ready);
     r->flights = calloc(r->window, sizeof *r->flights);
     r->envelopes = malloc((size_t)r->window * IMPORT_ENTRY_MAX);
     r->began_ms = cli_now_ms();
-    if (!r->device_chain || !r->hub_chain || !r->sent_rows || !r->flights || !r->envelopes)
-        return cli_fail(r->c, STOA_BUG, 201, NULL, "out of memory");
+    if (!r->device_chain || !r->hub_chain || !r->turns || !r->ready || !r->flights ||
+        !r->envelopes)
+        return cli_fail(r->c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     return STOA_OK;
 }
 
@@ -35,14 +37,15 @@ void import_run_close(struct import_run *r)
 {
     free(r->device_chain);
     free(r->hub_chain);
-    free(r->sent_rows);
+    free(r->turns);
+    free(r->ready);
     free(r->flights);
     free(r->envelopes);
 }
 
 static stoa_result wrong(struct import_run *r)
 {
-    return cli_fail(r->c, STOA_NO, 301, NULL, "%s", r->book->why);
+    return cli_fail(r->c, STOA_NO, ERR_CORRUPT, NULL, "%s", r->book->why);
 }
 
 static stoa_result take_records(struct import_run *r, struct wire_frame *f)
@@ -50,7 +53,8 @@ static stoa_result take_records(struct import_run *r, struct wire_frame *f)
     for (size_t i = 0; i < f->count; i++) {
         struct record record;
         wire_next_record(&f->list, &record);
-        if (record.slot >= r->book->slots || record.index < r->book->slot[record.slot].count)
+        if (record.slot >= r->book->slots ||
+            record.index < r->book->slot[record.slot].count)
             continue; /* known already */
         if (book_apply(r->book, &record) != ERR_OK)
             return wrong(r);
@@ -74,7 +78,8 @@ static stoa_result read_pages(struct import_run *r)
         if (s != STOA_OK)
             return s;
         if (cli_interrupted() || cli_now_ms() - r->hub->heard_ms > IMPORT_SILENCE_MS)
-            return cli_fail(r->c, STOA_INTERRUPTED, 207, "run the same import again: it goes on",
+            return cli_fail(r->c, STOA_INTERRUPTED, ERR_TIMEOUT,
+                            "run the same import again: it goes on",
                             "stopped while reading the ledger");
         if (!got || r->hub->frame.type != WIRE_PAGE)
             continue;
@@ -104,36 +109,53 @@ stoa_result import_catch_up(struct import_run *r)
         return s;
     for (uint32_t i = 0; i < r->hub->slots; i++)
         if (!r->book->slot[i].hub.open)
-            return cli_fail(r->c, STOA_NO, 301, NULL, "slot %u has no log", i);
+            return cli_fail(r->c, STOA_NO, ERR_CORRUPT, NULL, "slot %u has no log", i);
     if (!import_hub_proves(r->hub, &r->book->slot[0].hub.relay))
-        return cli_fail(r->c, STOA_NO, 170, NULL,
+        return cli_fail(r->c, STOA_NO, ERR_HELLO, NULL,
                         "the hub does not prove the relay key its log names");
     if (!pubkey_equal(&r->book->slot[0].hub.issuer, &r->keys->issuer_public))
-        return cli_fail(r->c, STOA_DENIED, 119, NULL, "--issuer-key is not this hub's issuer key");
+        return cli_fail(r->c, STOA_DENIED, ERR_AUTHORITY, NULL,
+                        "--issuer-key is not this hub's issuer key");
     r->rows_before = r->book->rows_checked;
     return STOA_OK;
 }
 
-/* Where our next entries of an account stand: from what the ledger holds. */
-static void load_chains(struct import_run *r)
+/* May the account write its next row now? Then it stands in the ring, once. */
+static void enqueue(struct import_run *r, uint32_t party)
+{
+    struct import_turn *t = &r->turns[party];
+    if (t->queued || t->next == NO_ROW)
+        return;
+    bool pays = r->bank->rows[t->next].payee != NO_PARTY;
+    if (t->flying > 0 && t->flying_pay != pays)
+        return;
+    t->queued = true;
+    r->ready[(r->ready_head + r->ready_count++) % r->bank->party_count] = party;
+}
+
+/* Where our next entries of every account stand: from what the ledger holds. */
+static void begin_rows(struct import_run *r)
 {
     for (uint32_t i = 0; i < r->bank->party_count; i++) {
         const struct book_account *a = book_find(r->book, &r->book->ids[i]);
-        if (!a)
+        r->turns[i].next = NO_ROW;
+        if (!a || r->bank->parties[i].is_payee)
             continue;
-        if (a->account.device_count)
-            r->device_chain[i] = a->account.devices[0].chain;
+        r->device_chain[i] = a->account.devices[0].chain;
         r->hub_chain[i] = a->account.hub;
-        r->sent_rows[i] = (uint32_t)(a->account.position - 1);
+        r->turns[i].next = a->next_row;
+        enqueue(r, i);
     }
 }
 
 static struct chain *chain_of(struct import_run *r, const struct bank_row *row)
 {
-    return row->payee == NO_PARTY ? &r->hub_chain[row->account] : &r->device_chain[row->account];
+    return row->payee == NO_PARTY ? &r->hub_chain[row->account]
+                                  : &r->device_chain[row->account];
 }
 
-static enum err build_row(struct import_run *r, uint32_t number, uint8_t *out, size_t *size)
+static enum err build_row(struct import_run *r, uint32_t number, uint8_t *out,
+                          size_t *size)
 {
     static struct payload payload;
     uint8_t room[256];
@@ -142,7 +164,8 @@ static enum err build_row(struct import_run *r, uint32_t number, uint8_t *out, s
     struct entry e;
     if (row->payee == NO_PARTY) {
         payload.kind = KIND_ACCRUE;
-        payload.accrue = (struct p_accrue){r->book->node, (uint64_t)number + 1, row->amount};
+        payload.accrue =
+            (struct p_accrue){r->book->node, (uint64_t)number + 1, row->amount};
     } else {
         payload.kind = KIND_TRANSFER;
         payload.transfer.payee_count = 1;
@@ -151,16 +174,19 @@ static enum err build_row(struct import_run *r, uint32_t number, uint8_t *out, s
     }
     struct mp_writer w = mp_writer_of(room, sizeof room);
     payload_encode(&w, &payload);
-    struct entry_draft draft = {.account = &r->book->ids[row->account], .seq = chain->next_seq,
-                                .prev = &chain->tip, .lamport = chain->tip_lamport + 1,
-                                .time_ms = row->time_ms, .kind = payload.kind,
+    struct entry_draft draft = {.account = &r->book->ids[row->account],
+                                .seq = chain->next_seq,
+                                .prev = &chain->tip,
+                                .lamport = chain->tip_lamport + 1,
+                                .time_ms = row->time_ms,
+                                .kind = payload.kind,
                                 .payload = bytes_of(room, w.size)};
     struct key *device = NULL;
     const struct key *signer = r->keys->issuer;
     if (row->payee != NO_PARTY)
         signer = device = import_device(r->keys, r->bank->parties[row->account].name);
-    enum err result = signer ? entry_build(&draft, signer, out, IMPORT_ENTRY_MAX, size)
-                             : ERR_MEMORY;
+    enum err result =
+        signer ? entry_build(&draft, signer, out, IMPORT_ENTRY_MAX, size) : ERR_MEMORY;
     key_free(device);
     if (result == ERR_OK)
         result = entry_decode(&e, out, *size);
@@ -169,7 +195,7 @@ static enum err build_row(struct import_run *r, uint32_t number, uint8_t *out, s
     return result;
 }
 
-/* The next entry that the ledger lacks, or none. */
+/* The next entry that the ledger lacks, or none for now. */
 static bool find_next(struct import_run *r, uint32_t *item)
 {
     if (r->opening) {
@@ -180,16 +206,29 @@ static bool find_next(struct import_run *r, uint32_t *item)
             }
         return false;
     }
-    for (; r->next < r->bank->row_count; r->next++) {
-        const struct bank_row *row = &r->bank->rows[r->next];
-        if (r->sent_rows[row->account]) {
-            r->sent_rows[row->account]--; /* in the ledger since an earlier run */
-            continue;
-        }
-        *item = r->next++;
-        return true;
-    }
-    return false;
+    if (r->ready_count == 0)
+        return false;
+    uint32_t party = r->ready[r->ready_head];
+    struct import_turn *t = &r->turns[party];
+    r->ready_head = (r->ready_head + 1) % r->bank->party_count;
+    r->ready_count--;
+    *item = t->next;
+    t->queued = false;
+    t->flying++;
+    t->flying_pay = r->bank->rows[t->next].payee != NO_PARTY;
+    t->next = r->bank->rows[t->next].next;
+    enqueue(r, party);
+    return true;
+}
+
+static void accepted(struct import_run *r, const struct import_flight *flight)
+{
+    r->accepted++;
+    if (r->opening)
+        return;
+    uint32_t party = r->bank->rows[flight->row].account;
+    r->turns[party].flying--;
+    enqueue(r, party);
 }
 
 static stoa_result fill(struct import_run *r)
@@ -200,13 +239,14 @@ static stoa_result fill(struct import_run *r)
         uint8_t *out = r->envelopes + at * IMPORT_ENTRY_MAX;
         size_t size = 0;
         struct hash id;
-        enum err result = r->opening
-                              ? import_open_entry(r->keys, &r->bank->parties[item],
-                                                  &r->hub->federation, r->hub->name, out, &size, &id)
-                              : build_row(r, item, out, &size);
+        enum err result = r->opening ? import_open_entry(r->keys, &r->bank->parties[item],
+                                                         &r->hub->federation,
+                                                         r->hub->name, out, &size, &id)
+                                     : build_row(r, item, out, &size);
         if (result != ERR_OK)
-            return cli_fail(r->c, STOA_BUG, (int)result, NULL, "row %u: entry cannot be made: %s",
-                            item + 1, err_text(result));
+            return cli_fail(r->c, STOA_BUG, (int)result, NULL,
+                            "row %u: entry cannot be made: %s", item + 1,
+                            err_text(result));
         r->flights[at] = (struct import_flight){.row = item, .size = (uint32_t)size};
         r->tail++;
         r->entries++;
@@ -216,13 +256,28 @@ static stoa_result fill(struct import_run *r)
     return STOA_OK;
 }
 
+/* How many entries may go out now: a hub that limits the rate counts on its side too, but
+ * what is over it comes back refused and has to be sent again. */
+static uint64_t allowed(struct import_run *r)
+{
+    const struct wire_limits *l = &r->hub->limits;
+    uint64_t now_ms = cli_now_ms();
+    if (l->entries_a_second == 0)
+        return WIRE_ENTRIES_MAX;
+    uint64_t full = l->burst * 1000;
+    r->tokens += (r->tokens_ms ? now_ms - r->tokens_ms : l->burst) * l->entries_a_second;
+    r->tokens = r->tokens < full ? r->tokens : full;
+    r->tokens_ms = now_ms;
+    return r->tokens / 1000;
+}
+
 /* Everything made and not sent, as frames. */
 static stoa_result flush(struct import_run *r)
 {
-    while (r->unsent < r->tail) {
+    for (uint64_t may; r->unsent < r->tail && (may = allowed(r)) > 0;) {
         uint64_t count = 0, bytes = FRAME_HEAD_BYTES;
         while (r->unsent + count < r->tail && count < r->hub->limits.entries_a_frame &&
-               count < WIRE_ENTRIES_MAX) {
+               count < may && count < WIRE_ENTRIES_MAX) {
             uint32_t size = r->flights[(r->unsent + count) % r->window].size;
             if (count > 0 && bytes + size + ENTRY_HEAD_BYTES > r->hub->limits.frame_bytes)
                 break;
@@ -234,13 +289,15 @@ static stoa_result flush(struct import_run *r)
         wire_put(&w, &f);
         for (uint64_t i = 0; i < count; i++) {
             uint64_t at = (r->unsent + i) % r->window;
-            wire_put_envelope(&w, bytes_of(r->envelopes + at * IMPORT_ENTRY_MAX,
-                                           r->flights[at].size));
+            wire_put_envelope(
+                &w, bytes_of(r->envelopes + at * IMPORT_ENTRY_MAX, r->flights[at].size));
         }
         stoa_result s = import_hub_send(r->hub, 0, &w);
         if (s != STOA_OK)
             return s;
         r->unsent += count;
+        if (r->hub->limits.entries_a_second)
+            r->tokens -= count * 1000;
     }
     return STOA_OK;
 }
@@ -260,7 +317,7 @@ static void take_results(struct import_run *r, struct wire_frame *f)
         flight->accepted = result.code == 0;
         flight->code = (uint16_t)(result.code < 512 ? result.code : 511);
         if (flight->accepted) {
-            r->accepted++;
+            accepted(r, flight);
             continue;
         }
         r->refused++;
@@ -278,20 +335,23 @@ static stoa_result refused(struct import_run *r, const struct import_flight *fli
     enum err code;
     const char *word = err_from_number(flight->code, &code) ? err_word(code) : "?";
     if (r->opening)
-        return cli_fail(r->c, STOA_NO, flight->code, NULL, "account %s cannot be opened: %s",
+        return cli_fail(r->c, STOA_NO, flight->code, NULL,
+                        "account %s cannot be opened: %s",
                         r->bank->parties[flight->row].name, word);
-    return cli_fail(r->c, STOA_NO, flight->code, NULL, "row %u was refused: %s", flight->row + 1,
-                    word);
+    return cli_fail(r->c, STOA_NO, flight->code, NULL, "row %u was refused: %s",
+                    flight->row + 1, word);
 }
 
 static void nap(uint64_t ms)
 {
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+    struct timespec t = {.tv_sec = (time_t)(ms / 1000),
+                         .tv_nsec = (long)(ms % 1000) * 1000000};
     (void)nanosleep(&t, NULL);
 }
 
-/* All that was sent is answered and some was refused: when the hub was only busy, what was
- * refused goes out again in order, the same bytes; else the first refusal is the answer. */
+/* All that was sent is answered and some was refused: when the hub was only busy, what
+ * was refused goes out again in order, the same bytes; else the first refusal is the
+ * answer. */
 static stoa_result mend(struct import_run *r)
 {
     const struct import_flight *first = NULL;
@@ -310,12 +370,13 @@ static stoa_result mend(struct import_run *r)
                         err_retry(code) == ERR_RETRY_SAME);
     }
     if (!first)
-        return cli_fail(r->c, STOA_BUG, 306, NULL, "a refusal was lost");
+        return cli_fail(r->c, STOA_BUG, ERR_BUG, NULL, "a refusal was lost");
     if (!busy)
         return refused(r, first);
     r->rounds = progress ? 0 : r->rounds + 1;
     if (r->rounds > IMPORT_ROUNDS_MAX)
-        return cli_fail(r->c, STOA_LIMITED, first->code, "run the same import again: it goes on",
+        return cli_fail(r->c, STOA_LIMITED, first->code,
+                        "run the same import again: it goes on",
                         "the hub takes nothing any more");
     uint64_t to = r->unsent;
     for (uint64_t n = r->unsent; n-- > r->head;) { /* move the refused ones to the end */
@@ -325,8 +386,8 @@ static stoa_result mend(struct import_run *r)
         uint64_t at = --to % r->window;
         if (at != from) {
             r->flights[at] = r->flights[from];
-            memcpy(r->envelopes + at * IMPORT_ENTRY_MAX, r->envelopes + from * IMPORT_ENTRY_MAX,
-                   r->flights[at].size);
+            memcpy(r->envelopes + at * IMPORT_ENTRY_MAX,
+                   r->envelopes + from * IMPORT_ENTRY_MAX, r->flights[at].size);
         }
         r->flights[at].answered = false;
         r->flights[at].code = 0;
@@ -343,17 +404,18 @@ static stoa_result step(struct import_run *r)
 {
     bool got;
     stoa_result s = fill(r);
-    if (s == STOA_OK)
+    if (s == STOA_OK && !r->trouble)
         s = flush(r);
     /* Wait only when there is nothing to make; take all that is there. */
     uint32_t wait = r->trouble || r->tail - r->head == r->window ? POLL_MS : 0;
-    bool idle = r->next >= (r->opening ? r->bank->party_count : r->bank->row_count);
+    bool idle = r->opening ? r->next >= r->bank->party_count : r->ready_count == 0;
     do {
         if (s == STOA_OK)
             s = import_hub_poll(r->hub, idle ? POLL_MS : wait, &got);
         if (s != STOA_OK)
             return s;
-        if (got && (r->hub->frame.type == WIRE_RECORDS || r->hub->frame.type == WIRE_PAGE))
+        if (got &&
+            (r->hub->frame.type == WIRE_RECORDS || r->hub->frame.type == WIRE_PAGE))
             s = take_records(r, &r->hub->frame);
         else if (got && r->hub->frame.type == WIRE_RESULTS)
             take_results(r, &r->hub->frame);
@@ -363,12 +425,13 @@ static stoa_result step(struct import_run *r)
     if (s == STOA_OK && r->trouble)
         s = mend(r);
     if (s == STOA_OK && cli_interrupted())
-        s = cli_fail(r->c, STOA_INTERRUPTED, 207, "run the same import again: it goes on",
+        s = cli_fail(r->c, STOA_INTERRUPTED, ERR_TIMEOUT,
+                     "run the same import again: it goes on",
                      "stopped; %u of %u rows are in the ledger", r->book->rows_checked,
                      r->bank->row_count);
     if (s == STOA_OK && cli_now_ms() - r->hub->heard_ms > IMPORT_SILENCE_MS)
-        s = cli_fail(r->c, STOA_INTERRUPTED, 207, "run the same import again: it goes on",
-                     "the hub is silent");
+        s = cli_fail(r->c, STOA_INTERRUPTED, ERR_TIMEOUT,
+                     "run the same import again: it goes on", "the hub is silent");
     return s;
 }
 
@@ -389,9 +452,8 @@ stoa_result import_pipeline(struct import_run *r)
     cli_progress_end(&progress, r->book->opened, bank->party_count);
     if (s != STOA_OK)
         return s;
-    load_chains(r);
     r->opening = false;
-    r->next = 0;
+    begin_rows(r);
     r->rows_began_ms = cli_now_ms();
     cli_progress_begin(&progress, r->c, "import", "rows");
     while (s == STOA_OK && (r->book->rows_checked < bank->row_count ||
