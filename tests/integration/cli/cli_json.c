@@ -1,6 +1,6 @@
-/* Reads JSON objects, one a line, from standard input. Each must parse and have a "schema"
- * member. With a path (a.0.b) as argument, prints that member of each. Exit 1 when
- * something is missing. */
+/* Reads JSON objects, one a line, from standard input. Each must parse and have a
+ * "schema" member. With a path (a.0.b) as argument, prints that member of each. Exit 1
+ * when something is missing. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +47,8 @@ int main(int argc, char **argv)
         json_t *o = json_loads(line, JSON_REJECT_DUPLICATES, &why);
         lines++;
         if (!json_is_object(o) || !json_is_string(json_object_get(o, "schema"))) {
-            fprintf(stderr, "line %u: %s\n", lines, o ? "no object with a schema" : why.text);
+            fprintf(stderr, "line %u: %s\n", lines,
+                    o ? "no object with a schema" : why.text);
             bad = 1;
         } else if (argc > 1 && print(member(o, argv[1])) != 0) {
             fprintf(stderr, "line %u: no member %s\n", lines, argv[1]);

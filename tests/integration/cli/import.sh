@@ -40,4 +40,17 @@ ok stoa init --wallet "$T/w" --plaintext-keys
 expect 65 stoa import --csv "$T/bank.csv" --hub "$URL" --work "$T/work" --issuer-key "$T/hub/keys/relay.key"
 expect 64 stoa import --csv "$T/bank.csv"
 expect 69 stoa import --csv "$T/bank.csv" --hub ws://127.0.0.1:1 --issuer-key "$KEY" --work "$T/work"
+# a hub that limits the rate: what it holds back comes again, and no order is lost
+hub_kill
+hub_start limits.entries_a_second=600 limits.burst=40
+awk 'BEGIN {
+    print "date,account,kind,amount_cents,counterparty,balance_cents"
+    for (r = 1; r <= 8; r++)
+        for (a = 1; a <= 60; a++) {
+            if (r % 4 == 0) { b[a] -= 150; kind = "pay,150" } else { b[a] += 100; kind = "earn,100" }
+            printf "1994-01-%02d,%d,%s,x%d,%d\n", r, a, kind, a % 7, b[a]
+        }
+}' >"$T/many.csv"
+ok stoa import --csv "$T/many.csv" $I --work "$T/work2" --plaintext-keys --json
+equal "$(get balances_checked)" 480 "rows at a limited rate"
 echo "import: good"
