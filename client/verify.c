@@ -111,6 +111,8 @@ static void read_and_prepare(struct engine *g, struct lane *n)
     pthread_mutex_lock(&g->lock);
     n->reading = false;
     if (e != ERR_OK || c->count == 0) {
+        if (c->hold && n->l->release)
+            n->l->release(n->l->context, c->hold);
         n->eof = true;
         if (e != ERR_OK && n->l->err == ERR_OK) {
             n->l->err = e;
