@@ -186,8 +186,8 @@ void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid
                                 .retry_after_ms = refusal->retry_after_ms,
                                 .hub_time_ms = now_ms};
     metrics_reject(r->metrics, refusal->code);
-    if (!REFUSED_BY_RULES(refusal->code))
-        return;
+    if (!id || !REFUSED_BY_RULES(refusal->code))
+        return; /* decoding speaks of amounts and payees too: the rules saw none of it */
     uint8_t message[MESSAGE_BYTES_MAX];
     size_t size = refusal_message(message, id, out->code, now_ms);
     out->has_sig = true;
@@ -198,7 +198,8 @@ void answer_refused(struct commit *c, struct job_item *item, const struct refusa
                     uint64_t now_ms)
 {
     struct wire_result out;
-    result_refused(&out, c->r, item->job->rid, item->i, &item->entry.id, r, now_ms);
+    result_refused(&out, c->r, item->job->rid, item->i,
+                   item->verdict == ERR_OK ? &item->entry.id : NULL, r, now_ms);
     add_result(c, item->job->conn, &out);
     time_request(c, item->job, M_CODE_REFUSED);
 }

@@ -55,7 +55,8 @@ void answer_settled(struct commit *c, conn_id conn, const struct seq_settled *s)
 /* Frames of everything under construction, as mail. */
 void answers_finish(struct commit *c);
 void answers_close(struct commit *c);
-/* The encoded form of a refused result, signed when the rules made it. */
+/* The encoded form of a refused result, signed when the rules refused an entry that
+ * decoded and whose signature holds; `id` is that entry's, NULL for any other. */
 void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid,
                     uint32_t i, const struct hash *id, const struct refusal *refusal,
                     uint64_t now_ms);

@@ -137,7 +137,6 @@ static void refuse_rest(struct loop *l, struct conn *c, uint64_t rid, size_t fro
     if (from >= count)
         return;
     struct refusal refusal = {.code = code, .retry_after_ms = retry_after_ms};
-    struct hash none = {{0}};
     uint64_t now = clock_wall_ms();
     struct frame *f = frame_new(64u + (count - from) * 64u);
     if (!f)
@@ -147,7 +146,7 @@ static void refuse_rest(struct loop *l, struct conn *c, uint64_t rid, size_t fro
     wire_put_list(&w, count - from);
     for (size_t i = from; i < count; i++) {
         struct wire_result r;
-        result_refused(&r, l->r, rid, (uint32_t)i, &none, &refusal, now);
+        result_refused(&r, l->r, rid, (uint32_t)i, NULL, &refusal, now);
         wire_put_result(&w, &r);
     }
     assert(!w.full);

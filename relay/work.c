@@ -7,11 +7,9 @@
 
 struct job *job_new(uint32_t count)
 {
-    /* Items are filled one by one: clearing 32 entries costs more than decoding one. */
-    struct job *j = malloc(sizeof(*j) + count * sizeof(j->items[0]));
+    struct job *j = calloc(1, sizeof(*j) + count * sizeof(j->items[0]));
     if (!j)
         return NULL;
-    memset(j, 0, sizeof(*j));
     j->work.kind = WORK_JOB;
     j->count = count;
     for (uint32_t i = 0; i < count; i++)

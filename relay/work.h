@@ -28,7 +28,8 @@ struct job_item {
     struct job *job;
     uint32_t i;         /* which entry of its SUBMIT */
     enum err verdict;   /* ERR_OK until something is wrong with it */
-    struct entry entry; /* before verify only `envelope` is set */
+    struct entry entry; /* before verify only `envelope` is set; whole only when `verdict`
+                           is ERR_OK after it */
 };
 /* Up to JOB_ENTRIES_MAX entries of one SUBMIT. Keeps the frame they lie in. */
 struct job {
