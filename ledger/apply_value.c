@@ -24,6 +24,9 @@ enum err check_transfer(struct apply *x)
     for (size_t i = 0; i < p->payee_count; i++)
         if (__builtin_add_overflow(x->amount, p->payees[i].amount, &x->amount))
             return ERR_OVERFLOW;
+#ifdef STOA_BREAK_OVERDRAFT_OFF_BY_ONE
+    return x->a->balance + 1 >= x->amount ? ERR_OK : ERR_BALANCE;
+#endif
     return x->a->balance >= x->amount ? ERR_OK : ERR_BALANCE;
 }
 

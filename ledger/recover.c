@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ledger/failpoint.h"
 #include "ledger/recover_nodes.h"
 
 #define REPLAY_PAGE 1024
@@ -325,6 +326,7 @@ static enum err load(struct loading *l, struct sequencer *q,
                      const struct recover_mark *mark)
 {
     TRY(l->store->ops->claim(l->store, l->slot, &l->epoch));
+    FP("recover.claimed");
     TRY(l->store->ops->slot(l->store, l->slot, &l->at));
     TRY(l->store->ops->reader_open(l->store, &l->reader));
     l->report->size = l->at.size;
@@ -340,9 +342,11 @@ static enum err load(struct loading *l, struct sequencer *q,
         return say(l, ERR_STORE, "slot %02x: someone else took it over just now",
                    (unsigned)l->slot);
     TRY(load_log(l, mark));
+    FP("recover.replayed");
     enum err err = sequencer_slot_ready(q, l->log, l->epoch,
                                         bytes_of(l->at.checkpoint, l->at.checkpoint_size),
                                         l->tiles, l->items, l->item_count);
+    FP("recover.ready");
     if (err == ERR_OK)
         l->log = NULL; /* the sequencer's now */
     else if (err != ERR_MEMORY)

@@ -161,6 +161,9 @@ static enum err break_all(struct sequencer *q, const struct seq_output *out)
 static enum store_outcome verdict(const struct sequencer *q, const struct store_append *a,
                                   enum store_outcome said)
 {
+#ifdef STOA_BREAK_ACK_BEFORE_COMMIT
+    said = STORE_COMMITTED;
+#endif
     return q->slot[a->slot].state == SEQ_SLOT_READY ? said : STORE_LOST;
 }
 

@@ -7,6 +7,7 @@
 
 #include "crypto/context.h"
 #include "crypto/sig.h"
+#include "ledger/failpoint.h"
 #include "ledger/store_util.h"
 
 /* Edges that may be linked or not. */
@@ -88,7 +89,7 @@ void store_set_fault(struct store *s, const struct store_fault *f)
 
 enum store_fault_verdict store_fault_at(const struct store *s, const char *effect)
 {
-    return s->fault.at == NULL ? FAULT_NONE : s->fault.at(s->fault.context, effect);
+    return s->fault.at == NULL ? FP_EFFECT(effect) : s->fault.at(s->fault.context, effect);
 }
 
 enum err store_fault_err(enum store_fault_verdict v)

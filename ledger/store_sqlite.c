@@ -8,6 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef STOA_BREAK_FSYNC_SKIPPED
+#define SYNCHRONOUS "NORMAL"
+#else
+#define SYNCHRONOUS "FULL"
+#endif
+
 static enum err configure(sqlite3 *db, enum sqlite_role role)
 {
     /* secure_delete is on in Debian's build and doubles page writes; the one table that
@@ -16,7 +22,7 @@ static enum err configure(sqlite3 *db, enum sqlite_role role)
     TRY(sqlite_exec(db, "PRAGMA trusted_schema=OFF;"
                         "PRAGMA foreign_keys=ON;"
                         "PRAGMA secure_delete=OFF;"
-                        "PRAGMA synchronous=FULL;"
+                        "PRAGMA synchronous=" SYNCHRONOUS ";"
                         "PRAGMA temp_store=MEMORY;"
                         "PRAGMA wal_autocheckpoint=0"));
     char cache[64];

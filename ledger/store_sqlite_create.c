@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "crypto/key.h"
+#include "ledger/failpoint.h"
 
 #define HEADER_BYTES                                                                     \
     100 /* of an SQLite file; https://www.sqlite.org/fileformat.html 1.3 */
@@ -45,8 +46,10 @@ static void close_store(struct store *base)
     /* A suspect file is left as it is: recovery reads it, nothing is written to it. */
     if (s->db != NULL && atomic_load(&s->broken))
         (void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    FP("close.ledger");
     sqlite_disconnect(s->checkpointer, NULL, 0);
     sqlite_disconnect(s->db, s->statement, W_STATEMENTS);
+    FP_DONE("close.ledger");
     if (s->locks_ready) {
         pthread_mutex_destroy(&s->commit);
         pthread_mutex_destroy(&s->upkeep);
@@ -100,7 +103,7 @@ static enum err sync_folder(const char *path)
     slash[slash == folder ? 1 : 0] = '\0';
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     free(folder);
-    bool ok = fd >= 0 && fsync(fd) == 0;
+    bool ok = fd >= 0 && FP_STEP("create.folder", fsync(fd) == 0);
     if (fd >= 0)
         close(fd);
     return ok ? ERR_OK : ERR_FILE;
@@ -192,7 +195,7 @@ static enum err build(const char *path, const char *fresh,
         e = ERR_BUG;
     if (e != ERR_OK) {
         store_why_set(why, "%s: cannot be written: %s", fresh, err_text(e));
-    } else if (link(fresh, path) != 0) {
+    } else if (!FP_STEP("create.link", link(fresh, path) == 0)) {
         e = errno == EEXIST ? ERR_EXISTS : ERR_FILE;
         store_why_set(why, "%s: cannot be created: %s", path, strerror(errno));
     } else if ((e = sync_folder(path)) != ERR_OK) {
@@ -388,8 +391,10 @@ static enum err check_slots(struct sqlite_store *s)
  * disk does not keep a ledger from being read. */
 static enum err settle(struct sqlite_store *s)
 {
+    FP("open.settle");
     int rc =
         sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    FP_DONE("open.settle");
     enum err e = sqlite_err(s->db, rc);
     if (e == ERR_STORE_FULL)
         return ERR_OK;

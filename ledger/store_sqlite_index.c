@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "ledger/failpoint.h"
 #include <unistd.h>
 
 #include "crypto/key.h"
@@ -219,8 +221,10 @@ static enum err write_batch(struct sqlite_store *s, const struct generation_row 
     enum err e = write_runs(x->db, row, count);
     if (e == ERR_OK)
         e = write_cursors(s, end);
+    FP("index.commit");
     if (e == ERR_OK)
         e = sqlite_exec(x->db, "COMMIT");
+    FP_DONE("index.commit");
     if (e == ERR_OK)
         memcpy(x->covered, end, sizeof x->covered);
     else if (!sqlite3_get_autocommit(x->db))

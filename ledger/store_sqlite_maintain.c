@@ -3,12 +3,16 @@
 
 #include <sys/statvfs.h>
 
+#include "ledger/failpoint.h"
+
 /* Copies what it can beside the commits; *left: pages of the WAL that are not copied. */
 static enum err copy_some(struct sqlite_store *s, uint64_t *left)
 {
     int in_wal = 0, copied = 0;
+    FP("maintain.copy");
     int rc = sqlite3_wal_checkpoint_v2(s->checkpointer, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                        &in_wal, &copied);
+    FP("maintain.copied");
     uint64_t now = atomic_load(&s->wal_pages);
     s->wal_copied = copied > 0 ? (uint64_t)copied : 0;
     *left = now > s->wal_copied ? now - s->wal_copied : 0;
@@ -24,7 +28,9 @@ static enum err reset(struct sqlite_store *s)
     int mode = erased ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART;
     sqlite3_busy_timeout(s->checkpointer, STORE_WAL_READERS_MS);
     pthread_mutex_lock(&s->commit);
+    FP("maintain.reset");
     int rc = sqlite3_wal_checkpoint_v2(s->checkpointer, NULL, mode, NULL, NULL);
+    FP_DONE("maintain.reset");
     if (rc == SQLITE_OK) {
         atomic_store(&s->wal_pages, 0);
         s->wal_copied = 0;

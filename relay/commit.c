@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/failpoint.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
 
@@ -222,6 +223,7 @@ static void commit_batch(struct commit *c)
             return;
         c->full_ms = now;
     }
+    FP("commit.submitted");
     enum err e =
         sequencer_prepare(c->q, clock_wall_ms(), clock_mono_ms(), &appends, &count);
     if (e == ERR_MEMORY)
@@ -234,6 +236,7 @@ static void commit_batch(struct commit *c)
         sequencer_drop(c->q, &out);
         return;
     }
+    FP("commit.signed");
     e = pinned_prepare(c, appends, count);
     if (e != ERR_OK) {
         for (size_t i = 0; i < count; i++)
@@ -242,8 +245,10 @@ static void commit_batch(struct commit *c)
     } else if (count > 0) {
         append(c, appends, count);
     }
+    FP("commit.stored");
     if (sequencer_outcome(c->q, c->outcomes, &out) != ERR_OK)
         relay_broken(c->r, "store", ERR_IO);
+    FP("commit.outcome");
 }
 
 /* Everything this cycle has to say goes to the loop at once. */
@@ -252,7 +257,10 @@ static void publish(struct commit *c)
     if (atomic_load(&c->r->exit_code) == 0)
         answers_finish(c);
     links_join(&c->mail, &c->events);
-    relay_mail(c->r, &c->mail);
+    if (c->mail.first) {
+        relay_mail(c->r, &c->mail);
+        FP("commit.published");
+    }
     if (c->lookups) {
         links_add(&c->lookup_requests, &c->lookups->work.link);
         c->lookups = NULL;

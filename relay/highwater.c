@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "ledger/failpoint.h"
 #include "ledger/trace.h"
 
 #define HEAD_LINE "stoa-highwater-1"
@@ -139,12 +140,13 @@ static bool replace_file(const char *path, const char *text, size_t size)
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    bool ok = write_all(fd, text, size) && fsync(fd) == 0;
-    ok = close(fd) == 0 && ok && rename(fresh, path) == 0;
+    bool ok = FP_STEP("highwater.write", write_all(fd, text, size)) &&
+              FP_STEP("highwater.fsync", fsync(fd) == 0);
+    ok = close(fd) == 0 && ok && FP_STEP("highwater.rename", rename(fresh, path) == 0);
     int folder = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (folder < 0)
         return false;
-    ok = fsync(folder) == 0 && ok;
+    ok = FP_STEP("highwater.folder", fsync(folder) == 0) && ok;
     close(folder);
     return ok;
 }

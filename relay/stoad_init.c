@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ledger/failpoint.h"
 #include "ledger/recover.h"
 #include "relay/clock.h"
 #include "relay/config.h"
@@ -79,6 +80,7 @@ static enum err genesis(const struct relay_config *c, const struct store_identit
                                 .log = key_public(keys->log)};
     random_bytes(&sc.map_seed, sizeof(sc.map_seed));
     TRY(store_create(c->store.uri, id, &store, why));
+    FP("init.genesis");
     enum err e = recover_genesis(store, &sc, &g, clock_wall_ms());
     store->ops->close(store);
     return e;
@@ -117,6 +119,7 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
         say_error(INIT_KEYS, "keys", text, "");
         return CONFIG_EXIT;
     }
+    FP("init.keys");
     e = genesis(c, &id, &keys, &public_keys.issuer, &why);
     hub_keys_close(&keys);
     if (e != ERR_OK) {
