@@ -143,7 +143,8 @@ static void on_result(void *context, const struct seq_result *r)
     struct commit *c = context;
     struct job_item *item = (struct job_item *)(uintptr_t)r->token;
     if (!r->accepted) {
-        refuse_item(c, item, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS, clock_wall_ms());
+        answer_refused(c, item, &r->refusal, clock_wall_ms());
+        item_done(item->job);
         return;
     }
     answer_accepted(c, item, r);

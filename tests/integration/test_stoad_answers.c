@@ -88,10 +88,55 @@ static void only_what_the_rules_refused_is_signed(void **state)
     wirekit_close(&k);
 }
 
+/* Results of the newest SUBMIT by their place in it. */
+static void collect(struct wirekit *k, struct wire_result *results, size_t count)
+{
+    for (size_t got = 0; got < count;) {
+        assert_true(wirekit_expect(k, WIRE_RESULTS, WAIT_MS));
+        struct mp_reader list = k->f.list;
+        for (size_t i = 0; i < k->f.count; i++, got++) {
+            struct wire_result r;
+            wire_next_result(&list, &r);
+            assert_true(r.rid == k->rid && r.i < count);
+            results[r.i] = r;
+        }
+    }
+}
+
+static void a_refusal_that_rests_on_its_own_batch_says_why(void **state)
+{
+    struct wirekit k;
+    struct person p;
+    struct wire_result r[2];
+    static uint8_t note[400];
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    open_account(&k, &p, 2);
+    person_note(&p, 10);
+    memcpy(note, p.bytes, p.size);
+    struct bytes list[2] = {bytes_of(note, p.size)};
+    struct hash tip = p.id;
+    uint64_t next = p.next_seq;
+    person_transfer(&p, &(struct hash){{4, 5, 6}}, AMOUNT);
+    list[1] = person_bytes(&p);
+    assert_true(wirekit_submit(&k, list, 2, 0));
+    collect(&k, r, 2);
+    assert_int_equal(r[0].code, 0);
+    assert_int_equal(r[1].code, ERR_BALANCE);
+    assert_true(r[1].has_head);
+    assert_int_equal(r[1].next_seq, next);
+    assert_true(hash_equal(&r[1].tip, &tip));
+    assert_int_equal(r[1].retry_after_ms, 0);
+    assert_true(refusal_signed(&k, &r[1], &p.id));
+    person_free(&p);
+    wirekit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_the_rules_refused_is_signed),
+        cmocka_unit_test(a_refusal_that_rests_on_its_own_batch_says_why),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
