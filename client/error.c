@@ -80,8 +80,8 @@ static const char *hint_of(enum err code)
     }
 }
 
-static stoa_result fill(stoa_error *e, stoa_result result, enum err code,
-                        const char *form, va_list args)
+__attribute__((format(printf, 4, 0))) static stoa_result
+fill(stoa_error *e, stoa_result result, enum err code, const char *form, va_list args)
 {
     stoa_error v = {.size = sizeof(v), .code = (int)code};
     if (!e)

@@ -180,7 +180,8 @@ static void unlink_kept(stoa_wallet *w, struct kept **at, struct kept *before)
 
 /* A hub answers several questions in any order: an answer that came while an earlier one
  * was waited for. */
-static bool take_answer(stoa_wallet *w, uint64_t rid, uint64_t type, struct wire_frame *out)
+static bool take_answer(stoa_wallet *w, uint64_t rid, uint64_t type,
+                        struct wire_frame *out)
 {
     struct kept **at = &w->kept, *before = NULL;
     for (; *at; before = *at, at = &(*at)->next) {

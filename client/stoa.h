@@ -1,13 +1,14 @@
 /* libstoa: the thin client of a Stoa hub. A wallet is a directory with key files, a local
- * database of the records it follows, and the entries it signed. Everything the hub says is
- * checked before it is believed: receipts, proofs, checkpoints, every rule of the ledger.
+ * database of the records it follows, and the entries it signed. Everything the hub says
+ * is checked before it is believed: receipts, proofs, checkpoints, every rule of the
+ * ledger.
  *
  * C99 and C++ clean. No global state; never prints, never exits, installs no handlers.
- * Threads: one thread at a time per wallet; different wallets are independent. Callbacks run
- * on the calling thread and must not call back into the same wallet unless said so.
- * Structs with a `size` member: set it to sizeof before the call, so that later versions can
- * add members. Text is UTF-8. Amounts are micro-points (1 point = 1,000,000).
- * Guide: docs/parts/client.md. */
+ * Threads: one thread at a time per wallet; different wallets are independent. Callbacks
+ * run on the calling thread and must not call back into the same wallet unless said so.
+ * Structs with a `size` member: set it to sizeof before the call, so that later versions
+ * can add members. Text is UTF-8. Amounts are micro-points (1 point = 1,000,000). Guide:
+ * docs/parts/client.md. */
 #ifndef STOA_H
 #define STOA_H
 
@@ -30,8 +31,8 @@ extern "C" {
 #define STOA_HUB_NAME_MAX 128
 #define STOA_ADDRESS_MAX 200 /* text of an address, final zero included */
 #define STOA_URL_MAX 512
-#define STOA_NAME_MAX 64 /* a local name of an account */
-#define STOA_TOKEN_MAX 512 /* invite token, device request: text with final zero */
+#define STOA_NAME_MAX 64    /* a local name of an account */
+#define STOA_TOKEN_MAX 512  /* invite token, device request: text with final zero */
 #define STOA_REQUEST_MAX 64 /* a caller's own id of a request */
 #define STOA_PAYEES_MAX 64
 #define STOA_SHARES_MAX 100
@@ -53,22 +54,22 @@ typedef enum stoa_result {
     STOA_DATA = 65,        /* input is wrong */
     STOA_UNREACHABLE = 69, /* no hub, no answer; nothing happened; safe to retry */
     STOA_BUG = 70,
-    STOA_LIMITED = 75,     /* rate-limited or busy; retry_after_ms says when */
-    STOA_DENIED = 77,      /* not allowed: passphrase, permissions, residency */
-    STOA_CONFIG = 78       /* the wallet's own files are wrong */
+    STOA_LIMITED = 75, /* rate-limited or busy; retry_after_ms says when */
+    STOA_DENIED = 77,  /* not allowed: passphrase, permissions, residency */
+    STOA_CONFIG = 78   /* the wallet's own files are wrong */
 } stoa_result;
 
 typedef enum stoa_retry {
-    STOA_RETRY_NO = 0,    /* the same will be refused again */
-    STOA_RETRY_SAME = 1,  /* the same bytes again, later (stoa_resume does) */
-    STOA_RETRY_AGAIN = 2  /* build anew: call the function again */
+    STOA_RETRY_NO = 0,   /* the same will be refused again */
+    STOA_RETRY_SAME = 1, /* the same bytes again, later (stoa_resume does) */
+    STOA_RETRY_AGAIN = 2 /* build anew: call the function again */
 } stoa_retry;
 
 /* Why something did not work. Filled whenever a function returns anything but STOA_OK;
  * otherwise untouched. NULL may be passed. Plain value, nothing to release. */
 typedef struct stoa_error {
     size_t size;
-    int code;                /* number in the protocol's table of errors */
+    int code; /* number in the protocol's table of errors */
     stoa_retry retry;
     uint64_t retry_after_ms; /* 0: unknown */
     char word[24];           /* fixed word of the code, e.g. "balance" */
@@ -104,24 +105,26 @@ STOA_API stoa_id stoa_node_id(const char *name);
 
 /* ---- wallets ----------------------------------------------------------------------- */
 
-/* Give the passphrase of a key file. Write it with a final zero to out[cap]; return false to
- * give up. role: "device", "root", "recovery". `again`: a wrong one was given before.
+/* Give the passphrase of a key file. Write it with a final zero to out[cap]; return false
+ * to give up. role: "device", "root", "recovery". `again`: a wrong one was given before.
  * The library wipes `out` after use. Asked at most once per key and open wallet. */
 typedef bool (*stoa_passphrase_fn)(void *context, const char *role, bool again, char *out,
                                    size_t cap);
 
-#define STOA_PLAINTEXT_KEYS 1u   /* create: key files without encryption; spell it out */
-#define STOA_QUICK_KDF 2u        /* create: cheap key stretching, for tests and demos */
-#define STOA_DEVICE_ONLY 4u      /* create: no root key; a device to be enrolled elsewhere */
-#define STOA_TRUST_FIRST_USE 8u  /* connect: believe and record the first hub identity seen */
+#define STOA_PLAINTEXT_KEYS 1u /* create: key files without encryption; spell it out */
+#define STOA_QUICK_KDF 2u      /* create: cheap key stretching, for tests and demos */
+#define STOA_DEVICE_ONLY 4u /* create: no root key; a device to be enrolled elsewhere */
+#define STOA_TRUST_FIRST_USE                                                             \
+    8u /* connect: believe and record the first hub identity seen */
 
 typedef struct stoa_options {
     size_t size;
     unsigned flags;
     stoa_passphrase_fn passphrase; /* NULL: encrypted keys cannot be used */
     void *passphrase_context;
-    const char *fingerprint; /* hub identity to insist on, 64 hex digits; NULL: recorded */
-    const char *ca_file;     /* extra roots for wss://; NULL: the system's */
+    const char
+        *fingerprint;    /* hub identity to insist on, 64 hex digits; NULL: recorded */
+    const char *ca_file; /* extra roots for wss://; NULL: the system's */
     const uint8_t *root_seed;   /* create: restore this root key; NULL: a fresh one */
     const uint8_t *device_seed; /* create: likewise */
     uint32_t timeout_ms;        /* default for calls; 0: STOA_TIMEOUT_DEFAULT_MS */
@@ -131,15 +134,16 @@ typedef struct stoa_options {
  * files, written whole and never over something. Does not open it. */
 STOA_API stoa_result stoa_wallet_create(const char *dir, const stoa_options *options,
                                         stoa_error *error);
-/* Open; *out is released by stoa_wallet_close. Locks the directory against a second process.
- * A damaged database is STOA_CONFIG with its file named; keys are never touched. */
+/* Open; *out is released by stoa_wallet_close. Locks the directory against a second
+ * process. A damaged database is STOA_CONFIG with its file named; keys are never touched.
+ */
 STOA_API stoa_result stoa_wallet_open(stoa_wallet **out, const char *dir,
                                       const stoa_options *options, stoa_error *error);
 /* Saves local checkpoints, wipes keys, releases everything. NULL is allowed. */
 STOA_API void stoa_wallet_close(stoa_wallet *w);
-/* Forget the local database (renamed beside, not deleted) so that it is rebuilt from the hub.
- * Entries signed but not known to be in the ledger are lost with it: says how many in
- * *unresolved (-1: unreadable) and does nothing when that is not 0 unless `force`. */
+/* Forget the local database (renamed beside, not deleted) so that it is rebuilt from the
+ * hub. Entries signed but not known to be in the ledger are lost with it: says how many
+ * in *unresolved (-1: unreadable) and does nothing when that is not 0 unless `force`. */
 STOA_API stoa_result stoa_wallet_rebuild(const char *dir, bool force, int *unresolved,
                                          stoa_error *error);
 
@@ -160,14 +164,16 @@ STOA_API void stoa_wallet_get(const stoa_wallet *w, stoa_wallet_info *out);
 
 /* Copy a secret seed out (paper backup). role "device" or "root". Wipe it afterwards. */
 STOA_API stoa_result stoa_key_export(stoa_wallet *w, const char *role,
-                                     uint8_t seed[STOA_KEY_SEED_BYTES], stoa_error *error);
-/* Is the passphrase that the callback gives right for this role? STOA_OK or STOA_DENIED. */
+                                     uint8_t seed[STOA_KEY_SEED_BYTES],
+                                     stoa_error *error);
+/* Is the passphrase that the callback gives right for this role? STOA_OK or STOA_DENIED.
+ */
 STOA_API stoa_result stoa_key_check(stoa_wallet *w, const char *role, stoa_error *error);
 /* Encrypt all key files of the wallet anew under `passphrase` (NULL: plain text). */
 STOA_API stoa_result stoa_key_rewrap(stoa_wallet *w, const char *passphrase,
                                      stoa_error *error);
-/* Make a recovery key in a file of its own, kept elsewhere by the holder; *key is given to
- * stoa_account_open. passphrase NULL: plain text. Never overwrites. */
+/* Make a recovery key in a file of its own, kept elsewhere by the holder; *key is given
+ * to stoa_account_open. passphrase NULL: plain text. Never overwrites. */
 STOA_API stoa_result stoa_recovery_key_create(const char *path, const char *passphrase,
                                               stoa_id *key, stoa_error *error);
 
@@ -179,10 +185,11 @@ typedef struct stoa_limits {
         page_records, entries_a_second, burst, idle_ms, unsent_bytes;
 } stoa_limits;
 
-/* Connect and greet. url NULL: the remembered one. The hub must prove the identity recorded
- * (or given, or met for the first time with STOA_TRUST_FIRST_USE), and every checkpoint it
- * shows must agree with the newest one known: else STOA_NO with code "fork" or "behind", both
- * signed notes kept as evidence, and no connection. timeout_ms 0: the wallet's. */
+/* Connect and greet. url NULL: the remembered one. The hub must prove the identity
+ * recorded (or given, or met for the first time with STOA_TRUST_FIRST_USE), and every
+ * checkpoint it shows must agree with the newest one known: else STOA_NO with code "fork"
+ * or "behind", both signed notes kept as evidence, and no connection. timeout_ms 0: the
+ * wallet's. */
 STOA_API stoa_result stoa_connect(stoa_wallet *w, const char *url, uint32_t timeout_ms,
                                   stoa_error *error);
 STOA_API void stoa_disconnect(stoa_wallet *w);
@@ -201,7 +208,8 @@ typedef struct stoa_checkpoint {
 } stoa_checkpoint;
 STOA_API stoa_result stoa_checkpoint_get(stoa_wallet *w, unsigned slot, bool ask_hub,
                                          stoa_checkpoint *out, stoa_error *error);
-/* Evidence kept: two notes that cannot both be true. i counts from 0; false past the end. */
+/* Evidence kept: two notes that cannot both be true. i counts from 0; false past the end.
+ */
 typedef struct stoa_evidence {
     size_t size;
     unsigned slot;
@@ -220,13 +228,13 @@ typedef struct stoa_account {
     char address[STOA_ADDRESS_MAX];
     unsigned slot;
     bool pinned;
-    bool synced;    /* at least its open entry is here */
-    bool can_write; /* this wallet's device is enrolled */
+    bool synced;       /* at least its open entry is here */
+    bool can_write;    /* this wallet's device is enrolled */
     uint64_t position; /* records known */
     uint64_t index;    /* of the newest record in its slot's log */
     unsigned members, devices;
     bool bound;
-    unsigned chain;       /* of the on-chain register, when bound */
+    unsigned chain; /* of the on-chain register, when bound */
     char register_address[129];
     bool recovery_pending;
     uint64_t recovery_ready_ms; /* hub time from which it can be finished */
@@ -236,9 +244,10 @@ STOA_API unsigned stoa_account_count(const stoa_wallet *w);
 STOA_API stoa_result stoa_account_at(stoa_wallet *w, unsigned i, stoa_account *out,
                                      stoa_error *error);
 /* By local name, address or hex id; NULL or "": the only one there is. */
-STOA_API stoa_result stoa_account_find(stoa_wallet *w, const char *text, stoa_account *out,
-                                       stoa_error *error);
-/* Follow an account that exists: one this wallet's device was enrolled in, or one to read. */
+STOA_API stoa_result stoa_account_find(stoa_wallet *w, const char *text,
+                                       stoa_account *out, stoa_error *error);
+/* Follow an account that exists: one this wallet's device was enrolled in, or one to
+ * read. */
 STOA_API stoa_result stoa_account_follow(stoa_wallet *w, const char *address,
                                          const char *name, stoa_account *out,
                                          stoa_error *error);
@@ -294,18 +303,21 @@ typedef enum stoa_state {
 /* How to write. NULL means all defaults. */
 typedef struct stoa_how {
     size_t size;
-    const char *request;   /* caller's own id: the same one again gives the same entry */
-    stoa_state wait;       /* up to which state; STOA_SAVED: sign offline, do not send;
-                              0-initialised structs want STOA_WAIT_DEFAULT below */
-    uint32_t timeout_ms;   /* 0: the wallet's */
-    const void *memo;      /* sealed to the members' devices (and those given) */
+    const char *request; /* caller's own id: the same one again gives the same entry */
+    stoa_state wait;     /* up to which state; STOA_SAVED: sign offline, do not send;
+                            0-initialised structs want STOA_WAIT_DEFAULT below */
+    uint32_t timeout_ms; /* 0: the wallet's */
+    const void *memo;    /* sealed to the members' devices (and those given) */
     size_t memo_size;
     const stoa_id *memo_keys; /* more devices that may read it, e.g. the payee's */
     size_t memo_key_count;
     bool fresh; /* a second equal payment although one is unresolved */
 } stoa_how;
 /* Defaults: wait until credited, wallet's timeout. */
-#define STOA_HOW_INIT { sizeof(stoa_how), NULL, STOA_CREDITED, 0, NULL, 0, NULL, 0, false }
+#define STOA_HOW_INIT                                                                    \
+    {                                                                                    \
+        sizeof(stoa_how), NULL, STOA_CREDITED, 0, NULL, 0, NULL, 0, false                \
+    }
 
 typedef struct stoa_receipt {
     size_t size;
@@ -313,12 +325,12 @@ typedef struct stoa_receipt {
     stoa_id account;
     unsigned kind;
     stoa_state state;
-    int code;           /* STOA_DROPPED: why, number in the table of errors */
-    bool resumed;       /* an entry saved earlier, not a new one */
-    bool hubs_word;     /* credited as the hub says; the credit is not readable by us */
-    bool bounced;       /* some payee sent it back */
+    int code;       /* STOA_DROPPED: why, number in the table of errors */
+    bool resumed;   /* an entry saved earlier, not a new one */
+    bool hubs_word; /* credited as the hub says; the credit is not readable by us */
+    bool bounced;   /* some payee sent it back */
     unsigned payees, payees_left;
-    int64_t amount;     /* transfers: total */
+    int64_t amount; /* transfers: total */
     unsigned slot;
     uint64_t index, position, hub_lamport, hub_time_ms;
     uint64_t tree_size; /* checkpoint that proves it */
@@ -327,21 +339,21 @@ typedef struct stoa_receipt {
 } stoa_receipt;
 
 /* All writing functions: build the entry, save it durably, send it, verify the receipt
- * (checkpoint signature, leaf, inclusion, consistency with the newest checkpoint known), and
- * wait as told. `receipt` may be NULL; it is filled as soon as the entry is saved, also when
- * the result is STOA_UNKNOWN. Without a connection only wait == STOA_SAVED works.
- *  STOA_OK           the wanted state is reached
- *  STOA_UNKNOWN      sent, and no trustworthy answer: stoa_resume finds out, never pays twice
- *  STOA_INTERRUPTED  accepted for certain, but not credited in time: stoa_resume waits on
- *  STOA_REFUSED      not in the ledger, and the entry will not be sent again
- *  STOA_LIMITED      not in the ledger yet; saved: stoa_resume sends it again
- *  STOA_NO           the hub's receipt does not verify (fork, bad proof): trust nothing */
+ * (checkpoint signature, leaf, inclusion, consistency with the newest checkpoint known),
+ * and wait as told. `receipt` may be NULL; it is filled as soon as the entry is saved,
+ * also when the result is STOA_UNKNOWN. Without a connection only wait == STOA_SAVED
+ * works. STOA_OK           the wanted state is reached STOA_UNKNOWN      sent, and no
+ * trustworthy answer: stoa_resume finds out, never pays twice STOA_INTERRUPTED  accepted
+ * for certain, but not credited in time: stoa_resume waits on STOA_REFUSED      not in
+ * the ledger, and the entry will not be sent again STOA_LIMITED      not in the ledger
+ * yet; saved: stoa_resume sends it again STOA_NO           the hub's receipt does not
+ * verify (fork, bad proof): trust nothing */
 
 /* Open a new account for this wallet's root key and device. *id is its id. */
 typedef struct stoa_open_params {
     size_t size;
-    const char *name;     /* local name */
-    bool pinned;          /* data stays in the hub's region */
+    const char *name;        /* local name */
+    bool pinned;             /* data stays in the hub's region */
     const stoa_id *recovery; /* public key of a recovery key; NULL: none */
 } stoa_open_params;
 STOA_API stoa_result stoa_account_open(stoa_wallet *w, const stoa_open_params *p,
@@ -353,8 +365,8 @@ typedef struct stoa_payee {
     const char *hub; /* NULL or "": this hub */
     int64_t amount;
 } stoa_payee;
-/* Pay. Payees in any order, each once. An equal payment that did not reach the state waited
- * for is resumed, not made a second time (unless how->fresh or a how->request). */
+/* Pay. Payees in any order, each once. An equal payment that did not reach the state
+ * waited for is resumed, not made a second time (unless how->fresh or a how->request). */
 STOA_API stoa_result stoa_send(stoa_wallet *w, const stoa_id *account,
                                const stoa_payee payees[], size_t payee_count,
                                const stoa_how *how, stoa_receipt *receipt,
@@ -413,8 +425,9 @@ STOA_API stoa_result stoa_member_remove(stoa_wallet *w, const stoa_id *account,
 STOA_API stoa_result stoa_root_rotate(stoa_wallet *w, const stoa_id *account,
                                       const stoa_how *how, stoa_receipt *receipt,
                                       stoa_error *error);
-/* A member who lost the root: others sign for the new one. The proposal (text) goes to the
- * co-signers; each gives back a proof (text); then the rotation is written with them. */
+/* A member who lost the root: others sign for the new one. The proposal (text) goes to
+ * the co-signers; each gives back a proof (text); then the rotation is written with them.
+ */
 STOA_API stoa_result stoa_rotate_propose(stoa_wallet *w, const stoa_id *account,
                                          const stoa_id *old_root,
                                          char out[STOA_TOKEN_MAX], stoa_error *error);
@@ -424,8 +437,9 @@ STOA_API stoa_result stoa_rotate_finish(stoa_wallet *w, const char *proposal,
                                         const char *const proofs[], size_t proof_count,
                                         const stoa_how *how, stoa_receipt *receipt,
                                         stoa_error *error);
-/* Recovery: begin with the recovery key's file; wait 72 h of hub time; finish with it: this
- * wallet's root key and device become the founder's. Any root key of a member can cancel. */
+/* Recovery: begin with the recovery key's file; wait 72 h of hub time; finish with it:
+ * this wallet's root key and device become the founder's. Any root key of a member can
+ * cancel. */
 STOA_API stoa_result stoa_recovery_begin(stoa_wallet *w, const stoa_id *account,
                                          const char *key_path, const stoa_how *how,
                                          stoa_receipt *receipt, stoa_error *error);
@@ -436,23 +450,24 @@ STOA_API stoa_result stoa_recovery_cancel(stoa_wallet *w, const stoa_id *account
                                           const stoa_how *how, stoa_receipt *receipt,
                                           stoa_error *error);
 
-/* Batches: between begin and end, writing with wait == STOA_SAVED goes into one durable save
- * (thousands of entries a second); then stoa_resume sends them pipelined. end(false) forgets
- * them all. Nothing may be sent in between. */
+/* Batches: between begin and end, writing with wait == STOA_SAVED goes into one durable
+ * save (thousands of entries a second); then stoa_resume sends them pipelined. end(false)
+ * forgets them all. Nothing may be sent in between. */
 STOA_API stoa_result stoa_batch_begin(stoa_wallet *w, stoa_error *error);
 STOA_API stoa_result stoa_batch_end(stoa_wallet *w, bool keep, stoa_error *error);
 
 /* Called for each entry whose state changed. Return false to stop. */
 typedef bool (*stoa_receipt_fn)(void *context, const stoa_receipt *receipt);
-/* Send every saved but unresolved entry again, the same bytes, pipelined and in order, and
- * wait as told. account NULL: all. id NULL: all of the account. The worst result wins. */
-STOA_API stoa_result stoa_resume(stoa_wallet *w, const stoa_id *account, const stoa_id *id,
-                                 stoa_state wait, uint32_t timeout_ms,
+/* Send every saved but unresolved entry again, the same bytes, pipelined and in order,
+ * and wait as told. account NULL: all. id NULL: all of the account. The worst result
+ * wins. */
+STOA_API stoa_result stoa_resume(stoa_wallet *w, const stoa_id *account,
+                                 const stoa_id *id, stoa_state wait, uint32_t timeout_ms,
                                  stoa_receipt_fn visit, void *context, stoa_error *error);
 /* Entries written here, newest first; account NULL: all; `unresolved`: only those saved,
  * sent, or accepted and not credited. */
-STOA_API stoa_result stoa_outgoing(stoa_wallet *w, const stoa_id *account, bool unresolved,
-                                   stoa_receipt_fn visit, void *context,
+STOA_API stoa_result stoa_outgoing(stoa_wallet *w, const stoa_id *account,
+                                   bool unresolved, stoa_receipt_fn visit, void *context,
                                    stoa_error *error);
 /* What is known of one entry written here; STOA_NO when there is none. */
 STOA_API stoa_result stoa_outgoing_find(stoa_wallet *w, const stoa_id *id,
@@ -471,8 +486,8 @@ STOA_API stoa_result stoa_drop(stoa_wallet *w, const stoa_id *id, stoa_error *er
 /* ---- reading ----------------------------------------------------------------------- */
 
 /* Fetch, verify and apply what is new. account NULL: all. */
-STOA_API stoa_result stoa_sync(stoa_wallet *w, const stoa_id *account, uint32_t timeout_ms,
-                               stoa_error *error);
+STOA_API stoa_result stoa_sync(stoa_wallet *w, const stoa_id *account,
+                               uint32_t timeout_ms, stoa_error *error);
 
 typedef struct stoa_record {
     size_t size;
@@ -484,13 +499,14 @@ typedef struct stoa_record {
     uint64_t seq, lamport, time_ms; /* the writer's remark */
     unsigned slot;
     uint64_t index, position, hub_lamport, hub_time_ms;
-    int64_t delta;   /* what it did to the balance */
-    int64_t balance; /* after it */
+    int64_t delta;    /* what it did to the balance */
+    int64_t balance;  /* after it */
     bool by_hub, own; /* own: by this wallet's device */
-    unsigned party_count; /* transfer: payees; credit: 1, the account is not named by it */
-    stoa_id cause;        /* credit: the transfer; accrue: the node id */
-    uint64_t epoch;       /* accrue */
-    bool is_return;       /* credit: money that came back */
+    unsigned
+        party_count; /* transfer: payees; credit: 1, the account is not named by it */
+    stoa_id cause;   /* credit: the transfer; accrue: the node id */
+    uint64_t epoch;  /* accrue */
+    bool is_return;  /* credit: money that came back */
     bool has_memo;
     uint64_t memo_size;
     const uint8_t *payload; /* canonical MessagePack, borrowed for the call */
@@ -512,8 +528,9 @@ STOA_API stoa_result stoa_record_find(stoa_wallet *w, const stoa_id *id,
 STOA_API bool stoa_record_party(const stoa_record *r, unsigned i, stoa_id *account,
                                 int64_t *amount);
 
-/* Follow live: every new record of the account once, verified, in order, from what is known
- * on. Returns STOA_OK after `for_ms` (0: until visit returns false) or when visit stops. */
+/* Follow live: every new record of the account once, verified, in order, from what is
+ * known on. Returns STOA_OK after `for_ms` (0: until visit returns false) or when visit
+ * stops. */
 STOA_API stoa_result stoa_watch(stoa_wallet *w, const stoa_id *account, uint32_t for_ms,
                                 stoa_record_fn visit, void *context, stoa_error *error);
 
@@ -521,12 +538,13 @@ STOA_API stoa_result stoa_watch(stoa_wallet *w, const stoa_id *account, uint32_t
 STOA_API stoa_result stoa_memo_get(stoa_wallet *w, const stoa_id *entry, uint8_t *out,
                                    size_t *size, stoa_error *error);
 
-/* A proof of one record that verifies alone, offline: C2SP tlog-proof text, the leaf in its
- * extra data, followed by the envelope. Needs a connection. out has STOA_PROOF_MAX room. */
+/* A proof of one record that verifies alone, offline: C2SP tlog-proof text, the leaf in
+ * its extra data, followed by the envelope. Needs a connection. out has STOA_PROOF_MAX
+ * room. */
 STOA_API stoa_result stoa_proof_get(stoa_wallet *w, const stoa_id *entry, char *out,
                                     stoa_error *error);
-/* Verify such a text. `vkey`: the slot's log key as text, NULL: the one this wallet knows for
- * the origin (w may be NULL when vkey is given). STOA_OK or STOA_NO. */
+/* Verify such a text. `vkey`: the slot's log key as text, NULL: the one this wallet knows
+ * for the origin (w may be NULL when vkey is given). STOA_OK or STOA_NO. */
 STOA_API stoa_result stoa_proof_check(stoa_wallet *w, const char *vkey, const char *text,
                                       size_t size, stoa_record_fn visit, void *context,
                                       stoa_error *error);
@@ -541,23 +559,25 @@ typedef struct stoa_verify_report {
     uint64_t position, index; /* proven up to here */
     uint64_t tree_size;
     uint64_t bad_position; /* of the first bad record, with STOA_NO */
-    stoa_id state; /* digest of the account's state */
+    stoa_id state;         /* digest of the account's state */
     uint64_t elapsed_us;
-    bool inclusion; /* the newest record is in the tree of the checkpoint (proof was had) */
+    bool inclusion; /* the newest record is in the tree of the checkpoint (proof was had)
+                     */
     bool rebuilt;   /* a damaged local checkpoint was replaced */
 } stoa_verify_report;
 /* done, total: records. Return false to stop (STOA_INTERRUPTED). */
 typedef bool (*stoa_progress_fn)(void *context, uint64_t done, uint64_t total);
-/* Replay an account from its first record over the bytes on this disk, and compare with the
- * proven head. threads 0: all cores. With a connection the inclusion proof is asked anew. */
+/* Replay an account from its first record over the bytes on this disk, and compare with
+ * the proven head. threads 0: all cores. With a connection the inclusion proof is asked
+ * anew. */
 STOA_API stoa_result stoa_verify(stoa_wallet *w, const stoa_id *account,
                                  stoa_verify_mode mode, unsigned threads,
                                  stoa_progress_fn progress, void *context,
                                  stoa_verify_report *report, stoa_error *error);
 
-/* Bring records in from a file of another wallet (same hub), from stoa_record.envelope and
- * its fields, in order of position. They are applied and must chain; they count as proven
- * only after the next stoa_sync. position must be the next one. */
+/* Bring records in from a file of another wallet (same hub), from stoa_record.envelope
+ * and its fields, in order of position. They are applied and must chain; they count as
+ * proven only after the next stoa_sync. position must be the next one. */
 typedef struct stoa_import_record {
     size_t size;
     uint64_t index, position, hub_lamport, hub_time_ms;

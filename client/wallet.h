@@ -107,7 +107,7 @@ struct stoa_wallet {
     struct pubkey relay; /* as WELCOME named and proved it */
     struct kept *kept, *kept_last;
     struct kept *answer; /* what the last rpc_wait gave out, when it came early */
-    struct buf frame; /* being written */
+    struct buf frame;    /* being written */
     char closed_why[LINK_WHY_MAX + WIRE_TEXT_MAX];
     struct buf spare; /* for what a getter lends out */
 };

@@ -166,8 +166,8 @@ static void a_damaged_local_checkpoint_costs_a_replay_only(void **state)
 {
     static const char *const damage[] = {
         "UPDATE state SET value=x'00'",
-        "UPDATE state SET value=CAST(substr(value,1,200)||x'ff'||substr(value,202) AS "
-        "BLOB)",
+        ("UPDATE state SET value=CAST(substr(value,1,200)||x'ff'||"
+         "substr(value,202) AS BLOB)"),
         "DELETE FROM state",
         "UPDATE state SET value=zeroblob(70000)",
     };
