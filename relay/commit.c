@@ -345,6 +345,7 @@ static enum err recover_all(struct commit *c, char *why)
                      report.why[0] ? report.why : err_text(e));
             return e;
         }
+        r->hub_accounts[slot] = sequencer_slotlog(c->q, slot)->hub.id;
         c->snapshot_size[slot] = report.snapshot_size;
         c->ledger_size += report.size;
         if (report.replayed > 1 || report.snapshot_dropped)

@@ -34,32 +34,50 @@ static void time_ask(struct commit *c, const struct request *q, enum metric_rout
                     clock_mono_us() - q->since_us);
 }
 
+/* What HEAD_IS says of an account. The hub's own has no balance, and one writer. */
+static bool fill_head(struct slotlog *log, const struct request *q, struct wire_frame *f,
+                      const struct chain **chain)
+{
+    const struct hub_account *h = &log->hub;
+    const struct account *a = slotlog_account(log, &q->f.id);
+    if (hash_equal(&h->id, &q->f.id)) {
+        f->position = h->position;
+        f->head = h->head;
+        if (q->f.has_device && pubkey_equal(&q->f.device, &h->relay))
+            *chain = &h->chain;
+        return true;
+    }
+    if (!a)
+        return false;
+    f->position = a->position;
+    f->head = a->head;
+    f->balance = a->balance;
+    if (q->f.has_device)
+        *chain = account_chain(a, h, &q->f.device);
+    return true;
+}
+
 static void ask_head(struct commit *c, const struct request *q)
 {
-    uint32_t slot = slot_of(&q->f.id, c->r->slots);
+    uint32_t slot = relay_slot_of(c->r, &q->f.id);
     struct slotlog *log = sequencer_slotlog(c->q, slot);
     if (!log || sequencer_full(c->q)) {
         reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
         return;
     }
-    const struct account *a = slotlog_account(log, &q->f.id);
-    if (!a) {
-        reply_error(c, q, ERR_ACCOUNT_UNKNOWN, 0);
-        return;
-    }
-    if (!pinned_may_read(&c->r->pinned, &a->id, q->has_device ? &q->device : NULL)) {
-        reply_error(c, q, ERR_NOT_ALLOWED, 0);
-        return;
-    }
     struct wire_frame f = {.type = WIRE_HEAD_IS,
                            .rid = q->f.rid,
                            .slot = slot,
-                           .position = a->position,
-                           .head = a->head,
-                           .balance = a->balance,
                            .size = log->frontier.size};
-    const struct chain *chain =
-        q->f.has_device ? account_chain(a, &log->hub, &q->f.device) : NULL;
+    const struct chain *chain = NULL;
+    if (!fill_head(log, q, &f, &chain)) {
+        reply_error(c, q, ERR_ACCOUNT_UNKNOWN, 0);
+        return;
+    }
+    if (!pinned_may_read(&c->r->pinned, &q->f.id, q->has_device ? &q->device : NULL)) {
+        reply_error(c, q, ERR_NOT_ALLOWED, 0);
+        return;
+    }
     if (chain) {
         f.has_chain = true;
         f.next_seq = chain->next_seq;
@@ -67,7 +85,7 @@ static void ask_head(struct commit *c, const struct request *q)
         f.tip_lamport = chain->tip_lamport;
     }
     uint8_t message[MESSAGE_BYTES_MAX];
-    size_t size = head_message(message, &a->id, a->position, &a->head, log->hub.origin,
+    size_t size = head_message(message, &q->f.id, f.position, &f.head, log->hub.origin,
                                log->frontier.size);
     f.has_sig = true;
     f.sig = key_sign(c->r->keys.relay, CTX_HEAD, message, size);

@@ -20,7 +20,7 @@ static const struct pubkey *device_of(const struct conn *c)
 
 static uint32_t slot_of_key(const struct loop *l, const struct wire_key *key)
 {
-    return key->what == WIRE_SLOT ? (uint32_t)key->slot : slot_of(&key->id, l->r->slots);
+    return key->what == WIRE_SLOT ? (uint32_t)key->slot : relay_slot_of(l->r, &key->id);
 }
 
 /* Catch-up. */

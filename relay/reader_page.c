@@ -69,7 +69,7 @@ enum err page_read(struct page *p, struct reader *rd, const struct request *q,
                        .next = from,
                        .max = max};
     p->auditor = pinned_is_auditor(&r->pinned, p->device);
-    p->slot = key->what == WIRE_SLOT ? key->slot : slot_of(&key->id, r->slots);
+    p->slot = key->what == WIRE_SLOT ? key->slot : relay_slot_of(r, &key->id);
     buf_clear(&rd->records);
     if (key->what == WIRE_ACCOUNT && !pinned_may_read(&r->pinned, &key->id, p->device))
         return ERR_NOT_ALLOWED;

@@ -38,6 +38,7 @@ struct relay {
     struct hub_keys keys;
     struct pubkey relay_public;
     struct vkey *log_vkeys; /* one per slot */
+    struct hash hub_accounts[SLOTS_MAX]; /* id of each slot's log_open */
     struct metrics *metrics;
     struct pinned pinned;
     struct highwater highwater;
@@ -61,6 +62,10 @@ static inline const struct relay_config *settings(const struct relay *r)
  * says what it did in the trace. False: something is wrong with them, nothing was
  * changed. */
 bool relay_reload(struct relay *r);
+
+/* The slot whose log an account's records stand in: its id says so, but for the hub's own
+ * account, of which every slot has one. */
+uint32_t relay_slot_of(const struct relay *r, const struct hash *account);
 
 /* Any thread: put mail and wake the loop. */
 void relay_mail(struct relay *r, struct chain_of_links *mail);

@@ -59,6 +59,14 @@ void relay_broken(struct relay *r, const char *what, enum err why)
         ws_wake(r->ws);
 }
 
+uint32_t relay_slot_of(const struct relay *r, const struct hash *account)
+{
+    for (uint32_t slot = 0; slot < r->slots; slot++)
+        if (hash_equal(&r->hub_accounts[slot], account))
+            return slot;
+    return slot_of(account, r->slots);
+}
+
 static void wake_loop(void *context)
 {
     struct relay *r = context;

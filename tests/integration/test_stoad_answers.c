@@ -132,11 +132,143 @@ static void a_refusal_that_rests_on_its_own_batch_says_why(void **state)
     wirekit_close(&k);
 }
 
+/* Id of a slot's first record, its log_open. */
+static struct hash hub_account(struct wirekit *k, uint64_t slot)
+{
+    struct wire_frame fetch = {.type = WIRE_FETCH,
+                               .rid = ++k->rid,
+                               .key = {.what = WIRE_SLOT, .slot = slot},
+                               .max = 1};
+    struct record first;
+    struct entry e;
+    assert_true(wirekit_send(k, &fetch));
+    assert_true(wirekit_expect(k, WIRE_PAGE, WAIT_MS));
+    struct mp_reader list = k->f.list;
+    wire_next_record(&list, &first);
+    assert_int_equal(entry_decode(&e, first.envelope.data, first.envelope.size), ERR_OK);
+    assert_int_equal(e.kind, KIND_LOG_OPEN);
+    return e.id;
+}
+
+static void a_hub_account_is_read_in_its_own_slot(void **state)
+{
+    struct wirekit k;
+    struct checkpoint c;
+    unsigned elsewhere = 0;
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    hub_trust(&hub, &k);
+    for (uint64_t slot = 0; slot < k.hub.slots; slot++) {
+        struct wire_key key = {.what = WIRE_ACCOUNT, .id = hub_account(&k, slot)};
+        elsewhere += slot_of(&key.id, k.hub.slots) != slot;
+        assert_true(wirekit_head(&k, &key.id, &k.hub.relay));
+        assert_int_equal(k.f.slot, slot);
+        assert_int_equal(k.f.position, 1);
+        assert_int_equal(k.f.balance, 0);
+        assert_true(k.f.has_chain);
+        assert_int_equal(k.f.next_seq, 1);
+        assert_true(hash_equal(&k.f.tip, &key.id));
+
+        assert_true(wirekit_subscribe(&k, &key, 0));
+        assert_true(wirekit_expect(&k, WIRE_RECORDS, WAIT_MS));
+        assert_int_equal(k.f.count, 1);
+        assert_true(checkpoint_open(&c, (const char *)k.f.note.data, k.f.note.size,
+                                    &k.log[slot]));
+        assert_true(wirekit_send(
+            &k,
+            &(struct wire_frame){.type = WIRE_UNSUBSCRIBE, .rid = ++k.rid, .key = key}));
+        assert_true(wirekit_expect(&k, WIRE_OK, WAIT_MS));
+    }
+    assert_true(elsewhere > 0);
+    wirekit_close(&k);
+}
+
+static void give_points(struct wirekit *k, const struct person *p, int64_t amount)
+{
+    char path[512];
+    struct key *issuer = NULL;
+    uint8_t envelope[1024];
+    struct wire_result r;
+    hubproc_path(&hub, "state/keys/issuer.key", path);
+    assert_int_equal(keyfile_load(path, &issuer, NULL, NULL), KEYFILE_OK);
+    struct pubkey public_key = key_public(issuer);
+    assert_true(wirekit_head(k, &p->account, &public_key));
+    size_t n = issuer_accrue(issuer, &p->account, k->f.next_seq, &k->f.tip,
+                             k->f.tip_lamport, 1, amount, envelope, sizeof(envelope));
+    assert_true(wirekit_submit_one(k, bytes_of(envelope, n), &r));
+    assert_int_equal(r.code, 0);
+    key_free(issuer);
+}
+
+/* A slot whose hub account has an id of another slot. */
+static uint64_t odd_slot(struct wirekit *k, struct hash *hub_id)
+{
+    for (uint64_t slot = 0; slot < k->hub.slots; slot++) {
+        *hub_id = hub_account(k, slot);
+        if (slot_of(hub_id, k->hub.slots) != slot)
+            return slot;
+    }
+    fail();
+    return 0;
+}
+
+/* Bounces stand in the hub account of the slot that the payee would be in. */
+static void bounces_are_seen_in_the_hub_account(void **state)
+{
+    enum { BOUNCES = 3 };
+    struct wirekit k, follower;
+    struct person p;
+    struct wire_result r;
+    struct wire_key key = {.what = WIRE_ACCOUNT};
+    struct hash nobody = {{0}};
+    uint64_t next = 0;
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    open_account(&k, &p, 3);
+    give_points(&k, &p, 1000);
+    uint64_t slot = odd_slot(&k, &key.id);
+    nobody.b[0] = (uint8_t)(slot * 256 / k.hub.slots);
+    nobody.b[31] = 1;
+    assert_int_equal(slot_of(&nobody, k.hub.slots), slot);
+    assert_true(wirekit_open(&follower, hub.port, NULL));
+    assert_true(wirekit_subscribe(&follower, &key, 0));
+    assert_true(wirekit_expect(&follower, WIRE_OK, WAIT_MS));
+    for (int i = 0; i < BOUNCES; i++) {
+        person_transfer(&p, &nobody, AMOUNT);
+        assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+        assert_int_equal(r.code, 0);
+    }
+    while (next < 1 + BOUNCES) {
+        assert_true(wirekit_expect(&follower, WIRE_RECORDS, WAIT_MS));
+        struct mp_reader list = follower.f.list;
+        for (size_t i = 0; i < follower.f.count; i++) {
+            struct record one;
+            wire_next_record(&list, &one);
+            assert_int_equal(one.slot, slot);
+            assert_int_equal(one.position, next++);
+        }
+    }
+    assert_true(wirekit_send(&k, &(struct wire_frame){.type = WIRE_FETCH,
+                                                      .rid = ++k.rid,
+                                                      .key = key,
+                                                      .max = 2}));
+    assert_true(wirekit_expect(&k, WIRE_PAGE, WAIT_MS));
+    assert_int_equal(k.f.count, 2);
+    assert_int_equal(k.f.end, 1 + BOUNCES);
+    assert_true(wirekit_head(&k, &key.id, NULL));
+    assert_int_equal(k.f.position, 1 + BOUNCES);
+    person_free(&p);
+    wirekit_close(&k);
+    wirekit_close(&follower);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_what_the_rules_refused_is_signed),
         cmocka_unit_test(a_refusal_that_rests_on_its_own_batch_says_why),
+        cmocka_unit_test(a_hub_account_is_read_in_its_own_slot),
+        cmocka_unit_test(bounces_are_seen_in_the_hub_account),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
