@@ -11,7 +11,8 @@
 
 #define POINT INT64_C(1000000)
 
-static void put(struct demo *d, const char *mark, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+put(struct demo *d, const char *mark, const char *format, va_list args)
 {
     char text[700];
     (void)vsnprintf(text, sizeof text, format, args);

@@ -24,7 +24,8 @@ says 'stoa help device'
 expect 64 stoa help nonsense-word
 # 65: the input is wrong
 expect 65 stoa send nobody 1 $A
-expect 65 stoa send "$(echo "$BO" | tr q p)" 1 $A
+WRONG=$(echo "$BO" | awk '{ c = substr($0, 12, 1); print substr($0, 1, 11) (c == "q" ? "p" : "q") substr($0, 13) }')
+expect 65 stoa send "$WRONG" 1 $A
 expect 65 stoa send "$BO" 1.1234567 $A
 expect 65 stoa send "$BO" 0 $A
 expect 65 stoa import "$T/absent.jsonl" $A
@@ -100,7 +101,20 @@ hub_start
 ok stoa resume $A
 ok stoa send "$BO" 1 $A --request cut
 equal "$(balance bo)" 2.00 "bo, paid once although the answer was lost"
-# 2: stopped with Ctrl-C; run again
+# on a terminal it asks first, and tells errors in colour unless NO_COLOR
+if command -v script >/dev/null; then
+    echo n | script -qec "stoa send $BO 1 $A" /dev/null >"$T/out" 2>&1
+    equal $? 1 "exit of a payment that was not confirmed"
+    has 'Send 1.00 points'
+    echo y | script -qec "stoa send $BO 1 $A" /dev/null >"$T/out" 2>&1 || fail "confirmed payment"
+    equal "$(balance bo)" 3.00 "bo after the confirmed payment"
+    script -qec "stoa send $BO 1 --no-input $A" /dev/null >"$T/out" 2>&1 </dev/null
+    equal $? 64 "exit when it may not ask"
+    has "$(printf '\033')"
+    NO_COLOR=1 script -qec "stoa send $BO 1 --no-input $A" /dev/null >"$T/out" 2>&1 </dev/null
+    grep -q "$(printf '\033')" "$T/out" && fail "colour in spite of NO_COLOR"
+fi
+# a watch that is ended by a signal has done what it should
 stoa watch $A --for 20s >"$T/out" 2>"$T/err" &
 WATCH=$!
 sleep 0.5

@@ -51,6 +51,13 @@ awk 'BEGIN {
             printf "1994-01-%02d,%d,%s,x%d,%d\n", r, a, kind, a % 7, b[a]
         }
 }' >"$T/many.csv"
-ok stoa import --csv "$T/many.csv" $I --work "$T/work2" --plaintext-keys --json
+stoa import --csv "$T/many.csv" $I --work "$T/work2" --plaintext-keys >"$T/out" 2>"$T/err" </dev/null &
+IMPORT=$!
+sleep 0.7
+kill -INT $IMPORT
+wait $IMPORT
+equal $? 2 "exit of an import that was stopped"
+says 'goes on'
+ok stoa import --csv "$T/many.csv" $I --work "$T/work2" --json
 equal "$(get balances_checked)" 480 "rows at a limited rate"
 echo "import: good"

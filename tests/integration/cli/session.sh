@@ -120,4 +120,9 @@ if command -v bash >/dev/null; then
     grep -q 'add revoke' "$T/done" || fail "completion of verbs"
     grep -qx -e --request "$T/done" || fail "completion of an option"
 fi
+# What is not built in is looked for beside: stoa hello runs stoa-hello.
+printf '#!/bin/sh\necho "hello $1"\n' >"$T/stoa-hello"
+chmod +x "$T/stoa-hello"
+PATH=$T:$PATH ok stoa hello you
+has 'hello you'
 echo "session: good"
