@@ -126,12 +126,14 @@ static bool has_position(const struct page *p, const struct wire_key *key,
            index < p->view;
 }
 
-/* Length of the account: when not all of it was read, by doubling and halving. */
+/* Length of the account: where the page is not its end, by doubling and halving. */
 static uint64_t account_length(const struct page *p, const struct wire_key *key)
 {
-    if (!p->more)
+    uint64_t low = p->more ? p->next : 0, step = 1; /* there is a record at `low` */
+    if (!p->more && (p->count > 0 || p->from == 0))
         return p->next;
-    uint64_t low = p->next, step = 1; /* there is a record at `low` */
+    if (!p->more && !has_position(p, key, 0))
+        return 0;
     while (has_position(p, key, low + step)) {
         low += step;
         step *= 2;

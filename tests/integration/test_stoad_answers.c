@@ -262,6 +262,50 @@ static void bounces_are_seen_in_the_hub_account(void **state)
     wirekit_close(&follower);
 }
 
+static void ask_page(struct wirekit *k, const struct wire_key *key, uint64_t from)
+{
+    assert_true(wirekit_send(k, &(struct wire_frame){.type = WIRE_FETCH,
+                                                     .rid = ++k->rid,
+                                                     .key = *key,
+                                                     .from = from,
+                                                     .max = 100}));
+    assert_true(wirekit_expect(k, WIRE_PAGE, WAIT_MS));
+    assert_int_equal(k->f.rid, k->rid);
+}
+
+static void a_page_past_the_end_tells_the_length(void **state)
+{
+    static const uint64_t past[] = {0, 1, 2, 100, UINT32_MAX, INT64_MAX};
+    struct wirekit k;
+    struct person p;
+    struct wire_result r;
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    open_account(&k, &p, 4);
+    struct wire_key key = {.what = WIRE_ACCOUNT, .id = p.account};
+    struct wire_key none = {.what = WIRE_ACCOUNT, .id = {{0xee, 1}}};
+    for (uint64_t length = 1; length < 20; length++) {
+        for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
+            uint64_t from = past[i] > (uint64_t)INT64_MAX - length ? past[i]
+                                                                   : length + past[i];
+            ask_page(&k, &key, from);
+            assert_int_equal(k.f.count, 0);
+            assert_int_equal(k.f.next, from);
+            assert_int_equal(k.f.end, length);
+        }
+        ask_page(&k, &key, length - 1);
+        assert_int_equal(k.f.count, 1);
+        assert_int_equal(k.f.end, length);
+        person_note(&p, 5);
+        assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+        assert_int_equal(r.code, 0);
+    }
+    ask_page(&k, &none, 7);
+    assert_int_equal(k.f.end, 0);
+    person_free(&p);
+    wirekit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +313,7 @@ int main(void)
         cmocka_unit_test(a_refusal_that_rests_on_its_own_batch_says_why),
         cmocka_unit_test(a_hub_account_is_read_in_its_own_slot),
         cmocka_unit_test(bounces_are_seen_in_the_hub_account),
+        cmocka_unit_test(a_page_past_the_end_tells_the_length),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
