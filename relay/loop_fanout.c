@@ -72,7 +72,7 @@ void on_page(struct loop *l, struct mail *m)
         return;
     s->asked = false;
     if (m->code == ERR_NOT_ALLOWED || m->code == ERR_RANGE) {
-        conn_send(l, c, frame_error(0, m->code, 0));
+        conn_send(l, c, frame_error(s->rid, m->code, 0));
         drop_sub(l, c, s);
         return;
     }
@@ -111,6 +111,7 @@ void subscribe(struct loop *l, struct conn *c, const struct wire_frame *f)
         conn_send(l, c, frame_error(f->rid, e, 0));
         return;
     }
+    s->rid = f->rid;
     c->session.subscribed++;
     atomic_store(&l->r->subscriptions, l->topics.subs);
     conn_send(l, c, frame_of(&(struct wire_frame){.type = WIRE_OK, .rid = f->rid}));

@@ -21,6 +21,7 @@ struct sub {
     struct sub *next_of_topic, **at_topic;
     struct sub *next_of_conn;
     uint64_t conn;   /* connection id */
+    uint64_t rid;    /* of its SUBSCRIBE: what ends it later carries this back */
     uint64_t next;   /* position or index of the next record to send */
     uint8_t state;   /* enum sub_state */
     bool asked;      /* a reader is at work for it */

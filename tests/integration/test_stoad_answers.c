@@ -306,6 +306,68 @@ static void a_page_past_the_end_tells_the_length(void **state)
     wirekit_close(&k);
 }
 
+static void write_payload(struct wirekit *k, struct person *p,
+                          const struct payload *payload)
+{
+    uint8_t room[1024];
+    struct wire_result r;
+    struct mp_writer w = mp_writer_of(room, sizeof(room));
+    payload_encode(&w, payload);
+    person_entry(p, payload->kind, bytes_of(room, w.size));
+    assert_true(wirekit_submit_one(k, person_bytes(p), &r));
+    assert_int_equal(r.code, 0);
+}
+
+/* A second device of the person's account; the root of `of` is in the account. */
+static void enroll(struct wirekit *k, struct person *of, const struct pubkey *device)
+{
+    uint8_t message[MESSAGE_BYTES_MAX];
+    struct payload payload = {.kind = KIND_DEVICE_ADD};
+    struct p_device_add *add = &payload.device_add;
+    add->root = key_public(of->root);
+    add->device = *device;
+    add->grant = 1;
+    size_t n = grant_device_message(message, &of->account, &add->root, device, 1);
+    add->root_sig = key_sign(of->root, CTX_DEVICE, message, n);
+    write_payload(k, of, &payload);
+}
+
+static void the_end_of_a_subscription_names_its_subscribe(void **state)
+{
+    struct wirekit k, second;
+    struct person p, other;
+    struct wire_result r;
+    (void)state;
+    person_make(&other, 6);
+    struct pubkey device = key_public(other.device);
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    person_make(&p, 5);
+    person_open(&p, &k.hub, RESIDENCY_PINNED);
+    assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+    assert_int_equal(r.code, 0);
+    enroll(&k, &p, &device);
+
+    assert_true(wirekit_open(&second, hub.port, other.device));
+    struct wire_key key = {.what = WIRE_ACCOUNT, .id = p.account};
+    second.rid = 4710;
+    assert_true(wirekit_subscribe(&second, &key, 0));
+    assert_true(wirekit_expect(&second, WIRE_OK, WAIT_MS));
+    assert_int_equal(second.f.rid, 4711);
+    assert_true(wirekit_expect(&second, WIRE_RECORDS, WAIT_MS));
+    assert_int_equal(second.f.count, 2);
+    write_payload(&k, &p,
+                  &(struct payload){.kind = KIND_DEVICE_REVOKE,
+                                    .device_revoke = {.device = device}});
+    assert_true(wirekit_receive(&second, WAIT_MS));
+    assert_int_equal(second.f.type, WIRE_ERROR);
+    assert_int_equal(second.f.code, ERR_NOT_ALLOWED);
+    assert_int_equal(second.f.rid, 4711);
+    wirekit_close(&second);
+    wirekit_close(&k);
+    person_free(&p);
+    person_free(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +376,7 @@ int main(void)
         cmocka_unit_test(a_hub_account_is_read_in_its_own_slot),
         cmocka_unit_test(bounces_are_seen_in_the_hub_account),
         cmocka_unit_test(a_page_past_the_end_tells_the_length),
+        cmocka_unit_test(the_end_of_a_subscription_names_its_subscribe),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
