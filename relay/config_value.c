@@ -113,10 +113,9 @@ static const char *text_complaint(enum config_type type, const char *text)
                                                  : "must be like \"127.0.0.1:7001\", "
                                                    "\"[::1]:7001\" or \"0.0.0.0:7001\"";
     case TYPE_STORE:
-        return strcmp(text, "memory:") == 0 || (starts(text, "sqlite:") && text[7]) ||
-                       starts(text, "postgresql://")
+        return strcmp(text, "memory:") == 0 || (starts(text, "sqlite:") && text[7])
                    ? NULL
-                   : "must be memory: or sqlite:PATH or postgresql://..";
+                   : "must be memory: or sqlite:PATH";
     case TYPE_SECRET:
         return strcmp(text, "none") == 0 || strcmp(text, "tty") == 0 ||
                        (starts(text, "fd:") && all_digits(text + 3)) ||
@@ -333,21 +332,6 @@ static void add_quoted(char *out, size_t cap, const char *text)
     add(out, cap, "\"");
 }
 
-/* postgresql://user:password@host -> postgresql://user:***@host */
-static void mask_password(char *uri)
-{
-    char *authority = strstr(uri, "://");
-    if (!authority)
-        return;
-    authority += 3;
-    char *at = strrchr(authority, '@');
-    char *colon = strchr(authority, ':');
-    if (!at || !colon || colon > at || (size_t)(at - colon) < 4)
-        return;
-    memcpy(colon + 1, "***", 3);
-    memmove(colon + 4, at, strlen(at) + 1);
-}
-
 void config_format(char *out, size_t cap, const struct relay_config *values,
                    const struct config_row *row)
 {
@@ -388,8 +372,6 @@ void config_format(char *out, size_t cap, const struct relay_config *values,
         break;
     default:
         memcpy(text, at, sizeof text);
-        if (row->type == TYPE_STORE)
-            mask_password(text);
         add_quoted(out, cap, text);
         break;
     }

@@ -301,22 +301,9 @@ static void a_password_is_never_shown(void **state)
     (void)state;
     struct config *c =
         load("[store]\nuri = \"postgresql://stoa:s3cret@db/stoa\"\n", NULL, 0, NULL);
-    expect_fine(c);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&text, &size);
-    assert_non_null(f);
-    config_show_origin(c, f);
-    config_show_origin_json(c, f);
-    fclose(f);
-    assert_null(strstr(text, "s3cret"));
-    assert_non_null(strstr(text, "postgresql://stoa:***@db/stoa"));
-    free(text);
-    config_close(c);
-
-    c = load("[store]\nuri = \"postgres://stoa:s3cret@db/stoa\"\n", NULL, 0, NULL);
     char *told = problems(c);
-    assert_non_null(strstr(told, "store.uri must be"));
+    assert_non_null(strstr(told, "store.uri must be memory: or sqlite:PATH"));
+    assert_null(strstr(told, "postgresql"));
     assert_null(strstr(told, "s3cret"));
     free(told);
     config_close(c);
