@@ -92,7 +92,7 @@ void on_page(struct loop *l, struct mail *m)
     catchup(l, c);
 }
 
-void subscribe(struct loop *l, struct conn *c, const struct wire_frame *f)
+bool subscribe(struct loop *l, struct conn *c, const struct wire_frame *f)
 {
     enum err e = ERR_OK;
     if (topics_of(c->subs, &f->key))
@@ -109,13 +109,14 @@ void subscribe(struct loop *l, struct conn *c, const struct wire_frame *f)
     }
     if (e != ERR_OK) {
         conn_send(l, c, frame_error(f->rid, e, 0));
-        return;
+        return false;
     }
     s->rid = f->rid;
     c->session.subscribed++;
     atomic_store(&l->r->subscriptions, l->topics.subs);
     conn_send(l, c, frame_of(&(struct wire_frame){.type = WIRE_OK, .rid = f->rid}));
     catchup(l, c);
+    return true;
 }
 
 void unsubscribe(struct loop *l, struct conn *c, const struct wire_frame *f)

@@ -59,6 +59,14 @@ static struct frame *welcome_frame(struct loop *l, const struct conn *c)
     return f;
 }
 
+/* A question that is answered here took this long. */
+static void time_frame(struct loop *l, enum metric_route route, enum metric_code code,
+                       uint64_t since_us)
+{
+    metrics_observe(l->r->metrics, METRIC_REQUEST, METRIC_PAIR(route, code),
+                    clock_mono_us() - since_us);
+}
+
 void welcome(struct loop *l, struct conn *c)
 {
     struct frame *f = welcome_frame(l, c);
@@ -66,6 +74,7 @@ void welcome(struct loop *l, struct conn *c)
     c->auditor =
         c->session.has_device && pinned_is_auditor(&l->r->pinned, &c->session.device);
     conn_send(l, c, f);
+    time_frame(l, M_ROUTE_HELLO, M_CODE_OK, c->hello_us);
 }
 
 static struct request *request_from(struct conn *c, enum request_kind kind,
@@ -93,23 +102,31 @@ static void check_hello(struct loop *l, struct conn *c, const struct wire_frame 
     conn_input(l, c);
 }
 
+/* What is published is known here. */
+static void tell_checkpoint(struct loop *l, struct conn *c, const struct wire_frame *f)
+{
+    uint64_t since_us = clock_mono_us();
+    if (f->slot >= l->r->slots) {
+        conn_send(l, c, frame_error(f->rid, ERR_RANGE, 0));
+        time_frame(l, M_ROUTE_CHECKPOINT, M_CODE_REFUSED, since_us);
+        return;
+    }
+    const struct published *p = &l->published[f->slot];
+    conn_send(l, c,
+              frame_of(&(struct wire_frame){.type = WIRE_CHECKPOINT_IS,
+                                            .rid = f->rid,
+                                            .note = bytes_of(p->note, p->note_size)}));
+    time_frame(l, M_ROUTE_CHECKPOINT, M_CODE_OK, since_us);
+}
+
 static void read_or_ask(struct loop *l, struct conn *c, const struct session_step *step,
                         const struct wire_frame *f, struct frame *frame)
 {
     struct request *q = NULL;
     bool took = false;
-    if (f->type == WIRE_CHECKPOINT) { /* what is published is known here */
+    if (f->type == WIRE_CHECKPOINT) {
         session_read_done(&c->session);
-        if (f->slot >= l->r->slots) {
-            conn_send(l, c, frame_error(f->rid, ERR_RANGE, 0));
-            return;
-        }
-        const struct published *p = &l->published[f->slot];
-        conn_send(
-            l, c,
-            frame_of(&(struct wire_frame){.type = WIRE_CHECKPOINT_IS,
-                                          .rid = f->rid,
-                                          .note = bytes_of(p->note, p->note_size)}));
+        tell_checkpoint(l, c, f);
         return;
     }
     q = request_from(c, REQUEST_FRAME, f, frame);
@@ -245,6 +262,8 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
 static void act(struct loop *l, struct conn *c, const struct session_step *step,
                 const struct wire_frame *f, struct frame *frame)
 {
+    enum metric_code code;
+    uint64_t since_us;
     switch (step->act) {
     case SESSION_NOTHING:
         break;
@@ -258,7 +277,9 @@ static void act(struct loop *l, struct conn *c, const struct session_step *step,
         submit(l, c, step, f, frame);
         break;
     case SESSION_SUBSCRIBE:
-        subscribe(l, c, f);
+        since_us = clock_mono_us();
+        code = subscribe(l, c, f) ? M_CODE_OK : M_CODE_REFUSED;
+        time_frame(l, M_ROUTE_SUBSCRIBE, code, since_us);
         break;
     case SESSION_UNSUBSCRIBE:
         unsubscribe(l, c, f);
@@ -297,6 +318,8 @@ void on_message(void *context, void *user, struct frame *frame)
         frame_drop(frame);
         return;
     }
+    if (c->session.phase == SESSION_GREETED)
+        c->hello_us = clock_mono_us();
     enum err e = wire_decode(&f, frame_data(frame), frame->size);
     if (e != ERR_OK) {
         conn_end(l, c, 0, e, CLOSE_PROTOCOL);

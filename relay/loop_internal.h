@@ -31,6 +31,7 @@ struct conn {
     struct job *jobs_first, *jobs_last; /* in the order sent */
     struct sub *subs;
     uint16_t pages; /* catch-up reads under way */
+    uint64_t hello_us; /* when its HELLO was complete */
     bool is_ws, auditor, waits_for_queue;
 };
 
@@ -84,7 +85,8 @@ void greet(struct loop *l, struct conn *c);
 void jobs_verified(struct loop *l, struct chain_of_links *done);
 
 /* loop_fanout.c */
-void subscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
+/* False: it was refused. */
+bool subscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
 void unsubscribe(struct loop *l, struct conn *c, const struct wire_frame *f);
 void unsubscribe_all(struct loop *l, struct conn *c);
 void on_event(struct loop *l, struct event *e);

@@ -137,12 +137,44 @@ static void the_public_log_gives_the_signed_root(void **state)
     wirekit_close(&k);
 }
 
+static void every_question_is_timed(void **state)
+{
+    static const char *const lines[] = {
+        "{route=\"hello\",code=\"ok\"} ", "{route=\"checkpoint\",code=\"ok\"} ",
+        "{route=\"checkpoint\",code=\"refused\"} ",
+        "{route=\"subscribe\",code=\"ok\"} ", "{route=\"subscribe\",code=\"refused\"} "};
+    struct wirekit k;
+    struct wire_key key = {.what = WIRE_SLOT, .slot = 1};
+    (void)state;
+    assert_true(wirekit_open(&k, hub.port, NULL));
+    for (uint64_t slot = 1; slot < 256; slot += 254) {
+        assert_true(wirekit_send(
+            &k,
+            &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = 1, .slot = slot}));
+        assert_true(wirekit_receive(&k, WAIT_MS));
+    }
+    for (int i = 0; i < 2; i++)
+        assert_true(wirekit_subscribe(&k, &key, 0));
+    assert_true(wirekit_expect(&k, WIRE_ERROR, WAIT_MS));
+    assert_int_equal(get("/metrics"), 200);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text), "request_duration_seconds_count%s", lines[i]);
+        const char *at = strstr(body, text);
+        if (!at)
+            fail_msg("no %s", text);
+        assert_true(strtoul(at + strlen(text), NULL, 10) > 0);
+    }
+    wirekit_close(&k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(health_is_told),
         cmocka_unit_test(metrics_and_status_are_there),
         cmocka_unit_test(the_public_log_gives_the_signed_root),
+        cmocka_unit_test(every_question_is_timed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
