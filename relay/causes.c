@@ -84,6 +84,17 @@ struct cause *causes_add(struct causes *c, const struct hash *id)
     return p;
 }
 
+void cause_watch(struct cause *c, uint64_t watcher)
+{
+    for (uint32_t i = 0; i < c->watcher_count; i++)
+        if (c->watchers[i] == watcher)
+            return;
+    if (c->watcher_count == CAUSE_WATCHERS_MAX)
+        memmove(c->watchers, c->watchers + 1,
+                --c->watcher_count * sizeof(c->watchers[0]));
+    c->watchers[c->watcher_count++] = watcher;
+}
+
 void causes_remove(struct causes *c, const struct hash *id)
 {
     struct cause **at = place_of(c, id);

@@ -10,11 +10,15 @@
 #include "crypto/hash.h"
 #include "ledger/err.h"
 
+#define CAUSE_WATCHERS_MAX 4u /* connections told of one cause; one more takes the place \
+                                 of the one that came first */
+
 struct cause {
     struct cause *next;
     struct hash id;
     uint32_t left;
-    uint64_t watcher;  /* connection id, 0: nobody */
+    uint32_t watcher_count;
+    uint64_t watchers[CAUSE_WATCHERS_MAX]; /* connection ids, in the order they came */
     uint64_t since_us; /* monotonic time of the commit; 0: before this process */
 };
 struct causes {
@@ -31,6 +35,8 @@ void causes_close(struct causes *c);
 struct cause *causes_find(struct causes *c, const struct hash *id);
 /* The one there is, or a new one with left 0; NULL: no memory. */
 struct cause *causes_add(struct causes *c, const struct hash *id);
+/* Connection `watcher` wants to hear of it; once is enough. */
+void cause_watch(struct cause *c, uint64_t watcher);
 void causes_remove(struct causes *c, const struct hash *id);
 
 #endif

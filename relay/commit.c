@@ -32,7 +32,7 @@ static void watch(struct commit *c, const struct job_item *item)
     if (item->job->flags & WIRE_SUBMIT_SETTLED)
         cause = causes_find(&c->causes, &item->entry.id);
     if (cause)
-        cause->watcher = item->job->conn;
+        cause_watch(cause, item->job->conn);
 }
 
 /* A taken seq: a reader looks whether this very entry has it. False: no memory. */
@@ -172,8 +172,8 @@ static void on_settled(void *context, const struct seq_settled *s)
     struct cause *cause = causes_find(&c->causes, &s->cause);
     if (!cause)
         return;
-    if (cause->watcher)
-        answer_settled(c, cause->watcher, s);
+    for (uint32_t i = 0; i < cause->watcher_count; i++)
+        answer_settled(c, cause->watchers[i], s);
     cause->left = s->remaining;
     if (s->remaining > 0)
         return;

@@ -37,10 +37,32 @@ static void causes_are_found_until_they_are_settled(void **state)
     causes_close(&c);
 }
 
+static void a_few_connections_watch_a_cause(void **state)
+{
+    (void)state;
+    struct causes c;
+    struct hash id = id_of(3);
+    assert_int_equal(causes_open(&c, 77), ERR_OK);
+    struct cause *p = causes_add(&c, &id);
+    for (uint64_t conn = 1; conn <= CAUSE_WATCHERS_MAX; conn++)
+        for (int twice = 0; twice < 2; twice++)
+            cause_watch(p, conn);
+    assert_int_equal(p->watcher_count, CAUSE_WATCHERS_MAX);
+    /* One more: whoever came first has the least to gain, his connection may be gone. */
+    cause_watch(p, 100);
+    assert_int_equal(p->watcher_count, CAUSE_WATCHERS_MAX);
+    assert_int_equal(p->watchers[0], 2);
+    assert_int_equal(p->watchers[CAUSE_WATCHERS_MAX - 1], 100);
+    causes_remove(&c, &id);
+    assert_int_equal(causes_add(&c, &id)->watcher_count, 0);
+    causes_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(causes_are_found_until_they_are_settled),
+        cmocka_unit_test(a_few_connections_watch_a_cause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
