@@ -354,7 +354,7 @@ static stoa_result take_record(struct cli *c, struct batch *b, const json_t *o,
                 size <= STOA_ENVELOPE_MAX;
     uint8_t *bytes = good ? malloc(size) : NULL;
     good = bytes && cli_hex_parse(hex, bytes, size);
-    if (!good || (b->count > 0 && memcmp(&id, &b->account, sizeof id) != 0)) {
+    if (!good || (line > 1 && memcmp(&id, &b->account, sizeof id) != 0)) {
         free(bytes);
         return cli_fail(c, STOA_DATA, ERR_MALFORMED, "stoa export",
                         "line %" PRIu64 " is no record of one account", line);
