@@ -88,6 +88,10 @@ double limit_verify(double seconds, unsigned threads);
 double limit_verify_us(void); /* processor time of one check in the last such measurement */
 /* Sequential appends of `bytes` each with fdatasync: milliseconds at p50 and p99. */
 void limit_fdatasync(const char *folder, size_t bytes, double seconds, double *p50, double *p99);
+/* The same now and then beside something else, in a thread, until told to stop. */
+struct disk_probe;
+struct disk_probe *disk_probe_start(const char *folder, size_t bytes);
+void disk_probe_stop(struct disk_probe *p, double *p50, double *p99);
 
 typedef void bench_fn(const struct options *o, struct report *r);
 bench_fn bench_submit, bench_submit_core, bench_verify, bench_fanout, bench_connections,

@@ -201,7 +201,7 @@ static double flood_rate(unsigned count, size_t frame_bytes, double frame_entrie
     struct pollfd polls[SUBSCRIBERS];
     pthread_t thread;
     uint64_t want, have = 0;
-    f.rounds = (quick ? 20000000u : 600000000u) / (frame_bytes * count) + 1;
+    f.rounds = (quick ? UINT64_C(20000000) : UINT64_C(4000000000)) / (frame_bytes * count) + 1;
     want = f.rounds * frame_bytes * count;
     for (unsigned i = 0; i < count; i++) {
         loopback_pair(&f.fds[2 * i]);

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "crypto/context.h"
@@ -86,26 +87,82 @@ double limit_verify(double seconds, unsigned threads)
     return (double)atomic_load(&v.done) / seconds_since(began);
 }
 
+/* ---- the disk ---- */
+
+#define PROBE_MS 40
+#define PROBES_MAX 200000
+
+struct disk_probe {
+    pthread_t thread;
+    atomic_bool stop;
+    char path[400];
+    int fd;
+    size_t bytes, count;
+    uint8_t *data;
+    uint64_t took[PROBES_MAX];
+};
+
+static void disk_open(struct disk_probe *p, const char *folder, size_t bytes)
+{
+    snprintf(p->path, sizeof p->path, "%s/limit-fdatasync", folder);
+    p->fd = open(p->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    p->bytes = bytes;
+    p->data = take(bytes);
+    if (p->fd < 0)
+        die("cannot write %s", p->path);
+}
+
+static void disk_write(struct disk_probe *p)
+{
+    uint64_t at = now_ns();
+    if (write(p->fd, p->data, p->bytes) != (ssize_t)p->bytes || fdatasync(p->fd) != 0)
+        die("cannot write %s", p->path);
+    p->took[p->count++] = now_ns() - at;
+}
+
+static void disk_close(struct disk_probe *p, double *p50, double *p99)
+{
+    close(p->fd);
+    (void)unlink(p->path);
+    *p50 = percentile(p->took, p->count, 0.50) / 1e6;
+    *p99 = percentile(p->took, p->count, 0.99) / 1e6;
+    free(p->data);
+    free(p);
+}
+
 void limit_fdatasync(const char *folder, size_t bytes, double seconds, double *p50, double *p99)
 {
-    static uint64_t took[200000];
-    char path[400];
-    size_t count = 0;
-    snprintf(path, sizeof path, "%s/limit-fdatasync", folder);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    uint8_t *data = take(bytes);
-    if (fd < 0)
-        die("cannot write %s", path);
+    struct disk_probe *p = take(sizeof *p);
+    disk_open(p, folder, bytes);
     uint64_t began = now_ns();
-    while (seconds_since(began) < seconds && count < sizeof took / sizeof took[0]) {
-        uint64_t at = now_ns();
-        if (write(fd, data, bytes) != (ssize_t)bytes || fdatasync(fd) != 0)
-            die("cannot write %s", path);
-        took[count++] = now_ns() - at;
+    while (seconds_since(began) < seconds && p->count < PROBES_MAX)
+        disk_write(p);
+    disk_close(p, p50, p99);
+}
+
+static void *disk_probe_run(void *context)
+{
+    struct disk_probe *p = context;
+    while (!atomic_load(&p->stop) && p->count < PROBES_MAX) {
+        struct timespec t = {0, PROBE_MS * 1000000L};
+        disk_write(p);
+        nanosleep(&t, NULL);
     }
-    close(fd);
-    (void)unlink(path);
-    free(data);
-    *p50 = percentile(took, count, 0.50) / 1e6;
-    *p99 = percentile(took, count, 0.99) / 1e6;
+    return NULL;
+}
+
+struct disk_probe *disk_probe_start(const char *folder, size_t bytes)
+{
+    struct disk_probe *p = take(sizeof *p);
+    disk_open(p, folder, bytes);
+    if (pthread_create(&p->thread, NULL, disk_probe_run, p) != 0)
+        die("no thread");
+    return p;
+}
+
+void disk_probe_stop(struct disk_probe *p, double *p50, double *p99)
+{
+    atomic_store(&p->stop, true);
+    pthread_join(p->thread, NULL);
+    disk_close(p, p50, p99);
 }

@@ -179,7 +179,7 @@ void bench_verify(const struct options *o, struct report *r)
     struct ledger *l = take(sizeof *l);
     unsigned threads = o->threads ? o->threads : cores();
     size_t records = o->n ? o->n : o->quick ? 4000 : RECORDS;
-    double slice = o->quick ? 0.05 : 1;
+    double slice = o->quick ? 0.05 : 4;
     ledger_make(l, records, o->quick ? 50 : ACCOUNTS);
     say("checking %llu records in full", (unsigned long long)l->count);
     double before = limit_verify(slice, threads);
