@@ -60,6 +60,8 @@ static const struct key *hello_key(stoa_wallet *w)
 {
     const struct wallet_key *k = &w->keys[w->device];
     const struct key *key = NULL;
+    if (w->flags & STOA_ANONYMOUS)
+        return NULL;
     if (k->key || !k->encrypted || w->passphrase)
         if (keys_unlock(w, &k->pub, &key, NULL) != STOA_OK)
             return NULL;

@@ -116,6 +116,9 @@ typedef bool (*stoa_passphrase_fn)(void *context, const char *role, bool again, 
 #define STOA_DEVICE_ONLY 4u /* create: no root key; a device to be enrolled elsewhere */
 #define STOA_TRUST_FIRST_USE                                                             \
     8u /* connect: believe and record the first hub identity seen */
+#define STOA_ANONYMOUS                                                                     \
+    16u /* connect: do not say who we are, so no passphrase is asked; pinned accounts      \
+           cannot be read then, and a hub may refuse to take entries */
 
 typedef struct stoa_options {
     size_t size;

@@ -404,7 +404,6 @@ void stoa_wallet_close(stoa_wallet *w)
     client_store_close(w->store);
     keys_close(w);
     buf_close(&w->frame);
-    buf_close(&w->spare);
     if (w->lock_fd >= 0)
         (void)close(w->lock_fd);
     free(w);

@@ -47,7 +47,6 @@ struct slot_view {
     struct follow f;           /* hub account only, at its newest record */
     bool has_note;
     struct checkpoint known;
-    uint64_t saved_at; /* position of the last state checkpoint */
 };
 
 /* An account followed, with its state in memory once needed. */
@@ -109,7 +108,6 @@ struct stoa_wallet {
     struct kept *answer; /* what the last rpc_wait gave out, when it came early */
     struct buf frame;    /* being written */
     char closed_why[LINK_WHY_MAX + WIRE_TEXT_MAX];
-    struct buf spare; /* for what a getter lends out */
 };
 
 /* ---- errors (error.c) -----------------------------------------------------------------
