@@ -1,8 +1,10 @@
-/* mp_skip takes exactly what the typed readers take, and that has one encoding. */
+/* mp_skip takes exactly what the typed readers take, that has one encoding, and it is
+ * what msgpack-c reads of our subset and writes as the same bytes. */
 #include <string.h>
 
 #include "fuzz.h"
 #include "ledger/mp.h"
+#include "other.h"
 
 /* Read one value by its type and write it again; false when no typed reader takes it. */
 static bool copy(struct mp_reader *r, struct mp_writer *w, unsigned depth)
@@ -55,5 +57,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         PROPERTY(!w.full && w.size == (size_t)(read.at - data));
         PROPERTY(memcmp(again, data, w.size) == 0);
     }
+    size_t other_size = 0;
+    enum other_mp other = other_mp_read(data, size, &other_size);
+    if (other == OTHER_UNASKED)
+        return 0;
+    PROPERTY(taken == (other == OTHER_SAME));
+    PROPERTY(!taken || other_size == w.size);
     return 0;
 }

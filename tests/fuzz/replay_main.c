@@ -1,7 +1,8 @@
 /* Stands in for libFuzzer: runs the target over every file of the folders (or files)
- * named, then over every cut of it and one flipped bit of every byte, so that a replay
- * with any compiler is worth something. Inputs are copied to blocks of their own size, so
- * that a sanitizer sees a read past the end. */
+ * named, then over cuts of it and flipped bits, and over what the fuzzer's own mutator
+ * makes of it where it has one, so that a replay with any compiler is worth something.
+ * The tries around one file are bounded. Inputs are copied to blocks of their own size,
+ * so that a sanitizer sees a read past the end. */
 #include <dirent.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,7 +10,12 @@
 #include "fuzz.h"
 
 #define INPUT_BYTES_MAX (2u << 20)
-#define CUTS_MAX 4096
+#define CUTS_MAX 256
+#define MUTATIONS 64
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+    __attribute__((weak));
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 static unsigned inputs;
 
@@ -24,9 +30,32 @@ static void run(const uint8_t *data, size_t size)
     inputs++;
 }
 
+/* For custom mutators: a few bytes changed, always the same way. */
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size)
+{
+    static uint32_t state = 1;
+    for (unsigned i = 0; i < 3 && size > 0; i++) {
+        state = state * 1664525u + 1013904223u;
+        data[(state >> 8) % size] ^= (uint8_t)(1u << state % 8);
+    }
+    return size < max_size ? size : max_size;
+}
+
+static void run_mutations(const uint8_t *data, size_t size)
+{
+    static uint8_t room[INPUT_BYTES_MAX];
+    if (!LLVMFuzzerCustomMutator)
+        return;
+    for (unsigned seed = 0; seed < MUTATIONS; seed++) {
+        memcpy(room, data, size);
+        run(room, LLVMFuzzerCustomMutator(room, size, sizeof room, seed));
+    }
+}
+
 static void run_around(uint8_t *data, size_t size)
 {
     run(data, size);
+    run_mutations(data, size);
     size_t stride = size / CUTS_MAX + 1;
     for (size_t at = 0; at < size; at += stride) {
         run(data, at);
