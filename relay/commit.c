@@ -218,12 +218,8 @@ static void commit_batch(struct commit *c)
         .context = c, .result = on_result, .settled = on_settled, .commit = on_commit};
     if (!sequencer_pending(c->q))
         return;
-    if (sequencer_full(c->q)) { /* the same batch again, but not at every knock */
-        uint64_t now = clock_mono_ms();
-        if (now - c->full_ms < COMMIT_IDLE_MS)
-            return;
-        c->full_ms = now;
-    }
+    if (sequencer_full(c->q) && clock_mono_ms() - c->full_ms < COMMIT_IDLE_MS)
+        return; /* the same batch again, but not at every knock */
     FP("commit.submitted");
     enum err e =
         sequencer_prepare(c->q, clock_wall_ms(), clock_mono_ms(), &appends, &count);
