@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-/* toml++ asserts that a section's name begins like a name before it looks at it: "[=" would
- * end the program. A few lines on it says properly what is wrong. */
+/* toml++ asserts that a section's name begins like a name before it looks at it: "[="
+ * would end the program. A few lines on it says properly what is wrong. */
 #define TOML_ASSERT(expr) static_assert(true)
 #include <toml++/toml.h>
 
@@ -74,14 +74,16 @@ void give(const config_toml_sink *sink, const char *section, const toml::key &ke
 size_t behind_string(std::string_view text, size_t i)
 {
     const char quote = text[i];
-    const bool multi = i + 2 < text.size() && text[i + 1] == quote && text[i + 2] == quote;
+    const bool multi =
+        i + 2 < text.size() && text[i + 1] == quote && text[i + 2] == quote;
     const std::string_view close = text.substr(i, multi ? 3 : 1);
     for (i += close.size(); i < text.size(); i++) {
         if (quote == '"' && text[i] == '\\')
             i++;
         else if (text.substr(i, close.size()) == close) {
             i += close.size();
-            for (int more = 0; multi && more < 2 && i < text.size() && text[i] == quote; more++)
+            for (int more = 0; multi && more < 2 && i < text.size() && text[i] == quote;
+                 more++)
                 i++; /* quotes just before the end belong to the string */
             return i;
         } else if (!multi && text[i] == '\n')

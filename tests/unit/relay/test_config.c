@@ -288,7 +288,8 @@ static void wrong_values_say_what_is_right(void **state)
     expect_problem("[hub]\nburst = 5\n", "did you mean \"burst\" under [limits]?");
     expect_problem("[zzzzzz]\na = 1\nb = 2\n", "unknown section \"zzzzzz\" at");
     expect_problem("# \u00e9\n[hub]\nname = \"\u00e9\" \u00e9\n", "stoa.toml:3:12");
-    expect_problem("\u037f\u037f", "letters beyond ASCII belong inside quotes or comments");
+    expect_problem("\u037f\u037f",
+                   "letters beyond ASCII belong inside quotes or comments");
     expect_problem("[=]\n", "error[T7804] config: not TOML");
     expect_problem("[[\005\n", "error[T7804] config: not TOML");
     expect_problem("[hub]\nname = \"a\"\nname = \"b\"\n",
