@@ -63,6 +63,9 @@ void say_nothing(void);
 /* Called by die before it ends the program: end the child, remove its folder. */
 void on_die(void (*fn)(void));
 
+/* On a signal, or when the time is over, do as die does. */
+void end_in_time(unsigned seconds);
+
 uint64_t now_ns(void);
 uint64_t wall_ms(void);
 double seconds_since(uint64_t ns);

@@ -6,6 +6,8 @@
 #include "crypto/sig.h"
 #include "tests/bench/bench.h"
 
+#define RUN_SECONDS_MAX 3600u
+
 struct benchmark {
     const char *name;
     bench_fn *run;
@@ -142,6 +144,7 @@ int main(int argc, char **argv)
     }
     if (o.json)
         say_nothing();
+    end_in_time(RUN_SECONDS_MAX + (unsigned)o.seconds);
     if (!crypto_start())
         die("crypto does not start");
     if (strcmp(o.what, "all") == 0)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,7 +15,36 @@
 #include "tests/bench/bench.h"
 
 static void (*cleanup)(void);
+static struct tempdir *made; /* a folder to be removed however the program ends */
 static bool quiet;
+
+static void clean_up(void)
+{
+    void (*fn)(void) = cleanup;
+    cleanup = NULL;
+    if (fn)
+        fn();
+    if (made)
+        tempdir_remove(made);
+}
+
+/* Ended from outside, or by the alarm: the child and the folders go too. What is called from
+ * here takes no lock and no memory but the folder's listing. */
+static void on_signal(int number)
+{
+    clean_up();
+    _exit(128 + number);
+}
+
+void end_in_time(unsigned seconds)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGALRM};
+    struct sigaction a = {.sa_handler = on_signal};
+    sigfillset(&a.sa_mask);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        (void)sigaction(numbers[i], &a, NULL);
+    alarm(seconds);
+}
 
 void on_die(void (*fn)(void))
 {
@@ -29,10 +59,7 @@ void die(const char *format, ...)
     vfprintf(stderr, format, args);
     va_end(args);
     fprintf(stderr, "\n");
-    void (*fn)(void) = cleanup;
-    cleanup = NULL;
-    if (fn)
-        fn();
+    clean_up();
     exit(1);
 }
 
@@ -168,6 +195,7 @@ void tempdir_make(struct tempdir *t)
     snprintf(t->path, sizeof t->path, "%s/stoa-bench-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(t->path))
         die("cannot make a folder: %s", strerror(errno));
+    made = t;
 }
 
 void tempdir_remove(struct tempdir *t)
@@ -181,6 +209,8 @@ void tempdir_remove(struct tempdir *t)
     closedir(d);
     (void)rmdir(t->path);
     t->path[0] = 0;
+    if (made == t)
+        made = NULL;
 }
 
 uint64_t folder_bytes(const char *path, const char *prefix)
