@@ -140,7 +140,7 @@ static void hub_arguments(struct demo *d, const char *verb,
     unsigned n = 0;
     const char *const sets[] = {
         "hub.name=demo",  "listen.admin=", "store.min_free_bytes=0",
-        "log.level=warn", text[0],         text[1]};
+        "log.level=warn", "keys.passphrase=none", text[0], text[1]};
     (void)snprintf(text[0], sizeof text[0], "hub.state_dir=%s/hub", d->dir);
     (void)snprintf(text[1], sizeof text[1], "listen.client=127.0.0.1:%u", d->port);
     argv[n++] = d->stoad;

@@ -63,8 +63,8 @@ struct config_pubkeys {
     X(store, min_free_bytes, BYTES, "256MiB", RELOAD, 0, INT64_C(1) << 50,               \
       "with less room on the disk, writes are refused and reads go on")
 #define CONFIG_KEYS(X)                                                                   \
-    X(keys, passphrase, SECRET, "none", RESTART, 1, 500,                                 \
-      "where the key files' passphrase comes from: none (plain key files) | tty | fd:N " \
+    X(keys, passphrase, SECRET, "tty", RESTART, 1, 500,                                 \
+      "where the key files' passphrase comes from: tty | none (plain key files) | fd:N " \
       "| "                                                                               \
       "file:PATH | cmd:COMMAND")
 #define CONFIG_LIMITS(X)                                                                 \

@@ -67,6 +67,7 @@ bool hubproc_open(struct hubproc *h, bool memory)
     hubproc_set(h, "listen.max_connections=12000");
     hubproc_set(h, "store.min_free_bytes=0");
     hubproc_set(h, "log.level=warn");
+    hubproc_set(h, "keys.passphrase=none");
     if (memory)
         hubproc_set(h, "store.uri=memory:");
     return true;

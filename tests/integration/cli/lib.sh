@@ -72,7 +72,7 @@ equal()
 hub_init()
 {
     stoad init --set hub.name=test --set hub.state_dir="$T/hub" --set listen.admin= \
-        --set store.min_free_bytes=0 >"$T/init.out" 2>"$T/hub.err" || fail "stoad init"
+        --set store.min_free_bytes=0 --set keys.passphrase=none >"$T/init.out" 2>"$T/hub.err" || fail "stoad init"
 }
 
 # hub_start [SETTING..]: on a free port first, on the same one later.
@@ -85,7 +85,7 @@ hub_start()
     : >"$T/hub.out"
     # shellcheck disable=SC2086
     stoad run --set hub.name=test --set hub.state_dir="$T/hub" --set listen.client=127.0.0.1:$PORT \
-        --set listen.admin= --set store.min_free_bytes=0 --set log.level=warn $sets \
+        --set listen.admin= --set store.min_free_bytes=0 --set log.level=warn --set keys.passphrase=none $sets \
         >"$T/hub.out" 2>>"$T/hub.err" </dev/null &
     HUB_PID=$!
     n=0
