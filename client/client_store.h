@@ -1,7 +1,7 @@
 /* The client's disk: one SQLite file with the records followed, the entries written here,
  * the newest checkpoints, and local state checkpoints. The only part that sees SQL.
  * Everything but the saved entries can be fetched again from the hub. Schema and sizes:
- * docs/parts/client.md. One thread at a time. */
+ * docs/architecture/client.md. One thread at a time. */
 #ifndef CLIENT_STORE_H
 #define CLIENT_STORE_H
 

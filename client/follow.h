@@ -1,7 +1,7 @@
 /* One account as its holder sees it: the account's records and its slot's hub account
  * records, applied in the order of the log, so that every record meets the keys and rules
  * that were in force at its own index. Pure; memory through a struct alloc. Checkpoint
- * format: docs/parts/client.md. */
+ * format: docs/architecture/client.md. */
 #ifndef CLIENT_FOLLOW_H
 #define CLIENT_FOLLOW_H
 

@@ -1,5 +1,5 @@
 /* Proofs that verify alone: C2SP tlog-proof, the leaf's fields in its extra data, then
- * the envelope. Format: docs/parts/client.md. */
+ * the envelope. Format: docs/architecture/client.md. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

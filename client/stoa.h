@@ -8,7 +8,7 @@
  * run on the calling thread and must not call back into the same wallet unless said so.
  * Structs with a `size` member: set it to sizeof before the call, so that later versions
  * can add members. Text is UTF-8. Amounts are micro-points (1 point = 1,000,000). Guide:
- * docs/parts/client.md. */
+ * docs/architecture/client.md. */
 #ifndef STOA_H
 #define STOA_H
 

@@ -49,7 +49,7 @@ MUST_CHECK enum err slotlog_digest(struct slotlog *s, struct hash *out);
 /* Snapshot: chunks of at most 1 MiB given to `emit` (borrowed for the call; false stops:
  * ERR_STORE); the last chunk ends with the slot digest and the relay key's signature,
  * CTX_SNAPSHOT. To be taken while every record of the slot is committed. Format:
- * docs/parts/sequencing.md. */
+ * docs/architecture/sequencing.md. */
 #define SNAPSHOT_PART_MAX ((size_t)1 << 20)
 MUST_CHECK enum err slotlog_snapshot(struct slotlog *s, const struct key *relay,
                                      bool (*emit)(void *context, struct bytes part),

@@ -1,6 +1,6 @@
 /* What the files of the SQLite edge share and nobody outside includes. The only headers
  * and files that see sqlite3.h are store_sqlite*. Schema and promises:
- * docs/parts/store.md.
+ * docs/architecture/store.md.
  *
  * Locks, in the order they are taken:
  *   upkeep      maintain, one call at a time

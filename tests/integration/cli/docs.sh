@@ -1,6 +1,6 @@
-# Every command shown in docs/parts/cli.md runs as written, and every command is on the page.
+# Every command shown in docs/CLI.md runs as written, and every command is on the page.
 . "${0%/*}/lib.sh"
-PAGE=$STOA_DOCS/cli.md
+PAGE=$STOA_DOCS/CLI.md
 [ -r "$PAGE" ] || { echo "no page here: skipped"; exit 77; }
 hub_init
 hub_start

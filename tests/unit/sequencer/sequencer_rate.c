@@ -1,6 +1,6 @@
 /* What sequencing costs a record, in microseconds: submit, prepare, outcome, replay.
  * Signing and verifying of members' entries are not in it. Numbers go to
- * docs/parts/sequencing.md. */
+ * docs/architecture/sequencing.md. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
