@@ -102,12 +102,18 @@ void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code, uint1
     ws_end(c->ws, close);
 }
 
+bool conn_is_slow(const struct loop *l, const struct conn *c, size_t more)
+{
+    return ws_unsent(c->ws) + more > l->rules.limits.unsent_bytes ||
+           ws_waiting(c->ws) >= UNSENT_FRAMES_MAX;
+}
+
 void conn_input(struct loop *l, struct conn *c)
 {
     if (!c->ws || !c->is_ws)
         return;
     bool want = session_wants_input(&c->session, &l->rules) && !c->waits_for_queue &&
-                ws_unsent(c->ws) < l->rules.limits.unsent_bytes;
+                !conn_is_slow(l, c, 1);
     ws_pause(c->ws, !want);
 }
 
@@ -342,6 +348,8 @@ static void tick_one(struct loop *l, struct conn *c)
         return; /* lws's own timeouts */
     size_t unsent = ws_unsent(c->ws);
     l->unsent += unsent;
+    if (ws_paused(c->ws)) /* what he says waits in the kernel: he is not silent */
+        session_heard(&c->session, clock_mono_ms());
     switch (session_tick(&c->session, &l->rules, unsent, clock_mono_ms())) {
     case SESSION_TICK_NOTHING:
         break;

@@ -162,7 +162,7 @@ static void deliver(struct loop *l, struct sub *s, const struct live *live)
         to_catchup(l, c, s);
         return;
     }
-    if (ws_unsent(c->ws) + live->frame->size > l->rules.limits.unsent_bytes) {
+    if (conn_is_slow(l, c, live->frame->size)) {
         metrics_count(l->r->metrics, METRIC_SLOW_MOVED, 0, 1);
         s->state = SUB_CATCHUP; /* goes on when its socket has taken what waits */
         return;

@@ -326,6 +326,7 @@ void on_message(void *context, void *user, struct frame *frame)
     } else {
         session_frame(&c->session, &l->rules, &f, clock_mono_ms(), &step);
         act(l, c, &step, &f, frame);
+        conn_input(l, c); /* some answers are made here and cost their asker nothing */
     }
     frame_drop(frame);
 }

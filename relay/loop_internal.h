@@ -11,6 +11,8 @@
 #define CATCHUP_PAGES_MAX 2u /* pages of one connection under way */
 #define CATCHUP_UNSENT_MAX                                                               \
     (512u << 10) /* with more waiting for the socket, no next page */
+#define UNSENT_FRAMES_MAX                                                                \
+    4096u /* as limits.unsent_bytes, in frames: small ones cost more than their bytes */
 #define QUEUE_RESUME_PART(n)                                                             \
     ((n) / 4 * 3)              /* below it paused connections are read again */
 #define QUEUE_REFUSE_FACTOR 2u /* past this times limits.queue_entries: busy */
@@ -71,6 +73,8 @@ void conn_send(struct loop *l, struct conn *c,
 /* Say why and close. */
 void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code,
               uint16_t close);
+/* With `more` bytes added, does more wait for its socket than may? */
+bool conn_is_slow(const struct loop *l, const struct conn *c, size_t more);
 void conn_input(struct loop *l, struct conn *c); /* read on or pause, as budgets say */
 void conn_answered(struct loop *l, struct conn *c, uint32_t entries);
 void conn_release(struct loop *l, struct conn *c); /* free it when nothing needs it */

@@ -40,7 +40,7 @@ struct session {
     bool has_device;
     bool pinged;
     uint16_t reads; /* FETCH, PROOF, .. under way */
-    uint16_t subscribed;
+    uint32_t subscribed;
     uint32_t inflight; /* entries submitted and not answered */
     struct pubkey device;
     struct hash nonce;        /* ours, until WELCOME */

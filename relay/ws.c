@@ -101,6 +101,16 @@ size_t ws_unsent(const struct ws_conn *c)
     return (size_t)c->unsent + (lws_partial_buffered(c->wsi) ? c->buffered : 0);
 }
 
+uint32_t ws_waiting(const struct ws_conn *c)
+{
+    return c->out_count;
+}
+
+bool ws_paused(const struct ws_conn *c)
+{
+    return c->paused;
+}
+
 void ws_pause(struct ws_conn *c, bool paused)
 {
     if (c->paused == paused || !c->is_ws)

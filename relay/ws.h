@@ -72,8 +72,10 @@ void ws_wake(struct ws *w);
 /* Queue a message; takes over one hold of `f`, always. False: too many are waiting. */
 bool ws_send(struct ws_conn *c, struct frame *f);
 size_t ws_unsent(const struct ws_conn *c); /* bytes queued or buffered */
+uint32_t ws_waiting(const struct ws_conn *c); /* frames queued */
 /* Read no more from it, or again. */
 void ws_pause(struct ws_conn *c, bool paused);
+bool ws_paused(const struct ws_conn *c);
 void ws_ping(struct ws_conn *c);
 /* Send what is queued, then close with this WebSocket code. */
 void ws_end(struct ws_conn *c, uint16_t code);
