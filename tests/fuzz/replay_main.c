@@ -10,7 +10,7 @@
 #include "fuzz.h"
 
 #define INPUT_BYTES_MAX (2u << 20)
-#define CUTS_MAX 256
+#define CUTS_MAX 256 /* of one file; -cuts=N in front of the folders makes it fewer */
 #define MUTATIONS 64
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
@@ -18,6 +18,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
 static unsigned inputs;
+static size_t cuts_max = CUTS_MAX;
 
 static void run(const uint8_t *data, size_t size)
 {
@@ -56,7 +57,7 @@ static void run_around(uint8_t *data, size_t size)
 {
     run(data, size);
     run_mutations(data, size);
-    size_t stride = size / CUTS_MAX + 1;
+    size_t stride = size / cuts_max + 1;
     for (size_t at = 0; at < size; at += stride) {
         run(data, at);
         uint8_t bit = (uint8_t)(1u << (at / stride) % 8);
@@ -101,7 +102,10 @@ int main(int argc, char **argv)
     run((const uint8_t *)"", 0);
     for (int i = 1; i < argc; i++) {
         struct stat s;
-        if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
+        unsigned long cuts = 0;
+        if (sscanf(argv[i], "-cuts=%lu", &cuts) == 1)
+            cuts_max = cuts > 0 ? cuts : 1;
+        else if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
             run_folder(argv[i]);
         else
             run_file(argv[i]);
