@@ -92,6 +92,8 @@ stoa_canary(LAMPORT_UNCHECKED TESTER test_account_chain SECONDS 30
   WORDS "FAILED.*lamport_is_exact" FROM ledger/apply.c)
 stoa_canary(REVOKED_ACCEPTED TESTER test_account_member SECONDS 30
   WORDS "FAILED.*a_member_revokes_his_own_devices" FROM ledger/apply_member.c)
+stoa_canary(FSYNC_SKIPPED TESTER test_power SECONDS 60 ARGS --seeds 200 --from 1
+  WORDS "WRONG: an acknowledged entry is gone|it is a backup" FROM ledger/store_sqlite.c)
 if(STOA_FAILPOINTS)
   # Found by the hub itself on its way up: what it signed is more than what it has.
   stoa_canary_stoad(ACK_BEFORE_COMMIT SECONDS 60 ARGS --turns 1 --only append.commit
