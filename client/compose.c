@@ -111,8 +111,41 @@ static stoa_result seal_memo(stoa_wallet *w, const struct account_view *v,
 /* ---- building ------------------------------------------------------------------------
  */
 
+static enum err encode_payload(const struct payload *p, struct buf *room,
+                               struct bytes *payload)
+{
+    if (!buf_reserve(room, ENVELOPE_BYTES_MAX))
+        return ERR_MEMORY;
+    struct mp_writer m = mp_writer_of(room->data, ENVELOPE_BYTES_MAX);
+    payload_encode(&m, p);
+    *payload = bytes_of(m.data, m.size);
+    return m.full ? ERR_TOO_LARGE : ERR_OK;
+}
+
+/* May one request name both? Payloads that carry a fresh key, or that change with the
+ * account's state, are not compared. */
+static bool same_request(const struct client_outgoing *o, const struct account_view *v,
+                         const struct payload *p)
+{
+    struct buf room = {0};
+    struct bytes payload;
+    struct entry e;
+    if (entry_decode(&e, o->envelope.data, o->envelope.size) != ERR_OK ||
+        e.kind != p->kind || (v && !hash_equal(&v->row.id, &o->account)))
+        return false;
+    if (p->kind != KIND_TRANSFER && p->kind != KIND_SPLIT && p->kind != KIND_NOTE &&
+        p->kind != KIND_BIND)
+        return true;
+    bool same = encode_payload(p, &room, &payload) == ERR_OK &&
+                payload.size == e.payload.size &&
+                memcmp(payload.data, e.payload.data, payload.size) == 0;
+    buf_close(&room);
+    return same;
+}
+
 /* The caller's own request id names an entry made before. */
-static stoa_result find_request(stoa_wallet *w, const stoa_how *how,
+static stoa_result find_request(stoa_wallet *w, const struct account_view *v,
+                                const struct draft *d, const stoa_how *how,
                                 struct client_outgoing *out, bool *found,
                                 stoa_error *error)
 {
@@ -127,6 +160,14 @@ static stoa_result find_request(stoa_wallet *w, const stoa_how *how,
     if (e == ERR_NOT_FOUND)
         return STOA_OK;
     TRY_S(e);
+    if (!same_request(out, v, d->payload)) {
+        stoa_result r = because_as(error, STOA_USAGE, ERR_EXISTS,
+                                   "request %s names another entry already; nothing was "
+                                   "sent",
+                                   how->request);
+        because_hint(error, "a new name for a new request");
+        return r;
+    }
     *found = true;
     return STOA_OK;
 }
@@ -142,17 +183,6 @@ static stoa_result place_of(stoa_wallet *w, struct account_view *v, const struct
         return STOA_OK;
     }
     return local_head(w, v, head, error);
-}
-
-static enum err encode_payload(const struct payload *p, struct buf *room,
-                               struct bytes *payload)
-{
-    if (!buf_reserve(room, ENVELOPE_BYTES_MAX))
-        return ERR_MEMORY;
-    struct mp_writer m = mp_writer_of(room->data, ENVELOPE_BYTES_MAX);
-    payload_encode(&m, p);
-    *payload = bytes_of(m.data, m.size);
-    return m.full ? ERR_TOO_LARGE : ERR_OK;
 }
 
 static stoa_result save(stoa_wallet *w, struct client_outgoing *o, stoa_error *error)
@@ -229,7 +259,7 @@ stoa_result compose(stoa_wallet *w, struct account_view *v, const struct draft *
     bool found;
     if (!how)
         how = &defaults;
-    TRY_R(find_request(w, how, out, &found, error));
+    TRY_R(find_request(w, v, d, how, out, &found, error));
     if (found)
         return STOA_OK;
     TRY_R(keys_unlock(w, d->signer ? d->signer : device_key(w), &key, error));

@@ -159,6 +159,23 @@ static void a_request_id_names_one_payment_for_ever(void **state)
     assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), 2 * POINT);
 }
 
+static void a_request_id_does_not_cover_another_payment(void **state)
+{
+    struct desk *d = *state;
+    stoa_how how = STOA_HOW_INIT;
+    how.request = "invoice-17";
+    desk_funded(d, 1, 0);
+    desk_funded(d, 0, 100 * POINT);
+    GOOD(d, desk_pay(d, 0, 1, POINT, &how, NULL));
+    assert_int_equal(desk_pay(d, 0, 1, 2 * POINT, &how, NULL), STOA_USAGE);
+    assert_string_equal(d->error.word, "exists");
+    assert_int_equal(
+        stoa_note(d->w[0], &d->account[0], "x", 1, &how, NULL, &d->error), STOA_USAGE);
+    assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), POINT);
+    GOOD(d, desk_pay(d, 0, 1, POINT, &how, NULL));
+    assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), POINT);
+}
+
 static void a_busy_hub_is_asked_again(void **state)
 {
     struct desk *d = *state;
@@ -318,6 +335,7 @@ int main(void)
         CASE(paying_again_after_a_lost_answer_does_not_pay_twice),
         CASE(a_crash_at_any_save_pays_once),
         CASE(a_request_id_names_one_payment_for_ever),
+        CASE(a_request_id_does_not_cover_another_payment),
         CASE(a_busy_hub_is_asked_again),
         CASE(a_receipt_that_does_not_verify_is_not_accepted),
         CASE(credits_that_come_late_interrupt_and_resume_waits),
