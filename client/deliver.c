@@ -19,7 +19,8 @@ struct flight {
     uint32_t slot;
     uint64_t rid, i;
     bool answered;
-    bool retry; /* refused for now: the same bytes go again */
+    bool retry;   /* refused for now: the same bytes go again */
+    bool earlier; /* was sent before, and what became of that is not known */
     uint64_t retry_after_ms;
 };
 
@@ -80,9 +81,10 @@ static stoa_result gather(struct run *x, const struct hash *account, int64_t *af
         if (!buf_add(bytes, &size, sizeof(size)) ||
             !buf_add(bytes, o.envelope.data, o.envelope.size))
             return because(error, ERR_MEMORY, "out of memory");
+        bool earlier = o.state == CLIENT_SENT;
         TRY_R(mark_sent(w, &o, error));
-        x->flights[x->count++] =
-            (struct flight){.id = o.id, .account = o.account, .slot = o.slot};
+        x->flights[x->count++] = (struct flight){
+            .id = o.id, .account = o.account, .slot = o.slot, .earlier = earlier};
         *after = o.number;
     }
     return STOA_OK;
@@ -203,6 +205,17 @@ static stoa_result take_accepted(struct run *x, struct flight *f,
     return STOA_OK;
 }
 
+bool follows_dropped(stoa_wallet *w, const struct client_outgoing *o)
+{
+    struct client_outgoing before;
+    struct entry e;
+    if (entry_decode(&e, o->envelope.data, o->envelope.size) != ERR_OK || !e.has_prev)
+        return false;
+    struct hash prev = e.prev;
+    return client_store_outgoing_find(w->store, &prev, &before) == ERR_OK &&
+           before.state == CLIENT_DROPPED;
+}
+
 /* Refused for good: this entry, and with it all that this wallet chained to it. */
 static stoa_result drop_from(struct run *x, const struct flight *f, enum err code,
                              stoa_error *error)
@@ -222,6 +235,9 @@ static stoa_result drop_from(struct run *x, const struct flight *f, enum err cod
         TRY_S(e);
         after = o.number;
         struct hash id = o.id;
+        if (!first && !follows_dropped(w, &o))
+            continue; /* another device's, handed in here */
+        TRY_S(client_store_outgoing_find(w->store, &id, &o));
         o.state = CLIENT_DROPPED;
         o.code = first ? (uint32_t)code : (uint32_t)ERR_PREV;
         TRY_S(client_store_outgoing_put(w->store, &o));
@@ -234,12 +250,19 @@ static stoa_result drop_from(struct run *x, const struct flight *f, enum err cod
     }
 }
 
+/* The rules of the ledger refuse under the relay key. The door does not sign: it has not
+ * looked at the ledger, and says nothing of the same bytes sent before. */
+static bool by_rules(const struct wire_result *r)
+{
+    return r->code >= ERR_ACCOUNT_UNKNOWN && r->code <= ERR_CHANNEL;
+}
+
 static bool refusal_signed(const stoa_wallet *w, const struct flight *f,
                            const struct wire_result *r)
 {
     uint8_t message[MESSAGE_BYTES_MAX];
     if (!r->has_sig)
-        return true; /* door policy is not signed; a seq can still be used only once */
+        return !by_rules(r);
     size_t n = refusal_message(message, &f->id, r->code, r->hub_time_ms);
     return sig_verify(&r->sig, &w->relay, CTX_REFUSAL, message, n);
 }
@@ -261,24 +284,26 @@ static stoa_result take_refused(struct run *x, struct flight *f,
     if (!err_from_number(r->code, &code))
         code = ERR_UNAVAILABLE;
     if (!refusal_signed(w, f, r))
-        return because(error, ERR_SIGNATURE,
-                       "hub's refusal is not signed by its relay key");
+        return because_as(error, STOA_NO, ERR_SIGNATURE,
+                          "hub's refusal is not signed by its relay key");
     bool later =
         err_retry(code) == ERR_RETRY_SAME && (code != ERR_GAP || waits_for_another(x, f));
-    if (!later)
+    bool open = f->earlier && !by_rules(r);
+    if (!later && !open)
         return drop_from(x, f, code, error);
     struct client_outgoing o;
     TRY_S(client_store_outgoing_find(w->store, &f->id, &o));
-    /* Only a hub that says it took nothing lets the entry count as not sent. */
-    o.state = code == ERR_POLICY_RATE || code == ERR_BUSY || code == ERR_DRAINING ||
-                      code == ERR_GAP
+    /* Only a hub that says it took nothing lets the entry count as not sent, and only
+     * when it was not sent before. */
+    o.state = !open && (code == ERR_POLICY_RATE || code == ERR_BUSY ||
+                        code == ERR_DRAINING || code == ERR_GAP)
                   ? CLIENT_SAVED
                   : CLIENT_SENT;
     o.code = (uint32_t)code;
     TRY_S(client_store_outgoing_put(w->store, &o));
     f->answered = true;
     x->answered++;
-    f->retry = true;
+    f->retry = later;
     f->retry_after_ms = r->retry_after_ms;
     return STOA_OK;
 }

@@ -37,7 +37,6 @@ stoa_result unresolved_kind(stoa_wallet *w, const struct hash *account, uint64_t
  * another, and whatever is chained to it, can never be accepted. */
 stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error)
 {
-    bool broken = false;
     for (int64_t after = 0;;) {
         struct client_outgoing o;
         struct entry e;
@@ -52,11 +51,12 @@ stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error)
                               "a saved entry does not decode");
         const struct chain *c = account_chain(&v->f.account, &v->f.hub, &e.device);
         bool taken = c && e.seq < c->next_seq;
-        if (!taken && !broken)
+        if (!taken && !follows_dropped(w, &o))
             continue;
+        struct hash id = o.id;
+        TRY_S(client_store_outgoing_find(w->store, &id, &o));
         o.state = CLIENT_DROPPED;
         o.code = taken ? ERR_SEQ_TAKEN : ERR_PREV;
-        broken = true;
         v->head_known = false;
         TRY_S(client_store_outgoing_put(w->store, &o));
     }

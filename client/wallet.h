@@ -308,6 +308,8 @@ stoa_result finish_outcome(stoa_wallet *w, const struct hash *id, stoa_state wai
                            stoa_result sent, const stoa_error *why, stoa_receipt *receipt,
                            stoa_error *error);
 void receipt_of(const struct client_outgoing *o, stoa_receipt *out);
+/* Is the entry chained to one that was given up? */
+bool follows_dropped(stoa_wallet *w, const struct client_outgoing *o);
 /* Does the account's chain contradict saved entries? Marks what can never be accepted. */
 stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error);
 stoa_result local_head(stoa_wallet *w, struct account_view *v, struct chain *out,

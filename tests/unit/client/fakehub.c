@@ -395,9 +395,13 @@ static void on_submit(struct fakehub *f, struct wire_frame *q)
         if (fault == FAKE_BUSY) {
             a[i].r.code = ERR_BUSY;
             a[i].r.retry_after_ms = 5;
+        } else if (fault == FAKE_DOOR) {
+            a[i].r.code = ERR_POLICY_KIND;
         } else {
             take_entry(f, envelope, &a[i]);
         }
+        if (fault == FAKE_UNSIGNED)
+            a[i].r.has_sig = false;
     }
     for (size_t i = 0; i < q->count; i++)
         if (a[i].r.code == 0)

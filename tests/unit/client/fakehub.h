@@ -15,6 +15,8 @@ enum fake_fault {
     FAKE_CUT_AFTER,  /* SUBMIT is taken, the answer is lost */
     FAKE_SILENT,     /* SUBMIT is taken, nothing is answered, the connection stays */
     FAKE_BUSY,       /* SUBMIT is refused for now */
+    FAKE_DOOR,       /* SUBMIT is refused for good by the door's policy, unsigned */
+    FAKE_UNSIGNED,   /* refusals by the rules come without their signature */
     FAKE_BAD_PATH,   /* receipts carry a wrong path */
     FAKE_BAD_NOTE    /* receipts carry a checkpoint signed by another key */
 };

@@ -276,6 +276,84 @@ static void a_refused_entry_takes_those_chained_to_it_along(void **state)
     assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), 5 * POINT);
 }
 
+static void a_refusal_by_the_rules_counts_only_when_signed(void **state)
+{
+    struct desk *d = *state;
+    stoa_receipt r = {.size = sizeof(r)};
+    stoa_how how = STOA_HOW_INIT;
+    how.wait = STOA_SAVED;
+    desk_funded(d, 1, 0);
+    desk_funded(d, 0, 10 * POINT);
+    GOOD(d, stoa_batch_begin(d->w[0], &d->error)); /* a batch is not checked for funds */
+    GOOD(d, desk_pay(d, 0, 1, 20 * POINT, &how, &r));
+    GOOD(d, stoa_batch_end(d->w[0], true, &d->error));
+    d->hub.fault = FAKE_UNSIGNED;
+    assert_int_equal(
+        stoa_resume(d->w[0], NULL, NULL, STOA_ACCEPTED, 0, NULL, NULL, &d->error),
+        STOA_NO);
+    GOOD(d, stoa_outgoing_find(d->w[0], &r.id, &r, &d->error));
+    assert_int_equal(r.state, STOA_SENT);
+    assert_int_equal(
+        stoa_resume(d->w[0], NULL, NULL, STOA_ACCEPTED, 0, NULL, NULL, &d->error),
+        STOA_REFUSED);
+    GOOD(d, stoa_outgoing_find(d->w[0], &r.id, &r, &d->error));
+    assert_int_equal(r.state, STOA_DROPPED);
+}
+
+static void the_door_cannot_refuse_what_was_sent_before(void **state)
+{
+    struct desk *d = *state;
+    stoa_receipt r = {.size = sizeof(r)};
+    desk_funded(d, 1, 0);
+    desk_funded(d, 0, 100 * POINT);
+    d->hub.fault = FAKE_CUT_AFTER;
+    assert_int_equal(desk_pay(d, 0, 1, POINT, NULL, &r), STOA_UNKNOWN);
+    stoa_id first = r.id;
+    desk_connect(d, 0);
+    d->hub.fault = FAKE_DOOR;
+    assert_int_equal(
+        stoa_resume(d->w[0], NULL, NULL, STOA_ACCEPTED, 0, NULL, NULL, &d->error),
+        STOA_UNKNOWN);
+    GOOD(d, desk_pay(d, 0, 1, POINT, NULL, &r));
+    assert_memory_equal(&first, &r.id, sizeof(first));
+    assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), POINT);
+    d->hub.fault = FAKE_DOOR; /* the first time it is an answer */
+    assert_int_equal(desk_pay(d, 0, 1, 2 * POINT, NULL, &r), STOA_REFUSED);
+    assert_string_equal(d->error.word, "policy_kind");
+    GOOD(d, desk_pay(d, 0, 1, 2 * POINT, NULL, &r));
+    assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), 3 * POINT);
+}
+
+static void a_refused_entry_leaves_other_devices_entries_alone(void **state)
+{
+    static uint8_t bytes[STOA_ENVELOPE_MAX];
+    struct desk *d = *state;
+    char request[STOA_TOKEN_MAX];
+    size_t size;
+    stoa_id device;
+    stoa_account a = {.size = sizeof(a)};
+    stoa_receipt r = {.size = sizeof(r)};
+    stoa_how how = STOA_HOW_INIT;
+    how.wait = STOA_SAVED;
+    desk_funded(d, 2, 0);
+    desk_wallet(d, 1);
+    GOOD(d, stoa_device_request(d->w[1], request, &d->error));
+    assert_true(stoa_device_request_parse(request, &device));
+    desk_funded(d, 0, 10 * POINT);
+    GOOD(d, stoa_device_add(d->w[0], &d->account[0], &device, NULL, NULL, &d->error));
+    GOOD(d, stoa_account_at(d->w[0], 0, &a, &d->error));
+    desk_connect(d, 1);
+    GOOD(d, stoa_account_follow(d->w[1], a.address, "shared", &a, &d->error));
+    GOOD(d, stoa_note(d->w[1], &d->account[0], "x", 1, &how, &r, &d->error));
+    GOOD(d, stoa_entry_bytes(d->w[1], &r.id, bytes, &size, &d->error));
+    desk_connect(d, 0);
+    GOOD(d, stoa_batch_begin(d->w[0], &d->error)); /* a batch is not checked for funds */
+    GOOD(d, desk_pay(d, 0, 2, 20 * POINT, &how, NULL));
+    GOOD(d, stoa_batch_end(d->w[0], true, &d->error));
+    GOOD(d, stoa_submit(d->w[0], bytes, size, 0, &r, &d->error));
+    assert_true(r.state >= STOA_ACCEPTED && r.state != STOA_DROPPED);
+}
+
 static void bytes_signed_offline_can_be_handed_in_by_another(void **state)
 {
     static uint8_t bytes[STOA_ENVELOPE_MAX];
@@ -342,6 +420,9 @@ int main(void)
         CASE(a_payment_to_nobody_bounces),
         CASE(a_batch_is_one_save_and_goes_out_pipelined),
         CASE(a_refused_entry_takes_those_chained_to_it_along),
+        CASE(a_refusal_by_the_rules_counts_only_when_signed),
+        CASE(the_door_cannot_refuse_what_was_sent_before),
+        CASE(a_refused_entry_leaves_other_devices_entries_alone),
         CASE(bytes_signed_offline_can_be_handed_in_by_another),
         CASE(two_copies_of_a_device_cannot_both_spend),
     };
