@@ -130,6 +130,7 @@ void revoke_device(struct account *a, uint32_t device)
     memmove(&a->devices[device], &a->devices[device + 1],
             (a->device_count - device - 1) * sizeof *a->devices);
     a->device_count--;
+    a->invite_count = 0; /* any of them may be the way back of whoever had the key */
 }
 
 void revoke_devices_of(struct account *a, uint32_t member_number)

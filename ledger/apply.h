@@ -126,7 +126,7 @@ bool grant_verify(const struct apply *x, const struct pubkey *root,
 /* Arrays of the account; room is reserved. */
 void add_device(struct account *a, const struct pubkey *key, uint32_t member_number,
                 struct chain chain);
-void revoke_device(struct account *a, uint32_t device);
+void revoke_device(struct account *a, uint32_t device); /* ends all invites, too */
 void revoke_devices_of(struct account *a, uint32_t member_number);
 void drop_recovery(struct account *a);
 

@@ -175,6 +175,7 @@ static void revoke(struct model_account *a, unsigned i)
     a->gone[a->revoked++] = a->device[i].key;
     for (a->devices--; i < a->devices; i++)
         a->device[i] = a->device[i + 1];
+    a->invites = 0;
 }
 
 void model_revoke_all(struct model_account *a, uint32_t member)

@@ -128,6 +128,17 @@ static enum err revoke(uint32_t writer, uint32_t device)
     return world_do(&w, &a, writer, &p);
 }
 
+/* An invite by `writer`, and an entry that joins with it later. */
+static void prepare_join(struct kit_entry *out, uint32_t writer, uint32_t key)
+{
+    struct pubkey invite_key = kit_pub(key + 2), device = kit_pub(key + 1);
+    kit_invite(&p, &invite_key, w.time_ms + INVITE_MS_MAX);
+    OK(world_do(&w, &a, writer, &p));
+    const struct invite *i = &a.invites[a.invite_count - 1];
+    kit_member_add(&p, &a.id, &i->id, kit_key(key + 2), kit_key(key), &device);
+    kit_build_first(out, &a.id, &i->id, i->lamport + 1, kit_key(key + 1), &p);
+}
+
 static void a_device_comes_by_grant_of_its_root(void **state)
 {
     (void)state;
@@ -203,14 +214,10 @@ static void an_account_has_256_devices(void **state)
             OK(add_device(root + 1, root, MANY + 100 * m + i, i));
     }
     assert_int_equal(a.device_count, DEVICES_MAX);
-    struct pubkey invite_key = kit_pub(NEW + 2), device = kit_pub(NEW + 1);
-    kit_invite(&p, &invite_key, w.time_ms + 10);
-    OK(world_do(&w, &a, ANNA + 1, &p));
-    kit_member_add(&p, &a.id, &a.invites[0].id, kit_key(NEW + 2), kit_key(NEW), &device);
-    kit_build_first(&built, &a.id, &a.invites[0].id, a.invites[0].lamport + 1,
-                    kit_key(NEW + 1), &p);
+    prepare_join(&built, ANNA + 1, NEW);
     EXPECT(ERR_DEVICE_LIMIT, world_apply(&w, &a, &built.e));
     OK(revoke(ANNA + 1, MANY + 1));
+    prepare_join(&built, ANNA + 1, NEW);
     OK(world_apply(&w, &a, &built.e));
     EXPECT(ERR_DEVICE_LIMIT, add_device(ANNA + 1, ANNA, NEW + 3, DEVICES_PER_MEMBER_MAX));
 }
@@ -472,6 +479,33 @@ static void a_member_who_comes_back_is_a_new_member(void **state)
     assert_int_equal(a.members[1].number, 2);
 }
 
+/* Whoever lost his device or his place does not walk in again by what he left behind. */
+static void a_revocation_ends_the_open_invites(void **state)
+{
+    (void)state;
+    static struct kit_entry guest;
+    OK(add_device(ANNA + 1, ANNA, NEW, 1));
+    prepare_join(&guest, NEW, MANY);
+    OK(revoke(ANNA + 1, NEW));
+    assert_int_equal(a.invite_count, 0);
+    EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &guest.e));
+
+    world_join(&w, &a, ANNA + 1, BEN);
+    prepare_join(&guest, BEN + 1, MANY);
+    OK(remove_member(ANNA + 1, BEN));
+    EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &guest.e));
+
+    prepare_join(&guest, ANNA + 1, MANY);
+    static struct payload rotate;
+    struct pubkey anna = kit_pub(ANNA), device = kit_pub(NEW + 2);
+    kit_recovery_begin(&p);
+    OK(world_do(&w, &a, ANNA + 2, &p));
+    w.time_ms += RECOVERY_WAIT_MS;
+    kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
+    OK(world_do(&w, &a, ANNA + 2, &rotate));
+    EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &guest.e));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static int close_keys(void **state)
@@ -506,6 +540,7 @@ int main(void)
         TEST(members_leave_or_the_steward_removes_them),
         TEST(a_member_with_an_open_position_stays),
         TEST(a_member_who_comes_back_is_a_new_member),
+        TEST(a_revocation_ends_the_open_invites),
     };
     return cmocka_run_group_tests(tests, NULL, close_keys);
 }
