@@ -64,6 +64,7 @@ stoa_result local_head(stoa_wallet *w, struct account_view *v, struct chain *out
     *out = !known || (found && saved.next_seq > known->next_seq) ? saved : *known;
     v->head = *out;
     v->head_known = true;
+    v->refs_done = false;
     return STOA_OK;
 }
 
@@ -207,8 +208,11 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
     struct bytes payload;
     struct hash commitment;
     struct entry e;
+    struct refs refs = {.count = 0};
     size_t size = 0;
     TRY_R(place_of(w, v, d, &head, error));
+    if (!d->first && !d->head && !v->refs_done)
+        TRY_R(refs_choose(w, v, &head, &refs, error));
     enum err err = encode_payload(d->payload, &room[0], &payload);
     if (err == ERR_OK && !buf_reserve(&room[1], ENVELOPE_BYTES_MAX))
         err = ERR_MEMORY;
@@ -219,7 +223,11 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
     struct entry_draft x = {.account = d->first ? NULL : &v->row.id,
                             .seq = head.next_seq,
                             .prev = d->first ? NULL : &head.tip,
-                            .lamport = head.tip_lamport + 1,
+                            .refs = refs.ids,
+                            .ref_count = refs.count,
+                            .lamport = 1 + (refs.lamport > head.tip_lamport
+                                                ? refs.lamport
+                                                : head.tip_lamport),
                             .time_ms = w->now_ms(),
                             .kind = d->payload->kind,
                             .payload = payload,
@@ -247,6 +255,7 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
     if (v && !d->signer) {
         v->head = (struct chain){e.seq + 1, e.id, e.lamport};
         v->head_known = true;
+        v->refs_done = refs.count < ENTRY_REFS_MAX;
     }
     return STOA_OK;
 }

@@ -59,6 +59,8 @@ static const char *hint_of(enum err code)
     case ERR_PREV:
     case ERR_LAMPORT:
         return "another copy of this device wrote meanwhile: sync, then try again";
+    case ERR_REF_UNKNOWN:
+        return "others wrote much meanwhile: sync, then the same command again";
     case ERR_NET:
     case ERR_TIMEOUT:
         return "check the address and the network, then try again";

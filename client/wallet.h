@@ -58,6 +58,7 @@ struct account_view {
     bool rebuilt;    /* local checkpoint was damaged; replayed */
     bool head_known; /* where this wallet's device writes next, saved entries included */
     struct chain head;
+    bool refs_done; /* all that is known of other devices is behind `head` */
 };
 
 /* A frame kept for later, because its sender did not wait to be asked. */
@@ -289,6 +290,14 @@ struct draft {
     bool first;                  /* open: nothing before it */
     uint32_t payees;
 };
+/* What the next entry of this wallet's device after `head` refers to (refs.c). */
+struct refs {
+    struct hash ids[ENTRY_REFS_MAX]; /* ascending */
+    unsigned count;
+    uint64_t lamport; /* the highest of theirs */
+};
+stoa_result refs_choose(stoa_wallet *w, const struct account_view *v,
+                        const struct chain *head, struct refs *out, stoa_error *error);
 /* Build, save (state SAVED) and give its receipt. Resumes when how->request names an
  * earlier entry. */
 stoa_result compose(stoa_wallet *w, struct account_view *v, const struct draft *d,

@@ -343,6 +343,92 @@ static void a_second_device_is_enrolled_writes_and_is_revoked(void **state)
     assert_string_equal(d->error.word, "device_revoked");
 }
 
+/* Wallet 1 becomes a second device of wallet 0's account. */
+static void second_device(struct desk *d)
+{
+    char request[STOA_TOKEN_MAX];
+    stoa_id device;
+    stoa_account a = {.size = sizeof(a)};
+    desk_funded(d, 0, 10 * POINT);
+    desk_wallet(d, 1);
+    GOOD(d, stoa_device_request(d->w[1], request, &d->error));
+    assert_true(stoa_device_request_parse(request, &device));
+    desk_connect(d, 0);
+    GOOD(d, stoa_device_add(d->w[0], &d->account[0], &device, NULL, NULL, &d->error));
+    GOOD(d, stoa_account_at(d->w[0], 0, &a, &d->error));
+    desk_connect(d, 1);
+    GOOD(d, stoa_account_follow(d->w[1], a.address, "shared", &a, &d->error));
+    d->account[1] = d->account[0];
+}
+
+/* Device n notes something; its id, and how many refs it carries (the first in *ref). */
+static unsigned noted(struct desk *d, unsigned n, stoa_state wait, stoa_id *id,
+                      stoa_id *ref)
+{
+    static uint8_t bytes[STOA_ENVELOPE_MAX];
+    stoa_how how = STOA_HOW_INIT;
+    stoa_receipt r = {.size = sizeof(r)};
+    struct entry e;
+    size_t size;
+    how.wait = wait;
+    GOOD(d, stoa_note(d->w[n], &d->account[0], "n", 1, &how, &r, &d->error));
+    GOOD(d, stoa_entry_bytes(d->w[n], &r.id, bytes, &size, &d->error));
+    assert_int_equal(entry_decode(&e, bytes, size), ERR_OK);
+    *id = r.id;
+    if (e.ref_count)
+        *ref = id_of(&e.refs[0]);
+    return e.ref_count;
+}
+
+static void entries_refer_to_what_other_devices_wrote(void **state)
+{
+    struct desk *d = *state;
+    stoa_id a, b, ref;
+    second_device(d);
+    assert_int_equal(noted(d, 1, STOA_ACCEPTED, &b, &ref), 0); /* all is behind prev */
+    assert_int_equal(noted(d, 1, STOA_ACCEPTED, &b, &ref), 0);
+    desk_connect(d, 0);
+    assert_int_equal(noted(d, 0, STOA_ACCEPTED, &a, &ref), 0); /* not seen yet */
+    desk_sync(d, 0);
+    assert_int_equal(noted(d, 0, STOA_SAVED, &a, &ref), 1); /* the newest, not both */
+    assert_memory_equal(&ref, &b, sizeof(b));
+    assert_int_equal(noted(d, 0, STOA_SAVED, &a, &ref), 0); /* behind prev, saved only */
+    desk_again(d, 0, true);
+    assert_int_equal(noted(d, 0, STOA_ACCEPTED, &a, &ref), 0);
+    desk_sync(d, 0);
+    assert_int_equal(noted(d, 0, STOA_ACCEPTED, &a, &ref), 0);
+    desk_connect(d, 1);
+    desk_sync(d, 1);
+    assert_int_equal(noted(d, 1, STOA_ACCEPTED, &b, &ref), 1);
+    assert_memory_equal(&ref, &a, sizeof(a));
+    desk_sync(d, 1);
+    GOOD(d, stoa_verify(d->w[1], &d->account[0], STOA_VERIFY_FULL, 1, NULL, NULL, NULL,
+                        &d->error));
+}
+
+static void a_ref_that_would_leave_the_window_is_left_out(void **state)
+{
+    struct desk *d = *state;
+    stoa_id a, b, ref;
+    second_device(d);
+    desk_connect(d, 0);
+    desk_sync(d, 0);
+    for (int i = 0; i < 60; i++)
+        assert_int_equal(noted(d, 0, STOA_SAVED, &a, &ref), 0);
+    desk_connect(d, 1);
+    assert_int_equal(noted(d, 1, STOA_ACCEPTED, &b, &ref), 0);
+    desk_connect(d, 0);
+    desk_sync(d, 0);
+    assert_int_equal(noted(d, 0, STOA_SAVED, &a, &ref), 0); /* 60 of ours come first */
+    GOOD(d, stoa_resume(d->w[0], NULL, NULL, STOA_ACCEPTED, 0, NULL, NULL, &d->error));
+    desk_connect(d, 1);
+    assert_int_equal(noted(d, 1, STOA_ACCEPTED, &b, &ref), 0);
+    desk_connect(d, 0);
+    desk_sync(d, 0);
+    assert_int_equal(noted(d, 0, STOA_ACCEPTED, &a, &ref), 1);
+    assert_memory_equal(&ref, &b, sizeof(b));
+}
+
 static void members_join_split_correct_and_leave(void **state)
 {
     struct desk *d = *state;
@@ -689,6 +775,8 @@ int main(void)
         CASE(a_record_costs_at_most_a_kilobyte),
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),
+        CASE(entries_refer_to_what_other_devices_wrote),
+        CASE(a_ref_that_would_leave_the_window_is_left_out),
         CASE(members_join_split_correct_and_leave),
         CASE(a_root_key_is_rotated),
         CASE(a_lost_wallet_is_recovered_after_the_wait),
