@@ -68,6 +68,14 @@ static uint32_t writer_number(const struct apply *x)
     return x->a->devices[x->device].member;
 }
 
+/* Every key taken in can still be revoked: no member can use up the places that a stolen
+ * device, his own removal or a recovery will need. */
+static bool has_device_room(const struct account *a)
+{
+    return a->device_count < DEVICES_MAX &&
+           a->revoked_count + a->device_count < REVOKED_MAX;
+}
+
 enum err check_device_add(struct apply *x)
 {
     const struct account *a = x->a;
@@ -81,8 +89,7 @@ enum err check_device_add(struct apply *x)
     if (p->grant != m->grants)
         return ERR_GRANT;
     TRY(check_new_device(x, &p->device));
-    if (a->device_count >= DEVICES_MAX ||
-        count_devices(a, m->number) >= DEVICES_PER_MEMBER_MAX)
+    if (!has_device_room(a) || count_devices(a, m->number) >= DEVICES_PER_MEMBER_MAX)
         return ERR_DEVICE_LIMIT;
     if (!grant_verify(x, &p->root, &p->device, p->grant, &p->root_sig))
         return ERR_ROOT_SIGNATURE;
@@ -189,7 +196,7 @@ enum err check_member_add(struct apply *x)
     if (a->member_count >= MEMBERS_MAX)
         return ERR_MEMBER_LIMIT;
     TRY(check_newcomer_keys(x, &p->root));
-    if (a->device_count >= DEVICES_MAX)
+    if (!has_device_room(a))
         return ERR_DEVICE_LIMIT;
     uint8_t message[MESSAGE_BYTES_MAX];
     size_t size = invite_message(message, &a->id, &invite->id, &p->root, device);

@@ -202,7 +202,8 @@ static enum err device_add(struct model_account *a, const struct model_hub *h,
     if (p->grant != m->grants)
         return ERR_GRANT;
     TRY(model_may_be_device(a, h, &p->device, now_ms));
-    if (a->devices >= 256 || model_devices_of(a, writer) >= 32)
+    if (a->devices >= 256 || a->devices + a->revoked >= 512 ||
+        model_devices_of(a, writer) >= 32)
         return ERR_DEVICE_LIMIT;
     if (!grant_is_signed(a, &p->root, &p->device, p->grant, &p->root_sig))
         return ERR_ROOT_SIGNATURE;
@@ -271,7 +272,7 @@ static enum err member_add(struct model_account *a, const struct model_hub *h,
     TRY(model_may_be_device(a, h, &e->device, now_ms));
     if (model_is_known(a, h, &p->root, now_ms) || same(&p->root, &e->device))
         return ERR_KEY_USED;
-    if (a->devices >= 256)
+    if (a->devices >= 256 || a->devices + a->revoked >= 512)
         return ERR_DEVICE_LIMIT;
     struct model_message m = {0};
     model_put_array(&m, 4);

@@ -239,35 +239,66 @@ static void a_member_revokes_his_own_devices_but_the_last(void **state)
     assert_int_equal(a.device_count, 2);
 }
 
-static void an_account_revokes_512_keys(void **state)
+/* Recovery by Anna's recovery key, the times-th. */
+static enum err recover(uint32_t times)
 {
-    (void)state;
-    for (uint32_t i = 0; i < REVOKED_MAX; i++) {
-        OK(add_device(ANNA + 1, ANNA, MANY + i, i + 1));
-        OK(revoke(ANNA + 1, MANY + i));
-    }
-    OK(add_device(ANNA + 1, ANNA, NEW, REVOKED_MAX + 1));
-    EXPECT(ERR_DEVICE_LIMIT, revoke(ANNA + 1, NEW));
-    world_join(&w, &a, ANNA + 1, BEN);
-    world_join(&w, &a, ANNA + 1, CARA);
-    struct pubkey ben = kit_pub(BEN), cara = kit_pub(CARA);
-    a.revoked_count--; /* one place: Cara just fits */
-    kit_member_remove(&p, &cara);
-    OK(world_do(&w, &a, ANNA + 1, &p));
-    kit_member_remove(&p, &ben);
-    EXPECT(ERR_DEVICE_LIMIT, world_do(&w, &a, ANNA + 1, &p));
-    /* Recovery has to revoke too. */
     static struct payload rotate;
-    struct pubkey anna = kit_pub(ANNA), device = kit_pub(NEW + 2);
+    struct pubkey root = a.members[0].root, device = kit_pub(NEW + 2 * times);
     kit_recovery_begin(&p);
     OK(world_do(&w, &a, ANNA + 2, &p));
     w.time_ms += RECOVERY_WAIT_MS;
-    kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
-    EXPECT(ERR_DEVICE_LIMIT, world_do(&w, &a, ANNA + 2, &rotate));
-    a.revoked_count -= 2;
-    kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
-    OK(world_do(&w, &a, ANNA + 2, &rotate));
+    kit_rotate_by_recovery(&rotate, &a, &root, kit_key(NEW + 2 * times + 1), &device);
+    return world_do(&w, &a, ANNA + 2, &rotate);
+}
+
+static enum err remove_member(uint32_t writer, uint32_t root)
+{
+    struct pubkey pub = kit_pub(root);
+    kit_member_remove(&p, &pub);
+    return world_do(&w, &a, writer, &p);
+}
+
+/* Ben enrols `kept` devices, then enrols and revokes as often as he may. */
+static void use_up_the_keys(uint32_t kept)
+{
+    uint32_t grant = 1;
+    for (; grant <= kept; grant++)
+        OK(add_device(BEN + 1, BEN, MANY + grant, grant));
+    for (; a.revoked_count + a.device_count < REVOKED_MAX; grant++) {
+        OK(add_device(BEN + 1, BEN, MANY + grant, grant));
+        OK(revoke(BEN + 1, MANY + grant));
+    }
+    EXPECT(ERR_DEVICE_LIMIT, add_device(BEN + 1, BEN, MANY + grant, grant));
+}
+
+static void every_device_can_still_be_revoked(void **state)
+{
+    (void)state;
+    world_join(&w, &a, ANNA + 1, BEN);
+    world_join(&w, &a, ANNA + 1, CARA);
+    use_up_the_keys(3);
+    prepare_join(&built, ANNA + 1, NEW);
+    EXPECT(ERR_DEVICE_LIMIT, world_apply(&w, &a, &built.e));
+    OK(remove_member(ANNA + 1, BEN));
+    OK(remove_member(ANNA + 1, CARA));
+    OK(recover(1));
     assert_int_equal(a.revoked_count, REVOKED_MAX);
+    assert_int_equal(a.device_count, 1);
+}
+
+/* Recovery alone goes on past that, and each takes a place that it does not give back. */
+static void an_account_revokes_512_keys(void **state)
+{
+    (void)state;
+    world_join(&w, &a, ANNA + 1, BEN);
+    use_up_the_keys(1);
+    OK(recover(1));
+    OK(recover(2));
+    assert_int_equal(a.revoked_count + a.device_count, REVOKED_MAX + 2);
+    OK(revoke(BEN + 1, MANY + 1));
+    assert_int_equal(a.revoked_count, REVOKED_MAX);
+    EXPECT(ERR_DEVICE_LIMIT, remove_member(NEW + 4, BEN));
+    EXPECT(ERR_DEVICE_LIMIT, recover(3));
 }
 
 /* -- invites
@@ -430,13 +461,6 @@ static void an_account_has_100_members(void **state)
 /* -- member_remove
  * ----------------------------------------------------------------------- */
 
-static enum err remove_member(uint32_t writer, uint32_t root)
-{
-    struct pubkey pub = kit_pub(root);
-    kit_member_remove(&p, &pub);
-    return world_do(&w, &a, writer, &p);
-}
-
 static void members_leave_or_the_steward_removes_them(void **state)
 {
     (void)state;
@@ -496,13 +520,7 @@ static void a_revocation_ends_the_open_invites(void **state)
     EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &guest.e));
 
     prepare_join(&guest, ANNA + 1, MANY);
-    static struct payload rotate;
-    struct pubkey anna = kit_pub(ANNA), device = kit_pub(NEW + 2);
-    kit_recovery_begin(&p);
-    OK(world_do(&w, &a, ANNA + 2, &p));
-    w.time_ms += RECOVERY_WAIT_MS;
-    kit_rotate_by_recovery(&rotate, &a, &anna, kit_key(NEW + 1), &device);
-    OK(world_do(&w, &a, ANNA + 2, &rotate));
+    OK(recover(1));
     EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &guest.e));
 }
 
@@ -528,6 +546,7 @@ int main(void)
         TEST(a_member_has_32_devices),
         TEST(an_account_has_256_devices),
         TEST(a_member_revokes_his_own_devices_but_the_last),
+        TEST(every_device_can_still_be_revoked),
         TEST(an_account_revokes_512_keys),
         TEST(an_invite_lasts_30_days_at_most),
         TEST(an_invite_key_has_no_other_role),
