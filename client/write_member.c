@@ -158,7 +158,6 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     static const stoa_how defaults = STOA_HOW_INIT;
     struct invitation in = {.account = hash_of(account)};
     struct account_view *v;
-    struct chain head;
     stoa_receipt own = {.size = sizeof(own)};
     UNINITIALIZED struct payload p;
     if (ttl_ms == 0 || ttl_ms > (uint64_t)INVITE_MS_MAX)
@@ -169,7 +168,6 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     if (!receipt)
         receipt = &own;
     TRY_R(account_need(w, &in.account, &v, error));
-    TRY_R(local_head(w, v, &head, error));
     random_bytes(in.seed, SEED_BYTES);
     struct key *key = key_from_seed(in.seed);
     if (!key)
@@ -182,11 +180,15 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     struct client_outgoing o;
     stoa_how saved = how ? *how : defaults;
     saved.wait = STOA_SAVED;
-    if (!how || how->wait != STOA_SAVED)
-        TRY_R(need_connection(w, error));
-    TRY_R(compose(w, v, &d, &saved, &o, error));
+    stoa_result r = !how || how->wait != STOA_SAVED ? need_connection(w, error) : STOA_OK;
+    if (r == STOA_OK)
+        r = compose(w, v, &d, &saved, &o, error);
+    if (r != STOA_OK) {
+        secret_wipe(&in.seed, sizeof(in.seed));
+        return r;
+    }
     in.invite = o.id;
-    in.lamport = head.tip_lamport + 1;
+    in.lamport = v->head.tip_lamport; /* of the invite, its refs counted */
     snprintf(in.hub, sizeof(in.hub), "%s", w->hub);
     bool ok = invitation_put(token, &in);
     secret_wipe(&in.seed, sizeof(in.seed));

@@ -406,6 +406,24 @@ static void entries_refer_to_what_other_devices_wrote(void **state)
                         &d->error));
 }
 
+static void an_invite_that_carries_refs_can_be_used(void **state)
+{
+    struct desk *d = *state;
+    char token[STOA_TOKEN_MAX];
+    stoa_id b, ref;
+    second_device(d);
+    for (int i = 0; i < 9; i++)
+        (void)noted(d, 1, STOA_ACCEPTED, &b, &ref);
+    desk_connect(d, 0);
+    desk_sync(d, 0);
+    uint64_t ahead = clock_ms() - d->hub.h.now_ms;
+    d->hub.h.now_ms += ahead;
+    d->hub.h.mono_ms += ahead;
+    GOOD(d, stoa_invite(d->w[0], &d->account[0], 3600000, token, NULL, NULL, &d->error));
+    desk_wallet(d, 2);
+    GOOD(d, stoa_join(d->w[2], token, "ours", NULL, &d->account[2], NULL, &d->error));
+}
+
 static void a_ref_that_would_leave_the_window_is_left_out(void **state)
 {
     struct desk *d = *state;
@@ -776,6 +794,7 @@ int main(void)
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),
         CASE(entries_refer_to_what_other_devices_wrote),
+        CASE(an_invite_that_carries_refs_can_be_used),
         CASE(a_ref_that_would_leave_the_window_is_left_out),
         CASE(members_join_split_correct_and_leave),
         CASE(a_root_key_is_rotated),
