@@ -272,6 +272,10 @@ static enum err corrupt(struct store_why *why, const char *path, const char *wha
 static enum err inspect_header(const char *path, const uint8_t h[HEADER_BYTES],
                                uint64_t size, bool has_wal, struct store_why *why)
 {
+    /* A power cut can leave rubbish where page 1 was being copied from the WAL; SQLite then
+     * reads it from there. Checked again when the WAL is folded in. */
+    if (memcmp(h, "SQLite format 3", 16) != 0 && has_wal)
+        return ERR_OK;
     if (memcmp(h, "SQLite format 3", 16) != 0)
         return corrupt(why, path, "is not a ledger (no SQLite header)");
     if (be32(h + 68) != STOA_APPLICATION_ID)
@@ -407,6 +411,14 @@ static enum err settle(struct sqlite_store *s)
     return st.st_size == pages * STORE_PAGE_BYTES ? ERR_OK : ERR_CORRUPT;
 }
 
+/* As SQLite sees it, WAL included; before anything is written to it. */
+static enum err check_ours(struct sqlite_store *s)
+{
+    int64_t id = 0;
+    TRY(sqlite_pragma(s->db, "PRAGMA application_id", &id));
+    return id == STOA_APPLICATION_ID ? ERR_OK : ERR_CORRUPT;
+}
+
 static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
 {
     struct sqlite_store *s = context;
@@ -429,7 +441,11 @@ static enum err start(struct sqlite_store *s, struct store_why *why)
     TRY(sqlite_inspect(s->path, why));
     enum err e = sqlite_connect(s->path, SQLITE_WRITER, &s->db);
     if (e == ERR_OK)
+        e = check_ours(s);
+    if (e == ERR_OK)
         e = settle(s);
+    if (e == ERR_OK)
+        TRY(sqlite_inspect(s->path, why));
     if (e == ERR_OK)
         e = load_identity(s);
     if (e == ERR_OK)
