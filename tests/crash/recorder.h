@@ -51,6 +51,7 @@ struct recorder {
     struct hash *ids; /* of all records, a hash table */
     size_t id_count, id_cap;
     uint64_t acks, checkpoints, records; /* for the report */
+    unsigned answer_ms; /* how long to wait for answers; 0: long */
     char why[RECORDER_WHY];
 };
 
