@@ -97,7 +97,7 @@ void world_payload_open(const struct world *w, struct payload *p, enum world_key
                               .hub = bytes_of(WORLD_HUB, strlen(WORLD_HUB)),
                               .root = world_pub(w, root),
                               .residency = RESIDENCY_GLOBAL};
-    memset(p->open.nonce.b, root, sizeof p->open.nonce.b);
+    memset(p->open.nonce.b, (int)root, sizeof p->open.nonce.b);
     size_t size = grant_open_message(message, &p->open, &pub);
     p->open.root_sig = key_sign(w->key[root], CTX_DEVICE, message, size);
 }
