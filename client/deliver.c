@@ -286,8 +286,9 @@ static stoa_result take_refused(struct run *x, struct flight *f,
     if (!refusal_signed(w, f, r))
         return because_as(error, STOA_NO, ERR_SIGNATURE,
                           "hub's refusal is not signed by its relay key");
-    bool later =
-        err_retry(code) == ERR_RETRY_SAME && (code != ERR_GAP || waits_for_another(x, f));
+    /* What takes days is not waited for, nor kept: it is built again when it is time. */
+    bool later = err_retry(code) == ERR_RETRY_SAME && code != ERR_RECOVERY_EARLY &&
+                 (code != ERR_GAP || waits_for_another(x, f));
     bool open = f->earlier && !by_rules(r);
     if (!later && !open)
         return drop_from(x, f, code, error);

@@ -320,13 +320,34 @@ static stoa_result fill_finish(stoa_wallet *w, struct account_view *v, struct pa
     return STOA_OK;
 }
 
+/* The hub's clock decides; from its record of the beginning the time left is known well
+ * enough to say. */
+static void tell_when(stoa_wallet *w, const stoa_id *account, stoa_error *why)
+{
+    struct hash id = hash_of(account);
+    const struct account_view *v = account_of(w, &id);
+    uint64_t now = w->now_ms(), ready = 0;
+    if (v)
+        ready = v->f.account.recovery_begin_ms + (uint64_t)RECOVERY_WAIT_MS;
+    why->retry = STOA_RETRY_AGAIN;
+    why->retry_after_ms = ready > now ? ready - now : 0;
+    because_hint(why, "the same command when 72 h have passed since recovery began");
+}
+
 stoa_result stoa_recovery_finish(stoa_wallet *w, const stoa_id *account,
                                  const char *key_path, const stoa_how *how,
                                  stoa_receipt *receipt, stoa_error *error)
 {
     UNINITIALIZED struct payload p;
+    stoa_error why = {.size = sizeof(why)};
     p.kind = KIND_ROOT_ROTATE;
-    return recovery_write(w, account, key_path, &p, fill_finish, how, receipt, error);
+    stoa_result r =
+        recovery_write(w, account, key_path, &p, fill_finish, how, receipt, &why);
+    if (r == STOA_REFUSED && why.code == ERR_RECOVERY_EARLY)
+        tell_when(w, account, &why);
+    if (r != STOA_OK && error)
+        give(error, &why, sizeof(why));
+    return r;
 }
 
 stoa_result stoa_recovery_cancel(stoa_wallet *w, const stoa_id *account,

@@ -533,10 +533,26 @@ static void a_lost_wallet_is_recovered_after_the_wait(void **state)
     desk_wallet(d, 1);
     GOOD(d, stoa_account_follow(d->w[1], a.address, "mine", &a, &d->error));
     assert_false(a.can_write);
+    uint64_t ahead = clock_ms() - d->hub.h.now_ms;
+    d->hub.h.now_ms += ahead;
+    d->hub.h.mono_ms += ahead;
     GOOD(d, stoa_recovery_begin(d->w[1], &d->account[0], path, NULL, NULL, &d->error));
     GOOD(d, stoa_sync(d->w[1], &d->account[0], 0, &d->error));
     GOOD(d, stoa_account_at(d->w[1], 0, &a, &d->error));
     assert_true(a.recovery_pending);
+    /* Too early: an answer at once, nothing stays open. */
+    stoa_how patient = STOA_HOW_INIT;
+    patient.timeout_ms = 60000;
+    d->error.size = sizeof(d->error);
+    assert_int_equal(stoa_recovery_finish(d->w[1], &d->account[0], path, &patient, NULL,
+                                          &d->error),
+                     STOA_REFUSED);
+    assert_string_equal(d->error.word, "recovery_early");
+    assert_int_equal(d->error.retry, STOA_RETRY_AGAIN);
+    assert_true(d->error.retry_after_ms > 0);
+    stoa_wallet_info info = {.size = sizeof(info)};
+    stoa_wallet_get(d->w[1], &info);
+    assert_int_equal(info.unresolved, 0);
     d->hub.h.now_ms += (uint64_t)RECOVERY_WAIT_MS + 1000;
     d->hub.h.mono_ms += (uint64_t)RECOVERY_WAIT_MS + 1000;
     GOOD(d, stoa_recovery_finish(d->w[1], &d->account[0], path, NULL, NULL, &d->error));
