@@ -144,6 +144,7 @@ struct meeting {
     char hub[HUB_NAME_MAX + 1];
     uint32_t slots;
     struct welcome welcome;
+    struct record opened[SLOTS_MAX]; /* at a first meeting */
 };
 
 static stoa_result greet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
@@ -209,8 +210,9 @@ static stoa_result ask_log_open(stoa_wallet *w, uint32_t slot, uint64_t deadline
     return frame_send(w, &m, deadline, error);
 }
 
+/* `opens` gets the records themselves, one after the other, their sizes in m->opened. */
 static stoa_result fetch_identity(stoa_wallet *w, struct meeting *m, struct hash ids[],
-                                  uint64_t deadline, stoa_error *error)
+                                  struct buf *opens, uint64_t deadline, stoa_error *error)
 {
     uint64_t rids[LOG_OPENS_AT_ONCE];
     for (uint32_t from = 0; from < m->slots; from += LOG_OPENS_AT_ONCE) {
@@ -230,6 +232,9 @@ static stoa_result fetch_identity(stoa_wallet *w, struct meeting *m, struct hash
             if (!log_open_fits(&r, m, from + i, &ids[from + i]))
                 return because(error, ERR_HELLO, "slot %u does not start as its hub says",
                                from + i);
+            m->opened[from + i] = r;
+            if (!buf_add(opens, r.envelope.data, r.envelope.size))
+                return because(error, ERR_MEMORY, "out of memory");
         }
     }
     return STOA_OK;
@@ -252,14 +257,41 @@ static stoa_result save_identity(stoa_wallet *w, stoa_error *error)
     return STOA_OK;
 }
 
+/* The start of every slot names its log key: kept, so that a proof of any slot can be
+ * checked without a connection. */
+static stoa_result take_log_opens(stoa_wallet *w, struct meeting *m,
+                                  const struct buf *opens, stoa_error *error)
+{
+    size_t at = 0;
+    for (uint32_t i = 0; i < w->slots; i++) {
+        struct slot_view *v;
+        struct record *r = &m->opened[i];
+        r->envelope.data = opens->data + at;
+        at += r->envelope.size;
+        TRY_R(slot_load(w, i, &v, error));
+        if (v->row.position == 0)
+            TRY_R(slot_take(w, v, r, error));
+    }
+    return STOA_OK;
+}
+
+static stoa_result keep_log_opens(stoa_wallet *w, struct meeting *m,
+                                  const struct buf *opens, stoa_error *error)
+{
+    TRY_S(client_store_begin(w->store));
+    stoa_result r = take_log_opens(w, m, opens, error);
+    enum err e = client_store_end(w->store, r == STOA_OK);
+    if (r != STOA_OK || e != ERR_OK)
+        slots_close(w); /* memory is ahead of the disk */
+    return r != STOA_OK || e == ERR_OK ? r : because_store(w, error, e);
+}
+
 /* First meeting: the identity is the ids of all log_opens; believe it only when it is the
  * one given, or when told to trust whom we meet first. */
-static stoa_result meet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
-                        stoa_error *error)
+static stoa_result recognise(stoa_wallet *w, struct meeting *m, const struct hash ids[],
+                             stoa_error *error)
 {
     char hex[65];
-    struct hash ids[SLOTS_MAX];
-    TRY_R(fetch_identity(w, m, ids, deadline, error));
     struct hash fingerprint = hash_sha256(ids, m->slots * sizeof(ids[0]));
     hex_encode(hex, fingerprint.b, HASH_BYTES);
     if (w->fingerprint_wanted[0] && strcmp(hex, w->fingerprint_wanted) != 0)
@@ -275,13 +307,27 @@ static stoa_result meet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
                      "or say to trust on first use");
         return r;
     }
-    memcpy(w->log_open, ids, sizeof(ids));
+    memcpy(w->log_open, ids, m->slots * sizeof(ids[0]));
     w->federation = m->federation;
     w->slots = m->slots;
     w->fingerprint = fingerprint;
     memcpy(w->hub, m->hub, sizeof(w->hub));
     stoa_result r = save_identity(w, error);
     w->has_hub = r == STOA_OK;
+    return r;
+}
+
+static stoa_result meet(stoa_wallet *w, struct meeting *m, uint64_t deadline,
+                        stoa_error *error)
+{
+    struct hash ids[SLOTS_MAX];
+    struct buf opens = {0};
+    stoa_result r = fetch_identity(w, m, ids, &opens, deadline, error);
+    if (r == STOA_OK)
+        r = recognise(w, m, ids, error);
+    if (r == STOA_OK)
+        r = keep_log_opens(w, m, &opens, error);
+    buf_close(&opens);
     return r;
 }
 

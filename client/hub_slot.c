@@ -125,14 +125,19 @@ static enum err take_hub_record(stoa_wallet *w, struct slot_view *v,
     return ERR_OK;
 }
 
-static stoa_result take_hub_page(stoa_wallet *w, struct slot_view *v,
-                                 struct wire_frame *page, stoa_error *error)
+/* Those of a page's list, or `only` those given, in one durable step. */
+static stoa_result take_hub_records(stoa_wallet *w, struct slot_view *v, size_t count,
+                                    const struct record *only, struct mp_reader *list,
+                                    stoa_error *error)
 {
     enum err e = client_store_begin(w->store);
     TRY_S(e);
-    for (size_t i = 0; i < page->count && e == ERR_OK; i++) {
+    for (size_t i = 0; i < count && e == ERR_OK; i++) {
         struct record r;
-        wire_next_record(&page->list, &r);
+        if (only)
+            r = only[i];
+        else
+            wire_next_record(list, &r);
         e = take_hub_record(w, v, &r);
     }
     if (e == ERR_OK)
@@ -146,6 +151,12 @@ static stoa_result take_hub_page(stoa_wallet *w, struct slot_view *v,
     return because_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
                       "hub shows records of slot %u's hub account that do not verify: %s",
                       v->row.slot, err_text(e));
+}
+
+stoa_result slot_take(stoa_wallet *w, struct slot_view *v, const struct record *r,
+                      stoa_error *error)
+{
+    return take_hub_records(w, v, 1, r, NULL, error);
 }
 
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
@@ -163,7 +174,7 @@ stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
                                  "hub shows fewer records of its own account than before",
                                  error);
         if (page.count > 0)
-            TRY_R(take_hub_page(w, v, &page, error));
+            TRY_R(take_hub_records(w, v, page.count, NULL, &page.list, error));
         if (page.count == 0 || v->row.position >= page.end)
             return STOA_OK;
     }

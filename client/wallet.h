@@ -231,6 +231,9 @@ stoa_result slot_need(stoa_wallet *w, uint32_t slot, uint64_t deadline,
                       struct slot_view **out, stoa_error *error);
 stoa_result slot_load(stoa_wallet *w, uint32_t slot, struct slot_view **out,
                       stoa_error *error);
+/* Apply and store the next record of the slot's hub account. */
+stoa_result slot_take(stoa_wallet *w, struct slot_view *v, const struct record *r,
+                      stoa_error *error);
 /* Fetch new records of the slot's hub account and apply them (not yet proven). */
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
                         stoa_error *error);

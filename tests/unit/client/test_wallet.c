@@ -628,6 +628,31 @@ static void a_proof_verifies_alone_and_not_when_changed(void **state)
     }
 }
 
+static void a_proof_of_any_slot_is_checked_offline(void **state)
+{
+    static char text[STOA_PROOF_MAX];
+    struct desk *d = *state;
+    stoa_receipt r = {.size = sizeof(r)};
+    stoa_open_params p = {.size = sizeof(p)};
+    char name[8];
+    bool seen[4] = {false};
+    desk_wallet(d, 1); /* has met the hub, and nothing else */
+    desk_again(d, 1, false);
+    desk_wallet(d, 0);
+    for (int i = 0; i < 100 && !(seen[0] && seen[1] && seen[2] && seen[3]); i++) {
+        snprintf(name, sizeof(name), "a%d", i);
+        p.name = name;
+        GOOD(d,
+             stoa_account_open(d->w[0], &p, NULL, &d->account[0], &r, &d->error));
+        seen[r.slot] = true;
+        GOOD(d, stoa_sync(d->w[0], &d->account[0], 0, &d->error));
+        GOOD(d, stoa_proof_get(d->w[0], &r.id, text, &d->error));
+        GOOD(d, stoa_proof_check(d->w[1], NULL, text, strlen(text), NULL, NULL,
+                                 &d->error));
+    }
+    assert_true(seen[0] && seen[1] && seen[2] && seen[3]);
+}
+
 struct counted {
     unsigned records;
     int64_t balance;
@@ -817,6 +842,7 @@ int main(void)
         CASE(a_lost_wallet_is_recovered_after_the_wait),
         CASE(a_memo_is_read_by_those_it_is_sealed_to),
         CASE(a_proof_verifies_alone_and_not_when_changed),
+        CASE(a_proof_of_any_slot_is_checked_offline),
         CASE(history_carries_the_running_balance),
         CASE(watching_tells_every_new_record_once),
         CASE(exported_records_can_be_imported_and_are_checked),
