@@ -265,19 +265,35 @@ static void publish(struct commit *c)
     queue_put(&c->r->readers, &c->lookup_requests);
 }
 
+/* What was taken from the queue, by what is done with it. */
+static void sort_work(struct commit *c, struct chain_of_links *got)
+{
+    for (struct link *l; (l = links_pop(got));) {
+        if (((struct work *)l)->kind == WORK_JOB)
+            links_add(&c->waiting, l);
+        else if (((struct request *)l)->kind == REQUEST_STOP)
+            ask(c, (struct request *)l); /* at once: nothing more may be signed */
+        else if (((struct request *)l)->kind == REQUEST_SEAL)
+            links_add(&c->seals, l);
+        else
+            links_add(&c->asks, l);
+    }
+}
+
+static void ask_some(struct commit *c, struct chain_of_links *from, unsigned most)
+{
+    for (struct link *l; most > 0 && (l = links_pop(from)); most--)
+        ask(c, (struct request *)l);
+}
+
+/* A share of the questions first: nothing is tentative yet. However many there are, a
+ * batch goes between two shares. */
 static void cycle(struct commit *c)
 {
-    /* Questions first: nothing is tentative yet. */
-    struct chain_of_links all = c->waiting, jobs = {0};
-    for (struct link *l; (l = links_pop(&all));) {
-        if (((struct work *)l)->kind == WORK_JOB)
-            links_add(&jobs, l);
-        else
-            ask(c, (struct request *)l);
-    }
-    c->waiting = jobs;
+    ask_some(c, &c->asks, ASKS_A_CYCLE);
     submit_waiting(c, clock_wall_ms());
     commit_batch(c);
+    ask_some(c, &c->seals, SEALS_A_CYCLE);
     publish(c);
     slots_reload(c, clock_mono_ms());
     write_state_refresh(c);
@@ -287,7 +303,7 @@ static void cycle(struct commit *c)
 
 static bool has_work(const struct commit *c)
 {
-    return c->resume || c->waiting.first;
+    return c->resume || c->waiting.first || c->asks.first || c->seals.first;
 }
 
 static uint64_t patience_ms(const struct commit *c)
@@ -311,7 +327,7 @@ static void *commit_thread(void *context)
             struct timespec t = {0, (long)settings(r)->commit.linger_ms * 1000000L};
             nanosleep(&t, NULL);
         }
-        links_join(&c->waiting, &got);
+        sort_work(c, &got);
         if (atomic_load(&r->exit_code) != 0)
             break;
         cycle(c);
@@ -425,6 +441,8 @@ void committer_close(struct commit *c)
     if (c->resume)
         job_drop(c->resume);
     drop_work(&c->waiting);
+    drop_work(&c->asks);
+    drop_work(&c->seals);
     drop_work(&c->lookup_requests);
     request_drop(c->lookups);
     links_join(&c->mail, &c->events);

@@ -119,6 +119,11 @@ static void ask_seal(struct commit *c, const struct request *q)
 {
     struct buf data = {0};
     enum err e = ERR_MEMORY;
+    atomic_fetch_sub(&c->r->seals_waiting, 1u);
+    if (atomic_load(&c->r->low_room) || sequencer_full(c->q)) {
+        reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+        return;
+    }
     if (buf_add(&data, q->f.salt.b, sizeof(q->f.salt.b)) &&
         buf_add(&data, q->f.data.data, q->f.data.size))
         e = c->r->store->ops->sealed_put(c->r->store, &q->f.id,
@@ -143,10 +148,12 @@ void ask(struct commit *c, struct request *q)
         sequencer_slot_stop(c->q, q->slot);
     } else if (q->kind == REQUEST_SEAL) {
         ask_seal(c, q);
-    } else if (q->f.type == WIRE_HEAD) {
-        ask_head(c, q);
     } else {
-        ask_settlement(c, q);
+        atomic_fetch_sub(&c->r->asks_waiting, 1u);
+        if (q->f.type == WIRE_HEAD)
+            ask_head(c, q);
+        else
+            ask_settlement(c, q);
     }
     request_drop(q);
 }

@@ -29,7 +29,8 @@ struct commit {
     struct causes causes;
     pthread_t thread;
     bool started;
-    struct chain_of_links waiting; /* taken from the queue, not handled yet */
+    struct chain_of_links waiting; /* jobs taken from the queue, not handled yet */
+    struct chain_of_links asks, seals; /* requests taken from it */
     struct job *resume; /* its items from resume_at on wait for the next batch */
     uint32_t resume_at;
     struct answer **by_conn; /* by index of connection */

@@ -119,6 +119,21 @@ static void tell_checkpoint(struct loop *l, struct conn *c, const struct wire_fr
     time_frame(l, M_ROUTE_CHECKPOINT, M_CODE_OK, since_us);
 }
 
+/* To the commit thread; false: too many wait, `q` was dropped. */
+static bool ask_commit(struct loop *l, struct request *q)
+{
+    if (!q)
+        return false;
+    if (atomic_load(&l->r->asks_waiting) >= ASKS_WAITING_MAX) {
+        metrics_count(l->r->metrics, METRIC_LIMITED, M_LIMIT_QUEUE, 1);
+        request_drop(q);
+        return false;
+    }
+    atomic_fetch_add(&l->r->asks_waiting, 1u);
+    queue_put_one(&l->r->commit, &q->work.link);
+    return true;
+}
+
 static void read_or_ask(struct loop *l, struct conn *c, const struct session_step *step,
                         const struct wire_frame *f, struct frame *frame)
 {
@@ -130,12 +145,7 @@ static void read_or_ask(struct loop *l, struct conn *c, const struct session_ste
         return;
     }
     q = request_from(c, REQUEST_FRAME, f, frame);
-    if (q && step->act == SESSION_ASK) {
-        queue_put_one(&l->r->commit, &q->work.link);
-        took = true;
-    } else {
-        took = ask_reader(l, q);
-    }
+    took = step->act == SESSION_ASK ? ask_commit(l, q) : ask_reader(l, q);
     if (!took) {
         session_read_done(&c->session);
         conn_send(l, c, frame_error(f->rid, ERR_BUSY, READS_RETRY_MS));

@@ -6,6 +6,7 @@
 #include "crypto/seal.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
+#include "relay/commit.h"
 
 #define TAKE_WAIT_MS 1000u
 
@@ -29,9 +30,10 @@ void reader_reply(struct reader *rd, const struct request *q, struct frame *f)
 
 void reader_error(struct reader *rd, const struct request *q, enum err code)
 {
-    reader_reply(rd, q,
-                 frame_error(q->f.rid, code,
-                             code == ERR_UNAVAILABLE ? SEQ_RETRY_UNAVAILABLE_MS : 0));
+    uint64_t retry_after_ms = code == ERR_UNAVAILABLE ? SEQ_RETRY_UNAVAILABLE_MS
+                              : code == ERR_BUSY      ? READS_RETRY_MS
+                                                      : 0;
+    reader_reply(rd, q, frame_error(q->f.rid, code, retry_after_ms));
 }
 
 enum err reader_code(struct reader *rd, enum err e)
@@ -130,6 +132,12 @@ static bool serve_sealed_put(struct reader *rd, struct request *q)
         reader_error(rd, q, e);
         return false;
     }
+    if (atomic_load(&rd->r->seals_waiting) >= SEALS_WAITING_MAX) {
+        metrics_count(rd->r->metrics, METRIC_LIMITED, M_LIMIT_QUEUE, 1);
+        reader_error(rd, q, ERR_BUSY);
+        return false;
+    }
+    atomic_fetch_add(&rd->r->seals_waiting, 1u);
     q->kind = REQUEST_SEAL;
     queue_put_one(&rd->r->commit, &q->work.link);
     return true;

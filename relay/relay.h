@@ -48,6 +48,7 @@ struct relay {
     struct queue readers; /* struct request */
     struct queue mail;    /* struct mail: for the loop */
     atomic_size_t reads_waiting;
+    atomic_size_t asks_waiting, seals_waiting; /* requests for the commit thread */
     atomic_size_t subscriptions; /* when 0, commits are not encoded for anyone */
     atomic_bool low_room;        /* less than store.min_free_bytes on the disk */
     atomic_int write_state;      /* enum err: ERR_OK, or why nothing is sequenced */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "crypto/seal.h"
+
 #define UNSENT_BYTES 65536u
 #define ONE_ANSWER_MAX (256u << 10)
 
@@ -125,6 +127,106 @@ static void a_writer_is_served_among_many_who_ask(void **state)
     wirekit_close(&k);
 }
 
+/* An entry with an attachment, on its way into the log; `put` is then ready to send. */
+struct sealed_note {
+    uint8_t sealed[SEAL_CIPHER_MAX];
+    struct wire_frame put;
+};
+
+static void seal_note(struct sealed_note *s, struct person *p)
+{
+    static const uint8_t payload[3] = {0x91, 0xc4, 0x00}; /* a note of no bytes */
+    size_t size;
+    struct pubkey to = key_public(p->device);
+    struct hash prev = p->tip;
+    s->put = (struct wire_frame){.type = WIRE_SEALED_PUT};
+    assert_true(seal_make(s->sealed, sizeof(s->sealed), &size, s->put.salt.b, "lunch", 5,
+                          &to, 1));
+    struct hash commitment = seal_commitment(s->put.salt.b, s->sealed, size);
+    struct entry_draft d = {.account = &p->account,
+                            .seq = p->next_seq++,
+                            .prev = &prev,
+                            .lamport = ++p->lamport,
+                            .time_ms = 1,
+                            .kind = KIND_NOTE,
+                            .payload = bytes_of(payload, sizeof(payload)),
+                            .sealed_commitment = &commitment,
+                            .sealed_size = size};
+    assert_int_equal(entry_build(&d, p->device, p->bytes, sizeof(p->bytes), &p->size),
+                     ERR_OK);
+    p->id = p->tip = hash_context(CTX_ENTRY, p->bytes, p->size - SIG_BYTES);
+    s->put.id = p->id;
+    s->put.data = bytes_of(s->sealed, size);
+}
+
+static void attachments_wait_for_entries_and_for_room(void **state)
+{
+    enum { NOTES = 200 };
+    static struct hubproc disk;
+    static struct sealed_note notes[NOTES + 1];
+    static struct wirekit k, sealer;
+    struct person p, other;
+    struct wire_result r;
+    unsigned done = 0;
+    (void)state;
+    hub_new(&disk, false);
+    assert_true(wirekit_open(&k, disk.port, NULL));
+    assert_true(wirekit_open(&sealer, disk.port, NULL));
+    open_account(&k, &p, 1);
+    open_account(&k, &other, 2);
+    for (unsigned i = 0; i <= NOTES; i++) {
+        seal_note(&notes[i], &p);
+        assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+        assert_int_equal(r.code, 0);
+    }
+    for (unsigned i = 0; i < NOTES; i++) {
+        static uint8_t room[WIRE_FRAME_MAX];
+        struct mp_writer w = mp_writer_of(room, sizeof(room));
+        notes[i].put.rid = i + 1;
+        wire_put(&w, &notes[i].put);
+        assert_true(rawws_queue(&sealer.ws, room, w.size));
+    }
+    for (int i = 0; i < 20; i++) {
+        assert_true(rawws_flush(&sealer.ws));
+        person_note(&other, 20);
+        assert_true(wirekit_submit_one(&k, person_bytes(&other), &r));
+        assert_int_equal(r.code, 0);
+    }
+    for (; done < NOTES; done++) {
+        assert_true(rawws_flush(&sealer.ws));
+        assert_true(wirekit_receive(&sealer, WAIT_MS));
+        assert_int_equal(sealer.f.type, WIRE_OK);
+    }
+    wirekit_close(&sealer);
+    wirekit_close(&k);
+    hubproc_signal(&disk, 15);
+    assert_int_equal(hubproc_wait(&disk, 15000), 0);
+
+    /* What is kept free for the log is not for attachments. */
+    hubproc_set(&disk, "store.min_free_bytes=1125899906842624");
+    hub_start(&disk);
+    assert_true(wirekit_open(&k, disk.port, NULL));
+    int status = 200;
+    for (int i = 0; i < 100 && status == 200; i++) {
+        char body[4096];
+        size_t size;
+        sleep_ms(50);
+        status = rawhttp_get(disk.port, "/readyz/write", body, sizeof(body), &size);
+    }
+    assert_int_equal(status, 503);
+    assert_true(wirekit_send(&k, &notes[NOTES].put));
+    assert_true(wirekit_receive(&k, WAIT_MS));
+    assert_int_equal(k.f.type, WIRE_ERROR);
+    assert_int_equal(k.f.code, ERR_UNAVAILABLE);
+    assert_true(wirekit_send(
+        &k, &(struct wire_frame){.type = WIRE_SEALED_GET, .rid = 1, .id = notes[0].put.id}));
+    assert_true(wirekit_expect(&k, WIRE_SEALED_IS, WAIT_MS));
+    wirekit_close(&k);
+    person_free(&p);
+    person_free(&other);
+    hubproc_close(&disk);
+}
+
 static void subscribing_again_and_again_costs_only_the_subscriber(void **state)
 {
     enum { TIMES = 5000 };
@@ -160,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_that_nobody_reads_stop_the_asker),
         cmocka_unit_test(a_writer_is_served_among_many_who_ask),
+        cmocka_unit_test(attachments_wait_for_entries_and_for_room),
         cmocka_unit_test(subscribing_again_and_again_costs_only_the_subscriber),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
