@@ -135,6 +135,10 @@ stoa_result cli_connect(struct cli *c)
                         "--hub ws://127.0.0.1:7001 --trust-first-use",
                         "this wallet knows no hub yet");
     r = stoa_connect(c->wallet, c->value[OPT_HUB], c->timeout_ms, &c->error);
+    if (r == STOA_DENIED && !info.hub[0] && c->error.code == ERR_HELLO)
+        (void)snprintf(c->error.hint, sizeof c->error.hint,
+                       "compare it with what the operator publishes, then --fingerprint "
+                       "HEX; or --trust-first-use");
     if (r == STOA_UNREACHABLE && !c->error.hint[0])
         (void)snprintf(c->error.hint, sizeof c->error.hint,
                        "the same again later, or --hub URL");
