@@ -30,6 +30,16 @@ void addresses_close(struct addresses *t)
     t->buckets = NULL;
 }
 
+/* What counts as one: an IPv4 address, or the network that an IPv6 address is in. */
+static struct ws_address one_of(const struct ws_address *a)
+{
+    static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
+    struct ws_address one = *a;
+    if (memcmp(a->b, v4, sizeof(v4)) != 0)
+        memset(one.b + 8, 0, sizeof(one.b) - 8);
+    return one;
+}
+
 static struct address_count **place_of(struct addresses *t, const struct ws_address *a)
 {
     uint64_t w[2];
@@ -44,12 +54,13 @@ static struct address_count **place_of(struct addresses *t, const struct ws_addr
 
 bool addresses_add(struct addresses *t, const struct ws_address *a, uint64_t max)
 {
-    struct address_count **at = place_of(t, a);
+    struct ws_address one = one_of(a);
+    struct address_count **at = place_of(t, &one);
     if (!*at) {
         *at = calloc(1, sizeof(**at));
         if (!*at)
             return false;
-        (*at)->address = *a;
+        (*at)->address = one;
     }
     if (max && (*at)->count >= max)
         return false;
@@ -59,7 +70,8 @@ bool addresses_add(struct addresses *t, const struct ws_address *a, uint64_t max
 
 void addresses_remove(struct addresses *t, const struct ws_address *a)
 {
-    struct address_count **at = place_of(t, a), *p = *at;
+    struct ws_address one = one_of(a);
+    struct address_count **at = place_of(t, &one), *p = *at;
     if (!p || --p->count > 0)
         return;
     *at = p->next;
