@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "crypto/context.h"
+#include "ledger/kinds.h"
 
 struct disk_reader {
     struct store_reader reader;
@@ -156,12 +157,29 @@ static void free_parts(struct disk_parts *p)
     *p = (struct disk_parts){.there = false};
 }
 
+/* A tree that holds a change of the log key is signed by the new one. */
+static void follow_log_key(struct disk *d, const struct store_record *r)
+{
+    static struct payload p;
+    struct entry e;
+    if (d->log_keys == NULL ||
+        entry_decode(&e, r->r.envelope.data, r->r.envelope.size) != ERR_OK ||
+        e.kind != KIND_HUB_KEY || payload_decode(&p, e.kind, e.payload) != ERR_OK ||
+        p.hub_key.role != ROLE_LOG)
+        return;
+    char name[NOTE_NAME_MAX + 1];
+    memcpy(name, d->log_keys[r->r.slot].name, sizeof name);
+    must(vkey_make(&d->log_keys[r->r.slot], name, NOTE_ED25519, &p.hub_key.new_key),
+         "log key");
+}
+
 static void happen(struct disk *d, const struct store_append *a)
 {
     struct disk_slot *s = &d->slot[a->slot];
     drop_rubbish(s);
     for (size_t i = 0; i < a->record_count; i++) {
         check_record(a, i);
+        follow_log_key(d, &a->records[i]);
         add_record(s, &a->records[i]);
         add_node(s, 0, &a->records[i].leaf_hash);
     }

@@ -98,53 +98,72 @@ void hub_forget(struct hub *h)
 
 /* ---- life ---- */
 
-static void make_keys(struct hub *h)
+static void make_keys(struct hub *h, const struct hub_birth *b)
 {
-    struct pubkey log = kit_pub(HUB_KEY_LOG);
+    struct pubkey log = kit_pub(b->log);
     for (uint32_t i = 0; i < h->slots; i++) {
         char origin[NOTE_NAME_MAX + 1];
-        snprintf(origin, sizeof origin, "%s/%02x", HUB_NAME, (unsigned)i);
+        snprintf(origin, sizeof origin, "%s/%02x", b->name, (unsigned)i);
         must(vkey_make(&h->log_keys[i], origin, NOTE_ED25519, &log), "hub name");
     }
 }
 
-static void create(struct hub *h, uint32_t slots, struct store *store, struct disk *disk)
+static void create(struct hub *h, const struct hub_birth *b, struct store *store,
+                   struct disk *disk)
 {
     must(crypto_start(), "crypto does not start");
     memset(h, 0, sizeof *h);
-    h->slots = slots;
+    h->slots = b->slots;
     h->now_ms = FIRST_TIME_MS;
     h->paths = malloc(SEQ_BATCH_WAITERS_MAX * sizeof *h->paths);
     must(h->paths != NULL, "no memory");
-    make_keys(h);
+    make_keys(h, b);
     h->store = store;
     h->disk = disk;
     if (disk != NULL)
         disk->log_keys = h->log_keys;
     h->config = (struct sequencer_config){.mem = &alloc_heap,
-                                          .relay = kit_key(HUB_KEY_RELAY),
-                                          .log = kit_key(HUB_KEY_LOG),
+                                          .relay = kit_key(b->relay),
+                                          .log = kit_key(b->log),
                                           .map_seed = HUB_SEED,
-                                          .slots = slots};
-    struct recover_genesis g = {.federation = kit_hash(1),
-                                .hub = HUB_NAME,
-                                .issuer = kit_pub(HUB_KEY_ISSUER),
-                                .relay = kit_key(HUB_KEY_RELAY),
-                                .log = kit_pub(HUB_KEY_LOG)};
+                                          .slots = b->slots};
+    struct recover_genesis g = {.federation = b->federation,
+                                .hub = b->name,
+                                .issuer = kit_pub(b->issuer),
+                                .relay = kit_key(b->relay),
+                                .log = kit_pub(b->log)};
     must(recover_genesis(h->store, &h->config, &g, h->now_ms) == ERR_OK,
          "genesis failed");
     must(hub_start(h) == ERR_OK, "first start failed");
 }
 
+static struct hub_birth usual(uint32_t slots)
+{
+    return (struct hub_birth){.name = HUB_NAME,
+                              .federation = kit_hash(1),
+                              .issuer = HUB_KEY_ISSUER,
+                              .relay = HUB_KEY_RELAY,
+                              .log = HUB_KEY_LOG,
+                              .slots = slots};
+}
+
+void hub_create_as(struct hub *h, const struct hub_birth *b, uint64_t now_ms)
+{
+    struct disk *disk = disk_open(b->slots);
+    create(h, b, disk_store(disk), disk);
+    h->now_ms = now_ms;
+}
+
 void hub_create(struct hub *h, uint32_t slots)
 {
-    struct disk *disk = disk_open(slots);
-    create(h, slots, disk_store(disk), disk);
+    struct hub_birth b = usual(slots);
+    hub_create_as(h, &b, FIRST_TIME_MS);
 }
 
 void hub_create_on(struct hub *h, uint32_t slots, struct store *store)
 {
-    create(h, slots, store, NULL);
+    struct hub_birth b = usual(slots);
+    create(h, &b, store, NULL);
 }
 
 void hub_crash(struct hub *h)

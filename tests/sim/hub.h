@@ -31,6 +31,14 @@ struct hub_seen {
     uint64_t commits;
 };
 
+/* Who a hub is: keys by number of the kit. */
+struct hub_birth {
+    const char *name;
+    struct hash federation;
+    uint32_t issuer, relay, log;
+    uint32_t slots;
+};
+
 struct hub {
     uint32_t slots;
     struct store *store;
@@ -52,6 +60,7 @@ struct hub {
 
 /* A fresh ledger of `slots` logs, all open, running. */
 void hub_create(struct hub *h, uint32_t slots);
+void hub_create_as(struct hub *h, const struct hub_birth *b, uint64_t now_ms);
 /* The same on a store of the caller's, just created; crashes then only end the process. */
 void hub_create_on(struct hub *h, uint32_t slots, struct store *store);
 void hub_close(struct hub *h);

@@ -1,22 +1,205 @@
-/* sim --seeds N --from S [--fresh N] [--twice] [--trace]
+/* sim --seeds N [--from S] [--minutes M] [--fresh N] [--json] [--require-coverage]
  *
- * Runs N seeds from S on; --fresh runs N more from a seed taken from the clock and
- * printed, so that it can be run again. --twice runs each seed two times and compares the
- * traces. The first seed that goes wrong prints its trace and ends the program. */
+ * Runs N seeds from S on in several processes, one world in each; --minutes stops after
+ * that time, --fresh adds N seeds taken from the clock, which are printed. A seed that
+ * fails tells its story and the command that runs it again. --trace prints the whole story,
+ * --twice runs each seed two times and compares, --shrink looks for less that still fails.
+ * --without a,b --groups N --entries N run less of a seed; --plant tries the checker. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "sim.h"
+#include "shrink.h"
+#include "town.h"
+
+#define WORKERS_MAX 64
+
+struct run_options {
+    struct sim_options sim;
+    uint64_t seeds, from, fresh;
+    double minutes;
+    uint32_t workers;
+    bool json, trace, twice, coverage, shrink;
+};
+
+/* What a worker tells: a seed begins, has ended well, or has failed. */
+enum moment { SEED_BEGINS, SEED_ENDS, SEED_FAILS };
+struct report {
+    enum moment moment;
+    uint64_t seed;
+    uint32_t worker;
+    struct stats stats;
+};
+_Static_assert(sizeof(struct report) <= 4096, "a report is written in one piece");
+
+static struct report telling;
+static int tell_to = -1;
+
+static void tell(enum moment moment)
+{
+    telling.moment = moment;
+    if (write(tell_to, &telling, sizeof telling) != (ssize_t)sizeof telling)
+        _exit(2);
+}
 
 static void on_abort(int signal_number)
 {
     (void)signal_number;
-    sim_print_trace();
-    _Exit(1);
+    world_tell();
+    tell(SEED_FAILS);
+    _exit(1);
 }
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- a worker ---- */
+
+static void run_seed(const struct run_options *o, uint64_t seed, struct stats *stats)
+{
+    struct sim_options sim = o->sim;
+    sim.seed = seed;
+    struct hash first = town_run(&sim, stats, o->trace);
+    if (!o->twice)
+        return;
+    struct stats again = {0};
+    struct hash second = town_run(&sim, &again, false);
+    if (!hash_equal(&first, &second)) {
+        fprintf(stderr, "sim: seed %llu ran two ways\n", (unsigned long long)seed);
+        tell(SEED_FAILS);
+        _exit(1);
+    }
+}
+
+static void work(const struct run_options *o, uint32_t worker, int out, double until)
+{
+    tell_to = out;
+    signal(SIGABRT, on_abort);
+    if (o->trace)
+        world_tell_lines = 0;
+    for (uint64_t i = worker; i < o->seeds; i += o->workers) {
+        if (until > 0 && seconds_now() > until)
+            break;
+        struct stats stats = {0};
+        telling = (struct report){.seed = o->from + i, .worker = worker};
+        tell(SEED_BEGINS);
+        run_seed(o, telling.seed, &stats);
+        fflush(stdout);
+        telling.stats = stats;
+        tell(SEED_ENDS);
+    }
+    kit_close();
+}
+
+/* ---- all of them ---- */
+
+struct workers {
+    pid_t pid[WORKERS_MAX];
+    uint64_t seed[WORKERS_MAX]; /* that it is at */
+    bool stopped; /* one failed: the others need not go on */
+};
+
+static void start_workers(const struct run_options *o, struct workers *w, int pipe_ends[2])
+{
+    double until = o->minutes > 0 ? seconds_now() + o->minutes * 60 : 0;
+    if (pipe(pipe_ends) != 0) {
+        perror("sim: pipe");
+        exit(2);
+    }
+    fflush(stdout);
+    for (uint32_t i = 0; i < o->workers; i++) {
+        w->pid[i] = fork();
+        if (w->pid[i] < 0) {
+            perror("sim: fork");
+            exit(2);
+        }
+        if (w->pid[i] == 0) {
+            close(pipe_ends[0]);
+            work(o, i, pipe_ends[1], until);
+            exit(0);
+        }
+    }
+    close(pipe_ends[1]);
+}
+
+static bool read_report(int in, struct report *r)
+{
+    size_t have = 0;
+    while (have < sizeof *r) {
+        ssize_t n = read(in, (char *)r + have, sizeof *r - have);
+        if (n <= 0)
+            return false;
+        have += (size_t)n;
+    }
+    return true;
+}
+
+static void print_command(const struct sim_options *o, uint64_t seed, const char *more)
+{
+    fprintf(stderr, "run again: tests/sim/run --seeds 1 --from %llu",
+            (unsigned long long)seed);
+    shrink_print_options(stderr, o);
+    fprintf(stderr, "%s\n", more);
+}
+
+static void stop_others(const struct run_options *o, struct workers *w, uint32_t failed)
+{
+    w->stopped = true;
+    for (uint32_t i = 0; i < o->workers; i++)
+        if (i != failed)
+            kill(w->pid[i], SIGTERM);
+}
+
+/* How many seeds failed. */
+static unsigned run_all(const struct run_options *o, struct stats *total)
+{
+    static struct workers w;
+    struct report r;
+    int pipe_ends[2];
+    unsigned failed = 0;
+    memset(&w, 0, sizeof w);
+    start_workers(o, &w, pipe_ends);
+    while (read_report(pipe_ends[0], &r)) {
+        w.seed[r.worker] = r.seed;
+        if (r.moment == SEED_ENDS)
+            stats_add(total, &r.stats);
+        else if (r.moment == SEED_FAILS)
+            stop_others(o, &w, r.worker);
+    }
+    close(pipe_ends[0]);
+    for (uint32_t i = 0; i < o->workers; i++) {
+        int status;
+        if (waitpid(w.pid[i], &status, 0) != w.pid[i] || status == 0 ||
+            (w.stopped && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM))
+            continue;
+        failed++;
+        fprintf(stderr, "seed %llu failed\n", (unsigned long long)w.seed[i]);
+        print_command(&o->sim, w.seed[i], " --trace");
+        if (o->shrink) {
+            struct sim_options least = o->sim;
+            least.seed = w.seed[i];
+            shrink(&least);
+            fprintf(stderr, "less that fails as well:\n");
+            print_command(&least, least.seed, " --trace");
+        }
+    }
+    return failed;
+}
+
+/* ---- options ---- */
+
+static const char usage[] =
+    "usage: sim --seeds N [--from S] [--minutes M] [--fresh N] [--workers N] [--json]\n"
+    "           [--require-coverage] [--trace] [--twice] [--shrink]\n"
+    "           [--without fault,..] [--groups N] [--entries N] [--plant NAME]\n";
 
 static uint64_t number(const char *text)
 {
@@ -29,86 +212,116 @@ static uint64_t number(const char *text)
     return n;
 }
 
-static void run(uint64_t from, uint64_t seeds, bool twice, struct sim_counts *total,
-                struct model_counts *money)
+static uint64_t faults_named(char *words)
 {
-    for (uint64_t i = 0; i < seeds; i++) {
-        struct hash first = sim_run(from + i, total, money);
-        if (!twice)
-            continue;
-        struct hash second = sim_run(from + i, total, money);
-        if (!hash_equal(&first, &second)) {
-            fprintf(stderr, "sim: seed %llu ran two ways\n",
-                    (unsigned long long)(from + i));
-            exit(1);
+    uint64_t mask = 0;
+    enum fault f;
+    for (char *word = strtok(words, ","); word != NULL; word = strtok(NULL, ",")) {
+        if (!fault_from_word(word, &f)) {
+            fprintf(stderr, "sim: no such fault: %s\n", word);
+            exit(2);
         }
+        mask |= UINT64_C(1) << f;
     }
+    return mask;
 }
 
-static void report(const struct sim_counts *c, const struct model_counts *m)
+static uint32_t plant_named(const char *word)
 {
-#define LINE(name, value) printf("%-22s %12llu\n", name, (unsigned long long)(value))
-    LINE("steps", c->steps);
-    LINE("commits", c->commits);
-    LINE("crashes", c->crashes);
-    LINE("slots reloaded", c->reloads);
-    LINE("slots lost", c->lost);
-    LINE("outcomes unknown", c->unknown);
-    LINE("disk full", c->full);
-    LINE("store broken", c->broken);
-    LINE("clock jumps", c->clock_jumps);
-    LINE("snapshots taken", c->snapshots);
-    LINE("snapshots used", c->snapshots_used);
-    LINE("messages", c->messages);
-    LINE("messages lost", c->dropped);
-    LINE("messages doubled", c->doubled);
-    LINE("entries acknowledged", c->acked);
-    LINE("duplicates", c->duplicates);
-    LINE("looked up", c->lookups);
-    LINE("refused", c->refused);
-    LINE("chains rebuilt", c->rebased);
-    LINE("records", m->records);
-    LINE("transfers", m->transfers);
-    LINE("credits", m->credits);
-    LINE("bounces", m->bounces);
-    LINE("returns", m->returns);
-#undef LINE
+    for (uint32_t i = 0; i < PLANT_COUNT; i++)
+        if (strcmp(plant_words[i], word) == 0)
+            return i;
+    fprintf(stderr, "sim: no such defect: %s\n", word);
+    exit(2);
+}
+
+/* An option that takes a value; false: there is no such. */
+static bool take_value(struct run_options *o, const char *name, char *value)
+{
+    if (strcmp(name, "--seeds") == 0)
+        o->seeds = number(value);
+    else if (strcmp(name, "--from") == 0)
+        o->from = number(value);
+    else if (strcmp(name, "--fresh") == 0)
+        o->fresh = number(value);
+    else if (strcmp(name, "--minutes") == 0)
+        o->minutes = strtod(value, NULL);
+    else if (strcmp(name, "--workers") == 0)
+        o->workers = (uint32_t)number(value);
+    else if (strcmp(name, "--groups") == 0)
+        o->sim.groups = (uint32_t)number(value);
+    else if (strcmp(name, "--entries") == 0)
+        o->sim.entries = (uint32_t)number(value);
+    else if (strcmp(name, "--without") == 0)
+        o->sim.without = faults_named(value);
+    else if (strcmp(name, "--plant") == 0)
+        o->sim.plant = plant_named(value);
+    else
+        return false;
+    return true;
+}
+
+static bool take_flag(struct run_options *o, const char *name)
+{
+    bool *flag = strcmp(name, "--json") == 0               ? &o->json
+                 : strcmp(name, "--trace") == 0            ? &o->trace
+                 : strcmp(name, "--twice") == 0            ? &o->twice
+                 : strcmp(name, "--shrink") == 0           ? &o->shrink
+                 : strcmp(name, "--require-coverage") == 0 ? &o->coverage
+                                                           : NULL;
+    if (flag != NULL)
+        *flag = true;
+    return flag != NULL;
+}
+
+static void read_options(struct run_options *o, int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (take_flag(o, argv[i]))
+            continue;
+        if (i + 1 == argc || !take_value(o, argv[i], argv[i + 1])) {
+            fputs(usage, stderr);
+            exit(2);
+        }
+        i++;
+    }
+    if (o->minutes > 0 && o->seeds == 0)
+        o->seeds = UINT64_MAX / 2;
+    if (o->workers == 0) {
+        long cores = sysconf(_SC_NPROCESSORS_ONLN);
+        o->workers = cores > 0 ? (uint32_t)cores : 1;
+    }
+    if (o->workers > WORKERS_MAX)
+        o->workers = WORKERS_MAX;
+    if (o->trace)
+        o->workers = 1;
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t seeds = 1, from = 1, fresh = 0;
-    bool twice = false;
-    for (int i = 1; i < argc; i++) {
-        bool more = i + 1 < argc;
-        if (more && strcmp(argv[i], "--seeds") == 0)
-            seeds = number(argv[++i]);
-        else if (more && strcmp(argv[i], "--from") == 0)
-            from = number(argv[++i]);
-        else if (more && strcmp(argv[i], "--fresh") == 0)
-            fresh = number(argv[++i]);
-        else if (strcmp(argv[i], "--twice") == 0)
-            twice = true;
-        else if (strcmp(argv[i], "--trace") == 0)
-            sim_trace = true;
-        else {
-            fprintf(stderr,
-                    "usage: sim --seeds N --from S [--fresh N] [--twice] [--trace]\n");
-            return 2;
-        }
+    static struct stats total;
+    struct run_options o = {.from = 1};
+    read_options(&o, argc, argv);
+    double began = seconds_now();
+    unsigned failed = run_all(&o, &total);
+    if (o.fresh > 0 && failed == 0) {
+        struct run_options more = o;
+        more.seeds = o.fresh;
+        more.from = (uint64_t)time(NULL) * 1000;
+        fprintf(stderr, "fresh seeds: --seeds %llu --from %llu\n",
+                (unsigned long long)more.seeds, (unsigned long long)more.from);
+        failed = run_all(&more, &total);
     }
-    signal(SIGABRT, on_abort);
-    struct sim_counts total = {0};
-    struct model_counts money = {0};
-    run(from, seeds, twice, &total, &money);
-    if (fresh > 0) {
-        uint64_t start = (uint64_t)time(NULL) * 1000;
-        printf("fresh seeds: --seeds %llu --from %llu\n", (unsigned long long)fresh,
-               (unsigned long long)start);
-        fflush(stdout);
-        run(start, fresh, twice, &total, &money);
+    double seconds = seconds_now() - began;
+    if (failed > 0)
+        return 1;
+    if (o.json)
+        stats_print_json(stdout, &total, o.from, seconds);
+    else if (!o.trace) {
+        printf("%llu seeds from %llu on in %.1f s, %.0f a minute\n",
+               (unsigned long long)total.seeds, (unsigned long long)o.from, seconds,
+               (double)total.seeds * 60 / (seconds > 0 ? seconds : 1));
+        stats_print(stdout, &total);
     }
-    report(&total, &money);
-    kit_close();
-    return 0;
+    return o.coverage && stats_missing(stderr, &total) > 0 ? 3 : 0;
 }

@@ -1,30 +1,49 @@
-/* The ledger as a book-keeper would keep it, written without a look at the account rules:
- * it reads what is durable on the disk, record by record, and says the first thing that
- * cannot be right. Chains, heads, clocks, balances, and every item on every channel. */
+/* The ledger as a book-keeper would keep it, written from the protocol's text without a look
+ * at the account rules: it reads what is durable on the disk, record by record, and says
+ * the first thing that cannot be right. Chains, authority, clocks, balances, positions,
+ * every item on every channel, and the root of every prefix of every log. It costs time
+ * only for what is new. */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 
 #include "disk.h"
+#include "stats.h"
 
 struct model;
 
-struct model *model_open(uint32_t slots);
+struct model *model_open(uint32_t slots, const char *hub, const struct hash *federation);
 void model_close(struct model *m);
 /* Take in what is new on the disk. NULL, or what is wrong with it. */
 const char *model_advance(struct model *m, const struct disk *d);
-/* NULL when `balance` is what the account holds. */
-const char *model_check_balance(const struct model *m, const struct hash *account,
-                                int64_t balance);
-/* Money under way, and items. */
-int64_t model_under_way(const struct model *m, uint64_t *items);
-size_t model_accounts(const struct model *m);
+
+/* Does this entry stand at this place? NULL, or what is wrong. */
+const char *model_check_ack(struct model *m, uint32_t slot, uint64_t index,
+                            const struct hash *id);
+/* Has the log had this root at this size? One sequence of records has one root a size, so
+ * any two checkpoints that pass are consistent. */
+const char *model_check_checkpoint(struct model *m, uint32_t slot, tree_size size,
+                                   const struct hash *root);
 /* Does the record settle the item (cause, payee)? */
 bool model_settles(const struct model *m, uint32_t slot, uint64_t index,
                    const struct hash *cause, uint32_t payee_index, bool bounced);
+/* Is the account as the hub has it the one in the books? */
+const char *model_check_account(struct model *m, const struct account *a);
 
-struct model_counts {
-    uint64_t records, transfers, credits, bounces, returns;
-};
-struct model_counts model_counts(const struct model *m);
+/* Accounts of a slot that changed since they were looked at. */
+size_t model_touched(const struct model *m, uint32_t slot);
+const struct hash *model_touched_at(const struct model *m, uint32_t slot, size_t i);
+void model_looked_at(struct model *m, uint32_t slot);
+void model_touch_all(struct model *m, uint32_t slot);
+
+tree_size model_size(const struct model *m, uint32_t slot);
+size_t model_accounts(const struct model *m);
+/* Is the key a device of the account, as of the newest record? */
+bool model_is_device(const struct model *m, const struct hash *account,
+                     const struct pubkey *key);
+/* Items under way. */
+uint64_t model_items(const struct model *m);
+void model_count(const struct model *m, struct stats *s);
+/* Was this key the relay's, in any slot, at any time? */
+bool model_was_relay(const struct model *m, const struct pubkey *key);
 
 #endif
