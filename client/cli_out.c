@@ -115,6 +115,31 @@ static void print_error(const struct cli *c, stoa_result r, const char *code)
                   c->error.hint[0] ? c->error.hint : "stoa help", (int)r);
 }
 
+/* Text of others, or cut in the middle of a letter, need not be UTF-8: JSON must be. */
+static json_t *json_text(const char *text)
+{
+    json_t *good = json_string(text), *one;
+    size_t size = strlen(text), n = 0;
+    char *copy = good ? NULL : malloc(size + 1);
+    if (!copy)
+        return good;
+    for (size_t i = 0; i < size;) {
+        unsigned char lead = (unsigned char)text[i];
+        size_t len = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+        one = i + len <= size ? json_stringn(text + i, len) : NULL;
+        if (one)
+            memcpy(copy + n, text + i, len);
+        else
+            copy[n] = '?';
+        n += one ? len : 1;
+        i += one ? len : 1;
+        json_decref(one);
+    }
+    good = json_stringn(copy, n);
+    free(copy);
+    return good;
+}
+
 static void put_error(struct cli *c, stoa_result r, const char *code)
 {
     json_t *e = json_object();
@@ -122,10 +147,10 @@ static void put_error(struct cli *c, stoa_result r, const char *code)
     if (!e || !hints)
         return;
     if (c->error.hint[0])
-        (void)json_array_append_new(hints, json_string(c->error.hint));
+        (void)json_array_append_new(hints, json_text(c->error.hint));
     (void)json_object_set_new(e, "code", json_string(code));
     (void)json_object_set_new(e, "reason", json_string(c->error.word));
-    (void)json_object_set_new(e, "message", json_string(c->error.message));
+    (void)json_object_set_new(e, "message", json_text(c->error.message));
     (void)json_object_set_new(e, "retry", json_string(retry_word(c->error.retry)));
     (void)json_object_set_new(e, "retry_after_ms",
                               json_integer((json_int_t)c->error.retry_after_ms));
@@ -207,7 +232,7 @@ static json_t *target(struct cli *c, json_t *to)
 void cli_put_text(struct cli *c, json_t *to, const char *name, const char *value)
 {
     if (c->json)
-        (void)json_object_set_new(target(c, to), name, json_string(value));
+        (void)json_object_set_new(target(c, to), name, json_text(value));
 }
 
 void cli_put_number(struct cli *c, json_t *to, const char *name, uint64_t value)

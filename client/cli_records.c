@@ -81,15 +81,19 @@ static void memo_of(struct cli *c, const struct line *line, char *out, size_t ca
         return;
     }
     size_t n = 0;
-    for (size_t i = 0; i < size && n + 1 < cap; i++) /* nothing that moves a terminal */
-        out[n++] = memo[i] < 32 || memo[i] == 127 ? ' ' : (char)memo[i];
+    for (size_t i = 0; i < size && n + 1 < cap; i++) { /* nothing that moves a terminal */
+        bool upper = memo[i] == 0xc2 && i + 1 < size && memo[i + 1] >= 0x80 &&
+                     memo[i + 1] < 0xa0;
+        out[n++] = upper || memo[i] < 32 || memo[i] == 127 ? ' ' : (char)memo[i];
+        i += upper;
+    }
     out[n] = 0;
 }
 
 static void print_line(struct cli *c, const struct line *line)
 {
-    char id[65], when[32], delta[40], balance[40], other[STOA_ADDRESS_MAX + 16],
-        memo[1024];
+    static char memo[STOA_MEMO_MAX + 1];
+    char id[65], when[32], delta[40], balance[40], other[STOA_ADDRESS_MAX + 16];
     stoa_id_format(id, &line->id);
     cli_time_text(when, line->time_ms);
     cli_amount_text(delta, line->delta);

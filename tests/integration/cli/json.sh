@@ -64,6 +64,16 @@ check stoa.version/1 stoa version $A
 check stoa.cli/1 stoa frob $A
 check stoa.send/1 stoa send "$BO" 1000 --from anna $A
 equal $CODE 4 "refusal"
+# text that is cut in the middle of a letter, or is no text, is still there
+check stoa.send/1 stoa send "x$(printf '\303\251%.0s' $(seq 60))" 1 --from anna $A
+equal $CODE 65 "no address"
+get error.message >/dev/null
+check stoa.send/1 stoa send "$(printf 'a\377b')" 1 --from anna $A
+equal "$(get error.message | cut -c1-5)" '"a?b"' "message with bytes that are no text"
+MEMO=x$(printf '\303\251%.0s' $(seq 900))
+check stoa.send/1 stoa send "$BO" 0.10 --from anna --memo "$MEMO" $A
+ok stoa history anna --memos $A
+grep -q "$MEMO" "$T/out" || fail "a long memo is not whole in JSON"
 check stoa.balance/1 stoa balance --json --wallet "$T/none"
 equal $CODE 78 "no wallet"
 ok stoa watch anna $A --for 300ms
