@@ -97,7 +97,7 @@ void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code, uint1
 {
     if (!c->ws)
         return;
-    c->session.phase = SESSION_ENDED;
+    session_end(&c->session, clock_mono_ms());
     conn_send(l, c, frame_error(rid, code, 0));
     ws_end(c->ws, close);
 }
@@ -286,7 +286,7 @@ static void on_mail_hello(struct loop *l, struct mail *m)
     trace(TRACE_ERROR, "loop.behind",
           TRACE_STR("found", "a client's checkpoint beside ours"));
     conn_send(l, c, frame_bye(m->code, 0));
-    c->session.phase = SESSION_ENDED;
+    session_end(&c->session, clock_mono_ms());
     ws_end(c->ws, CLOSE_POLICY);
 }
 
@@ -377,7 +377,7 @@ static void bye_one(struct loop *l, struct conn *c)
         return;
     }
     conn_send(l, c, frame_bye(ERR_DRAINING, settings(l->r)->drain.grace_ms));
-    c->session.phase = SESSION_ENDED;
+    session_end(&c->session, clock_mono_ms());
     ws_end(c->ws, CLOSE_GOING_AWAY);
 }
 

@@ -18,9 +18,18 @@ uint64_t session_frame_max(const struct session *s, const struct session_rules *
     return SESSION_HELLO_BYTES_MAX;
 }
 
-static void end(struct session *s, struct session_step *step, enum err code)
+void session_end(struct session *s, uint64_t now_ms)
 {
+    if (s->phase == SESSION_ENDED)
+        return;
     s->phase = SESSION_ENDED;
+    s->progress_ms = now_ms;
+}
+
+static void end(struct session *s, struct session_step *step, enum err code,
+                uint64_t now_ms)
+{
+    session_end(s, now_ms);
     step->act = SESSION_END;
     step->code = code;
 }
@@ -33,7 +42,8 @@ static void refuse(struct session_step *step, enum err code, uint64_t retry_afte
 }
 
 static void on_hello(struct session *s, const struct session_rules *r,
-                     const struct wire_frame *f, struct session_step *step)
+                     const struct wire_frame *f, uint64_t now_ms,
+                     struct session_step *step)
 {
     if (f->has_device) {
         uint8_t message[MESSAGE_BYTES_MAX];
@@ -41,7 +51,7 @@ static void on_hello(struct session *s, const struct session_rules *r,
                                     &f->device);
         if (!f->has_sig || !sig_key_enrollable(&f->device) ||
             !sig_verify(&f->sig, &f->device, CTX_HELLO, message, size)) {
-            end(s, step, ERR_HELLO);
+            end(s, step, ERR_HELLO, now_ms);
             return;
         }
         s->has_device = true;
@@ -124,9 +134,9 @@ void session_frame(struct session *s, const struct session_rules *r,
         return;
     if (s->phase != SESSION_OPEN) {
         if (s->phase == SESSION_GREETED && f->type == WIRE_HELLO)
-            on_hello(s, r, f, step);
+            on_hello(s, r, f, now_ms, step);
         else
-            end(s, step, ERR_FRAME);
+            end(s, step, ERR_FRAME, now_ms);
         return;
     }
     switch (f->type) {
@@ -154,7 +164,7 @@ void session_frame(struct session *s, const struct session_rules *r,
         step->act = SESSION_LIMITS;
         return;
     default: /* a hub's frame, or a second HELLO */
-        end(s, step, ERR_FRAME);
+        end(s, step, ERR_FRAME, now_ms);
     }
 }
 
@@ -179,9 +189,11 @@ void session_read_done(struct session *s)
 enum session_tick session_tick(struct session *s, const struct session_rules *r,
                                uint64_t unsent_bytes, uint64_t now_ms)
 {
-    if (s->phase != SESSION_OPEN)
-        return now_ms - s->began_ms > r->handshake_ms ? SESSION_TICK_LATE
-                                                      : SESSION_TICK_NOTHING;
+    if (s->phase != SESSION_OPEN) {
+        uint64_t since = s->phase == SESSION_ENDED ? s->progress_ms : s->began_ms;
+        return now_ms - since > r->handshake_ms ? SESSION_TICK_LATE
+                                                : SESSION_TICK_NOTHING;
+    }
     if (unsent_bytes == 0)
         s->progress_ms = now_ms;
     else if (now_ms - s->progress_ms > r->stalled_ms)

@@ -89,6 +89,10 @@ void session_frame(struct session *s, const struct session_rules *r,
 /* The checkpoints of HELLO are fine (or there were none): the session is open. */
 void session_welcome(struct session *s);
 
+/* Nothing more is taken; what is queued for it may still go out, for handshake_ms after
+ * the newest that did. */
+void session_end(struct session *s, uint64_t now_ms);
+
 /* May more be read from it now? False while its budgets of unanswered work are used up.
  */
 bool session_wants_input(const struct session *s, const struct session_rules *r);

@@ -224,6 +224,19 @@ static void the_silent_and_the_stalled_are_found(void **state)
     assert_int_equal(session_tick(&s, &r, 10, 5200), SESSION_TICK_NOTHING);
 }
 
+static void what_is_queued_at_the_end_still_goes_out(void **state)
+{
+    (void)state;
+    struct session_rules r = rules();
+    struct session s = opened(&r, 0);
+    session_end(&s, 90000);
+    assert_int_equal(session_tick(&s, &r, 5000, 90500), SESSION_TICK_NOTHING);
+    session_progress(&s, 90400);
+    session_end(&s, 90450);
+    assert_int_equal(session_tick(&s, &r, 5000, 90900), SESSION_TICK_NOTHING);
+    assert_int_equal(session_tick(&s, &r, 5000, 90901), SESSION_TICK_LATE);
+}
+
 int main(void)
 {
     if (!crypto_start())
@@ -238,6 +251,7 @@ int main(void)
         cmocka_unit_test(unanswered_work_stops_the_reading),
         cmocka_unit_test(streams_must_exist_and_be_few),
         cmocka_unit_test(the_silent_and_the_stalled_are_found),
+        cmocka_unit_test(what_is_queued_at_the_end_still_goes_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
