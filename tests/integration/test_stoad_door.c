@@ -152,6 +152,30 @@ static void whoever_says_no_hello_is_cut(void **state)
     still_serves();
 }
 
+/* One byte now and then, or none at all: a connection is not had for that. */
+static void a_request_that_never_ends_is_cut(void **state)
+{
+    enum { LIVES_MS = 6000, STEP_MS = 100 };
+    static const char head[] = "GET /v1/status HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    struct rawws silent, slow;
+    struct rawws_message m;
+    struct rawws_options o = {.port = hub.port};
+    unsigned ms = 0;
+    (void)state;
+    assert_true(rawws_open(&silent, &o));
+    assert_true(rawws_open(&slow, &o));
+    assert_true(rawws_send_raw(&slow, head, sizeof(head) - 1));
+    for (int ended = 0; ended == 0 && ms < LIVES_MS; ms += STEP_MS) {
+        (void)rawws_send_raw(&slow, "x", 1);
+        ended = rawws_receive(&slow, &m, STEP_MS);
+    }
+    assert_true(ms < LIVES_MS);
+    assert_int_equal(rawws_receive(&silent, &m, LIVES_MS), -1);
+    rawws_close(&silent);
+    rawws_close(&slow);
+    still_serves();
+}
+
 static void a_frame_over_the_limit_is_refused_before_it_is_read(void **state)
 {
     struct wirekit k;
@@ -326,6 +350,7 @@ int main(void)
         cmocka_unit_test(a_frame_of_the_hub_is_not_for_clients),
         cmocka_unit_test(nothing_is_taken_before_hello),
         cmocka_unit_test(whoever_says_no_hello_is_cut),
+        cmocka_unit_test(a_request_that_never_ends_is_cut),
         cmocka_unit_test(a_frame_over_the_limit_is_refused_before_it_is_read),
         cmocka_unit_test(fragments_are_joined_and_a_flood_of_them_is_cut),
         cmocka_unit_test(limits_of_a_connection_are_told_and_kept),
