@@ -69,6 +69,7 @@ static bool set_up(struct bench *b)
         return wrong(b, "no folder");
     hubproc_set(&b->hub, "commit.snapshot_every_records=100");
     hubproc_set(&b->hub, "log.level=error");
+    hubproc_set(&b->hub, "drain.grace_ms=2000");
     if (hubproc_run(&b->hub, init, err, sizeof err) != 0)
         return wrong(b, err);
     return start(b) && recorder_begin(&b->r, &b->hub) && recorder_verify(&b->r);

@@ -45,7 +45,11 @@ static struct node nodes[NODES_MAX];
 static uint64_t left; /* ops until the cut, 0: none is planned */
 static bool off;
 static struct power_counts counts;
+static enum power_fault fault;
+static uint64_t fault_left;
+static bool fault_hit;
 
+/* With reallocarray, which nobody makes fail: the disk itself always has memory. */
 static void *must_have(void *p)
 {
     if (p == NULL)
@@ -59,7 +63,7 @@ static void image_resize(struct image *m, size_t size)
 {
     if (size > m->cap) {
         m->cap = size * 2;
-        m->bytes = must_have(realloc(m->bytes, m->cap));
+        m->bytes = must_have(reallocarray(m->bytes, m->cap, 1));
     }
     if (size > m->size)
         memset(m->bytes + m->size, 0, size - m->size);
@@ -126,16 +130,25 @@ static bool step(void)
     return off;
 }
 
+/* Under lock: this one fails. */
+static bool faulty(enum power_fault kind)
+{
+    if (fault != kind || fault_left == 0 || --fault_left > 0)
+        return false;
+    fault_hit = true;
+    return true;
+}
+
 static void note(struct node *n, uint64_t at, const void *data, size_t size)
 {
     if (n->count == n->cap) {
         n->cap = n->cap * 2 + 64;
-        n->pending = must_have(realloc(n->pending, n->cap * sizeof *n->pending));
+        n->pending = must_have(reallocarray(n->pending, n->cap, sizeof *n->pending));
     }
     struct pending *p = &n->pending[n->count++];
     *p = (struct pending){.at = at, .size = size};
     if (data != NULL) {
-        p->data = must_have(malloc(size));
+        p->data = must_have(reallocarray(NULL, size, 1));
         memcpy(p->data, data, size);
     }
 }
@@ -161,7 +174,7 @@ static int file_read(sqlite3_file *f, void *data, int size, sqlite3_int64 at)
 static int file_write(sqlite3_file *f, const void *data, int size, sqlite3_int64 at)
 {
     pthread_mutex_lock(&lock);
-    bool was_off = off, gone = step();
+    bool bad = faulty(POWER_FAULT_WRITE), was_off = off || bad, gone = step() || bad;
     if (!was_off)
         note(of(f)->node, (uint64_t)at, data, (size_t)size);
     counts.writes += !was_off;
@@ -173,7 +186,7 @@ static int file_write(sqlite3_file *f, const void *data, int size, sqlite3_int64
 static int file_truncate(sqlite3_file *f, sqlite3_int64 size)
 {
     pthread_mutex_lock(&lock);
-    bool was_off = off, gone = step();
+    bool bad = faulty(POWER_FAULT_WRITE), was_off = off || bad, gone = step() || bad;
     if (!was_off)
         note(of(f)->node, (uint64_t)size, NULL, 0);
     pthread_mutex_unlock(&lock);
@@ -187,7 +200,7 @@ static int file_sync(sqlite3_file *f, int flags)
     struct node *n = of(f)->node;
     (void)flags;
     pthread_mutex_lock(&lock);
-    bool gone = step();
+    bool bad = faulty(POWER_FAULT_SYNC), gone = step() || bad;
     if (!gone) {
         for (size_t i = 0; i < n->count; i++)
             image_apply(&n->durable, &n->pending[i]);
@@ -459,6 +472,23 @@ void power_cut_after(uint64_t ops)
     pthread_mutex_lock(&lock);
     left = ops;
     pthread_mutex_unlock(&lock);
+}
+
+void power_fail_nth(enum power_fault kind, uint64_t n)
+{
+    pthread_mutex_lock(&lock);
+    fault = kind;
+    fault_left = n;
+    fault_hit = false;
+    pthread_mutex_unlock(&lock);
+}
+
+bool power_failed(void)
+{
+    pthread_mutex_lock(&lock);
+    bool hit = fault_hit;
+    pthread_mutex_unlock(&lock);
+    return hit;
 }
 
 bool power_is_off(void)

@@ -18,6 +18,10 @@ bool power_install(void);
 /* Power goes with the `ops`-th write, truncation, sync or deletion from now on. 0: never. */
 void power_cut_after(uint64_t ops);
 bool power_is_off(void);
+/* The n-th write (or truncation, deletion) or sync from now on fails once; power stays. */
+enum power_fault { POWER_FAULT_NONE, POWER_FAULT_WRITE, POWER_FAULT_SYNC };
+void power_fail_nth(enum power_fault kind, uint64_t n);
+bool power_failed(void);
 /* Everything was closed after a cut: make the files what the disk kept; power is back. */
 void power_restore(uint64_t seed);
 /* No cut, and other files from now on. */
