@@ -25,6 +25,7 @@ static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance
         cli_put_number(c, row, "tree_size", b->tree_size);
         cli_put_number(c, row, "checked_ms", b->checked_ms);
         cli_put_number(c, row, "age_ms", b->age_ms);
+        cli_put_number(c, row, "unproven", b->unproven);
         cli_put_bool(c, row, "online", online);
         (void)json_array_append_new(cli_array(c, "balances"), row);
         return;
@@ -46,6 +47,9 @@ static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance
         (void)printf("   as of index %" PRIu64 ", %s ago\n", b->index, age);
     else
         (void)printf("   never checked with a hub\n");
+    if (b->unproven)
+        (void)printf("             the newest %" PRIu64 " record%s not proven yet: stoa sync\n",
+                     b->unproven, b->unproven == 1 ? " is" : "s are");
 }
 
 stoa_result cli_run_balance(struct cli *c)
@@ -123,8 +127,9 @@ stoa_result cli_run_sync(struct cli *c)
     cli_put_number(c, NULL, "records", records);
     cli_put_number(c, NULL, "elapsed_ms", cli_now_ms() - since);
     if (!c->json)
-        (void)printf("%u account%s, %" PRIu64 " records, verified  %" PRIu64 " ms\n",
-                     count, count == 1 ? "" : "s", records, cli_now_ms() - since);
+        (void)printf("%u account%s, %" PRIu64 " record%s, verified  %" PRIu64 " ms\n",
+                     count, count == 1 ? "" : "s", records, records == 1 ? "" : "s",
+                     cli_now_ms() - since);
     return STOA_OK;
 }
 
@@ -161,9 +166,10 @@ static void put_report(struct cli *c, const stoa_account *a, const stoa_verify_r
         (void)printf("%-12s BAD at position %" PRIu64 "\n", a->name, v->bad_position);
         return;
     }
-    (void)printf("%-12s good: %" PRIu64 " records, %" PRIu64 " signatures, %s, %.1f ms\n"
+    (void)printf("%-12s good: %" PRIu64 " record%s, %" PRIu64 " signature%s, %s, %.1f ms\n"
                  "             state %s\n",
-                 a->name, v->records, v->signatures,
+                 a->name, v->records, v->records == 1 ? "" : "s", v->signatures,
+                 v->signatures == 1 ? "" : "s",
                  v->inclusion ? "proven in the log" : "inclusion not proven (offline)",
                  (double)v->elapsed_us / 1000.0, state);
     if (v->rebuilt)
@@ -338,8 +344,8 @@ static stoa_result show_checkpoint(struct cli *c, unsigned slot, bool ask)
         return r;
     cli_time_text(seen, k.seen_ms);
     if (!c->json) {
-        (void)printf("# slot %u, %" PRIu64 " records, first seen here %s\n%.*s\n", slot,
-                     k.tree_size, seen, (int)k.note_size, k.note);
+        (void)printf("# slot %u, %" PRIu64 " record%s, first seen here %s\n%.*s\n", slot,
+                     k.tree_size, k.tree_size == 1 ? "" : "s", seen, (int)k.note_size, k.note);
         return STOA_OK;
     }
     json_t *row = json_object();
@@ -377,7 +383,7 @@ static stoa_result show_evidence(struct cli *c)
         return STOA_OK;
     }
     return cli_fail(c, STOA_NO, ERR_FORK, "show these notes to an auditor",
-                    "%u contradictions are kept", i);
+                    i == 1 ? "%u contradiction is kept" : "%u contradictions are kept", i);
 }
 
 stoa_result cli_run_checkpoint(struct cli *c)

@@ -359,6 +359,7 @@ stoa_result stoa_balance_get(stoa_wallet *w, const stoa_id *account, stoa_balanc
     b.index = v->f.account_index;
     b.tree_size = v->row.proven_size;
     b.checked_ms = v->row.checked_ms;
+    b.unproven = v->row.position - v->row.proven;
     uint64_t now = w->now_ms();
     b.age_ms = now > b.checked_ms ? now - b.checked_ms : 0;
     give(out, &b, sizeof(b));

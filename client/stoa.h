@@ -268,6 +268,7 @@ typedef struct stoa_balance {
     uint64_t tree_size;  /* of the checkpoint that proves it */
     uint64_t checked_ms; /* wall clock of the last sync */
     uint64_t age_ms;     /* since then */
+    uint64_t unproven;   /* newest records, not yet proven to be in the log */
 } stoa_balance;
 STOA_API stoa_result stoa_balance_get(stoa_wallet *w, const stoa_id *account,
                                       stoa_balance *out, stoa_error *error);

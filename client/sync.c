@@ -313,7 +313,6 @@ static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
             *stopped =
                 !seen(context, &d->entries[i], &d->records[i], v->f.account.balance);
     }
-    v->row.checked_ms = w->now_ms();
     if (e == ERR_OK)
         e = client_store_account_put(w->store, &v->row);
     stoa_result r = STOA_OK;

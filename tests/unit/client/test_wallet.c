@@ -757,7 +757,13 @@ static void exported_records_can_be_imported_and_are_checked(void **state)
     GOOD(d, stoa_account_at(d->w[1], 0, &a, &d->error));
     assert_int_equal(a.position, 5);
     desk_connect(d, 1);
+    stoa_balance b = {.size = sizeof(b)};
+    GOOD(d, stoa_balance_get(d->w[1], &d->account[0], &b, &d->error));
+    assert_int_equal(b.unproven, c.count);
     GOOD(d, stoa_sync(d->w[1], &d->account[0], 0, &d->error));
+    GOOD(d, stoa_balance_get(d->w[1], &d->account[0], &b, &d->error));
+    assert_int_equal(b.unproven, 0);
+    assert_true(b.checked_ms > 0);
 }
 
 /* ---- a hub that shows other records
