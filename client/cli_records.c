@@ -185,6 +185,7 @@ stoa_result cli_run_history(struct cli *c)
 struct watching {
     struct cli *c;
     uint64_t seen, max;
+    bool deaf; /* nobody reads standard output any more */
 };
 
 static bool on_live(void *context, const stoa_record *r)
@@ -213,8 +214,8 @@ static bool on_live(void *context, const stoa_record *r)
         (void)printf("%s  %-14s %14s  balance %s  %.16s\n", when, r->kind_word,
                      r->delta ? delta : "", balance, id);
     }
-    (void)fflush(stdout);
-    return !cli_interrupted() && (w->max == 0 || w->seen < w->max);
+    w->deaf = fflush(stdout) != 0 || ferror(stdout);
+    return !w->deaf && !cli_interrupted() && (w->max == 0 || w->seen < w->max);
 }
 
 stoa_result cli_run_watch(struct cli *c)
@@ -236,7 +237,7 @@ stoa_result cli_run_watch(struct cli *c)
     cli_say(c, "watching %s; Ctrl-C ends", a.address);
     c->streamed = c->json;
     uint64_t end = cli_now_ms() + for_ms;
-    while (!cli_interrupted() && (w.max == 0 || w.seen < w.max) &&
+    while (!w.deaf && !cli_interrupted() && (w.max == 0 || w.seen < w.max) &&
            (for_ms == 0 || cli_now_ms() < end)) {
         uint64_t left = for_ms ? end - cli_now_ms() : WATCH_SLICE_MS;
         r = stoa_watch(c->wallet, &a.id,
@@ -317,7 +318,8 @@ stoa_result cli_run_export(struct cli *c)
     if (r == STOA_OK && path) {
         cli_put_text(c, NULL, "file", path);
         cli_put_number(c, NULL, "records", x.count);
-        cli_say(c, "%" PRIu64 " records written to %s", x.count, path);
+        cli_say(c, "%" PRIu64 " record%s written to %s", x.count, x.count == 1 ? "" : "s",
+                path);
     } else {
         c->streamed = true;
     }
@@ -456,7 +458,7 @@ stoa_result cli_import_records(struct cli *c)
         return put;
     cli_put_number(c, NULL, "records", taken);
     if (!c->json)
-        (void)printf("%" PRIu64 " records taken; the next `stoa sync` proves them\n",
-                     taken);
+        (void)printf("%" PRIu64 " record%s taken; the next `stoa sync` proves %s\n", taken,
+                     taken == 1 ? "" : "s", taken == 1 ? "it" : "them");
     return STOA_OK;
 }

@@ -84,4 +84,17 @@ sleep 0.5
 ok stoa send "$ANNA" 1 --wallet "$T/bo"
 wait $WATCH || fail "watch"
 equal "$("$STOA_JSON" schema <"$T/watch")" stoa.watch/1 "schema of a stream"
+# a watch whose reader is gone ends
+{
+    stoa watch anna --wallet "$T/anna" --for 20s 2>"$T/err"
+    : >"$T/ended"
+} | true &
+sleep 0.5
+ok stoa send "$ANNA" 1 --wallet "$T/bo"
+n=0
+until [ -f "$T/ended" ]; do
+    n=$((n + 1))
+    [ $n -lt 60 ] || fail "watch goes on without a reader"
+    sleep 0.05
+done
 echo "json: good"
