@@ -22,6 +22,7 @@ expect 64 stoa send "$BO" 1 --timeout soon $A
 expect 64 stoa device
 says 'stoa help device'
 expect 64 stoa help nonsense-word
+ok stoa --version
 # 65: the input is wrong
 expect 65 stoa send nobody 1 $A
 WRONG=$(echo "$BO" | awk '{ c = substr($0, 12, 1); print substr($0, 1, 11) (c == "q" ? "p" : "q") substr($0, 13) }')
