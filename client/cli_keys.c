@@ -36,8 +36,8 @@ static void put_identity(struct cli *c)
     else
         (void)printf("hub       none yet\n");
     if (info.unresolved)
-        (void)printf("open      %u entries of unknown outcome: stoa resume\n",
-                     info.unresolved);
+        (void)printf("open      %u %s of unknown outcome: stoa resume\n", info.unresolved,
+                     info.unresolved == 1 ? "entry" : "entries");
 }
 
 static stoa_result open_account(struct cli *c, const char *name, const stoa_id *recovery)
@@ -296,10 +296,10 @@ static void put_account(struct cli *c, json_t *row, const stoa_account *a)
 
 static void print_account(const stoa_account *a)
 {
-    (void)printf("%-12s %s  %s%s, %" PRIu64 " records, %u member%s, %u device%s\n",
+    (void)printf("%-12s %s  %s%s, %" PRIu64 " record%s, %u member%s, %u device%s\n",
                  a->name[0] ? a->name : "-", a->address,
                  a->can_write ? "own" : "read-only", a->pinned ? ", pinned" : "",
-                 a->position, a->members, a->members == 1 ? "" : "s", a->devices,
+                 a->position, a->position == 1 ? "" : "s", a->members, a->members == 1 ? "" : "s", a->devices,
                  a->devices == 1 ? "" : "s");
     if (a->bound)
         (void)printf("             register: chain %u %s\n", a->chain,

@@ -168,7 +168,7 @@ int cli_finish(struct cli *c, stoa_result r)
     if (r == STOA_USAGE && !c->error.hint[0] && c->command)
         (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa help %s",
                        c->command->name);
-    if (r == STOA_UNKNOWN && !c->error.hint[0])
+    if (r == STOA_UNKNOWN && strncmp(c->error.hint, "stoa ", 5) != 0)
         (void)snprintf(c->error.hint, sizeof c->error.hint, "stoa resume");
     cli_code(code, r, c->error.code);
     if (c->json && (!c->streamed || r != STOA_OK)) {

@@ -321,7 +321,7 @@ static stoa_result not_yet(const struct client_outgoing *o, stoa_error *error)
         code = ERR_UNKNOWN;
     switch (o->state) {
     case CLIENT_DROPPED:
-        return because_as(error, STOA_REFUSED, code, "refused: %s", err_text(code));
+        return because_as(error, STOA_REFUSED, code, "%s", err_text(code));
     case CLIENT_SENT:
         return because(
             error, ERR_UNKNOWN,
@@ -332,6 +332,9 @@ static stoa_result not_yet(const struct client_outgoing *o, stoa_error *error)
                               err_text(code));
         return because(error, ERR_NET, "the entry is saved and was not sent");
     default:
+        if (o->payees == 1)
+            return because_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
+                              "accepted, and the payee is not credited yet");
         return because_as(error, STOA_INTERRUPTED, ERR_TIMEOUT,
                           "accepted, and %u of %u payees are not credited yet", o->left,
                           o->payees);
