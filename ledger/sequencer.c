@@ -287,6 +287,11 @@ bool sequencer_full(const struct sequencer *q)
     return q->full;
 }
 
+bool sequencer_tentative(const struct sequencer *q)
+{
+    return q->pending_count > 0;
+}
+
 void sequencer_stats(const struct sequencer *q, struct seq_stats *out)
 {
     *out = q->stats;

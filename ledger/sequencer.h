@@ -149,6 +149,9 @@ MUST_CHECK enum err sequencer_outcome(struct sequencer *q, const enum store_outc
  * answered ERR_UNAVAILABLE (drain, tests). Not between prepare and outcome. */
 void sequencer_drop(struct sequencer *q, const struct seq_output *out);
 bool sequencer_full(const struct sequencer *q); /* waiting for disk room */
+/* Do slots' states hold records that the store does not have (yet): a batch that waits for
+ * room, or one that could not be prepared? Then nothing read from them may be signed or told. */
+bool sequencer_tentative(const struct sequencer *q);
 
 struct seq_stats {
     uint64_t records, batches, credits, bounces, duplicates;

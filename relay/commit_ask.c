@@ -61,7 +61,7 @@ static void ask_head(struct commit *c, const struct request *q)
 {
     uint32_t slot = relay_slot_of(c->r, &q->f.id);
     struct slotlog *log = sequencer_slotlog(c->q, slot);
-    if (!log || sequencer_full(c->q)) {
+    if (!log || sequencer_tentative(c->q)) {
         reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
         return;
     }
@@ -236,7 +236,7 @@ void snapshots(struct commit *c, bool all)
     uint64_t every = settings(c->r)->commit.snapshot_every_records;
     for (uint32_t slot = 0; slot < c->r->slots && !c->r->memory; slot++) {
         struct slotlog *log = sequencer_slotlog(c->q, slot);
-        if (!log || sequencer_full(c->q))
+        if (!log || sequencer_tentative(c->q))
             continue;
         uint64_t grown = log->frontier.size - c->snapshot_size[slot];
         if (all ? grown <= 1 : grown < every)

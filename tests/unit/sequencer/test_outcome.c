@@ -120,6 +120,7 @@ static void a_full_disk_keeps_the_batch(void **state)
     OK(hub_commit(&w->hub));
     assert_true(sequencer_full(w->hub.q));
     assert_true(sequencer_pending(w->hub.q));
+    assert_true(sequencer_tentative(w->hub.q));
     hub_forget(&w->hub);
 
     /* Nobody is told anything that may turn out otherwise. */
@@ -138,6 +139,7 @@ static void a_full_disk_keeps_the_batch(void **state)
 
     OK(hub_commit(&w->hub)); /* there is room again: the same batch */
     assert_false(sequencer_full(w->hub.q));
+    assert_false(sequencer_tentative(w->hub.q));
     assert_int_equal(w->hub.seen.result_count, 0);
     assert_int_equal(w->hub.seen.commits, SLOTS);
     assert_int_equal(hub_submit(&w->hub, &w->people[0].entry.e, 1, &r), SEQ_LOOKUP);
