@@ -8,6 +8,7 @@
 #include "client/wallet.h"
 
 #define ASK_EVERY_MS 500 /* silence after which the hub is asked */
+#define PROVEN_PLACES 64
 #define WAITING (1u << CLIENT_ACCEPTED)
 
 struct settling {
@@ -16,7 +17,14 @@ struct settling {
     stoa_receipt_fn visit;
     void *context;
     bool stopped;
+    /* Payees whose credits were proven here, a bit each. Where two payments share a place
+     * one is forgotten, and the hub's word is all there is for it. */
+    struct proven {
+        struct hash cause;
+        uint64_t payees;
+    } proven[PROVEN_PLACES];
 };
+_Static_assert(PAYEES_MAX <= 64, "a bit for each payee");
 
 static void tell(struct settling *x, const struct client_outgoing *o)
 {
@@ -124,6 +132,17 @@ static stoa_result check_credit(struct settling *x, const struct wire_settled *s
 /* ---- items ---------------------------------------------------------------------------
  */
 
+/* All payees of that payment that were proven here. */
+static uint64_t note_proven(struct settling *x, const struct wire_settled *s, bool proven)
+{
+    struct proven *p = &x->proven[s->cause.b[0] % PROVEN_PLACES];
+    if (!hash_equal(&p->cause, &s->cause))
+        *p = (struct proven){.cause = s->cause};
+    if (proven)
+        p->payees |= UINT64_C(1) << s->payee_index;
+    return p->payees;
+}
+
 static stoa_result take_item(struct settling *x, const struct wire_settled *s,
                              stoa_error *error)
 {
@@ -146,12 +165,14 @@ static stoa_result take_item(struct settling *x, const struct wire_settled *s,
     TRY_R(check_credit(x, s, &payee, &proven, error));
     err = client_store_outgoing_find(w->store, &s->cause, &o);
     TRY_R(err == ERR_OK ? STOA_OK : because_store(w, error, err));
-    o.hubs_word |= !proven;
+    uint64_t payees = note_proven(x, s, proven);
     o.bounced |= s->bounced;
     if (s->left < o.left)
         o.left = (uint32_t)s->left;
-    if (o.left == 0 && o.state == CLIENT_ACCEPTED)
+    if (o.left == 0 && o.state == CLIENT_ACCEPTED) {
         o.state = CLIENT_CREDITED;
+        o.hubs_word = (unsigned)__builtin_popcountll(payees) < o.payees;
+    }
     TRY_S(client_store_outgoing_put(w->store, &o));
     if (o.left == 0)
         tell(x, &o);
@@ -230,7 +251,8 @@ stoa_result settle(stoa_wallet *w, const struct hash *account, const struct hash
                    uint64_t deadline, stoa_receipt_fn visit, void *context,
                    stoa_error *error)
 {
-    struct settling x = {w, deadline, visit, context, false};
+    struct settling x = {
+        .w = w, .deadline = deadline, .visit = visit, .context = context};
     uint64_t patience = mono_ms() + ASK_EVERY_MS;
     for (;;) {
         bool done;

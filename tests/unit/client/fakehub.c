@@ -323,11 +323,15 @@ static void tell_settled(struct fakehub *f)
                                    .bounced = x->bounced,
                                    .slot = x->slot,
                                    .index = x->index,
-                                   .left = x->remaining};
+                                   .left = f->settle_early ? 0 : x->remaining};
         struct mp_writer m = mp_writer_of(room(), FRAME_ROOM);
         wire_put(&m, &frame);
         wire_put_settled(&m, &out);
         push(f, &m);
+        if (f->settle_early) {
+            f->settled_told = s->settled_count;
+            break;
+        }
     }
 }
 

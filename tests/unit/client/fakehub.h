@@ -32,6 +32,7 @@ struct fakehub {
     struct kept *lent;
     enum fake_fault fault; /* at the next SUBMIT, then NONE */
     unsigned submits, entries_taken;
+    bool settle_early; /* say of the first payee that it was the last, and nothing more */
     bool hold_credits; /* do not settle what goes between slots */
     /* May change a record before it is shown; false drops it. */
     bool (*show)(void *context, struct record *r, struct buf *envelope);

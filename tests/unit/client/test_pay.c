@@ -222,6 +222,24 @@ static void credits_that_come_late_interrupt_and_resume_waits(void **state)
     assert_int_equal(r.state, STOA_CREDITED);
 }
 
+static void every_payee_is_proven_or_it_is_the_hubs_word(void **state)
+{
+    struct desk *d = *state;
+    stoa_receipt r = {.size = sizeof(r)};
+    desk_funded(d, 1, 0);
+    desk_funded(d, 2, 0);
+    desk_funded(d, 0, 100 * POINT);
+    stoa_payee to[2] = {{.account = d->account[1], .amount = POINT},
+                        {.account = d->account[2], .amount = POINT}};
+    GOOD(d, stoa_send(d->w[0], &d->account[0], to, 2, NULL, &r, &d->error));
+    assert_int_equal(r.state, STOA_CREDITED);
+    assert_false(r.hubs_word);
+    d->hub.settle_early = true;
+    GOOD(d, stoa_send(d->w[0], &d->account[0], to, 2, NULL, &r, &d->error));
+    assert_int_equal(r.state, STOA_CREDITED);
+    assert_true(r.hubs_word);
+}
+
 static void a_payment_to_nobody_bounces(void **state)
 {
     struct desk *d = *state;
@@ -417,6 +435,7 @@ int main(void)
         CASE(a_busy_hub_is_asked_again),
         CASE(a_receipt_that_does_not_verify_is_not_accepted),
         CASE(credits_that_come_late_interrupt_and_resume_waits),
+        CASE(every_payee_is_proven_or_it_is_the_hubs_word),
         CASE(a_payment_to_nobody_bounces),
         CASE(a_batch_is_one_save_and_goes_out_pipelined),
         CASE(a_refused_entry_takes_those_chained_to_it_along),
