@@ -18,7 +18,8 @@ struct addresses {
 
 bool addresses_open(struct addresses *t, uint64_t seed);
 void addresses_close(struct addresses *t);
-/* One more from here (IPv6: from this network of 64 bits); false when there are `max` already (0: no limit) or memory is out.
+/* One more from here (IPv6: from this network of 64 bits); false when there are `max`
+ * already (0: no limit) or memory is out.
  */
 bool addresses_add(struct addresses *t, const struct ws_address *a, uint64_t max);
 void addresses_remove(struct addresses *t, const struct ws_address *a);

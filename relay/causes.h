@@ -10,8 +10,9 @@
 #include "crypto/hash.h"
 #include "ledger/err.h"
 
-#define CAUSE_WATCHERS_MAX 4u /* connections told of one cause; one more takes the place \
-                                 of the one that came first */
+#define CAUSE_WATCHERS_MAX                                                               \
+    4u /* connections told of one cause; one more takes the place                        \
+          of the one that came first */
 
 struct cause {
     struct cause *next;

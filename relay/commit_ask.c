@@ -65,10 +65,8 @@ static void ask_head(struct commit *c, const struct request *q)
         reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
         return;
     }
-    struct wire_frame f = {.type = WIRE_HEAD_IS,
-                           .rid = q->f.rid,
-                           .slot = slot,
-                           .size = log->frontier.size};
+    struct wire_frame f = {
+        .type = WIRE_HEAD_IS, .rid = q->f.rid, .slot = slot, .size = log->frontier.size};
     const struct chain *chain = NULL;
     if (!fill_head(log, q, &f, &chain)) {
         reply_error(c, q, ERR_ACCOUNT_UNKNOWN, 0);

@@ -29,7 +29,7 @@ struct commit {
     struct causes causes;
     pthread_t thread;
     bool started;
-    struct chain_of_links waiting; /* jobs taken from the queue, not handled yet */
+    struct chain_of_links waiting;     /* jobs taken from the queue, not handled yet */
     struct chain_of_links asks, seals; /* requests taken from it */
     struct job *resume; /* its items from resume_at on wait for the next batch */
     uint32_t resume_at;
@@ -39,7 +39,7 @@ struct commit {
     struct answer *spare;
     struct chain_of_links mail;   /* for the loop, sent at the end of a cycle */
     struct chain_of_links events; /* commits; after the answers: who waits comes first */
-    struct request *lookups;    /* duplicates found in this cycle, under construction */
+    struct request *lookups;      /* duplicates found in this cycle, under construction */
     struct chain_of_links lookup_requests;
     uint64_t full_ms; /* when a batch that waits for disk room was last tried */
     uint64_t snapshot_size[SLOTS_MAX];

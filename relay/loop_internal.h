@@ -32,7 +32,7 @@ struct conn {
     struct ws_address address;
     struct job *jobs_first, *jobs_last; /* in the order sent */
     struct sub *subs;
-    uint16_t pages; /* catch-up reads under way */
+    uint16_t pages;    /* catch-up reads under way */
     uint64_t hello_us; /* when its HELLO was complete */
     bool is_ws, auditor, waits_for_queue;
 };
@@ -59,7 +59,7 @@ struct loop {
     struct chain_of_links to_verify; /* gathered in this turn */
     uint64_t inflight;               /* entries taken and not answered */
     uint64_t reads;                  /* questions taken and not answered */
-    uint64_t unsent; /* bytes, counted once a second */
+    uint64_t unsent;                 /* bytes, counted once a second */
     bool queue_full;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;

@@ -37,7 +37,7 @@ struct relay {
     struct store *store;
     struct hub_keys keys;
     struct pubkey relay_public;
-    struct vkey *log_vkeys; /* one per slot */
+    struct vkey *log_vkeys;              /* one per slot */
     struct hash hub_accounts[SLOTS_MAX]; /* id of each slot's log_open */
     struct metrics *metrics;
     struct pinned pinned;

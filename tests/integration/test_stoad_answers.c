@@ -248,10 +248,9 @@ static void bounces_are_seen_in_the_hub_account(void **state)
             assert_int_equal(one.position, next++);
         }
     }
-    assert_true(wirekit_send(&k, &(struct wire_frame){.type = WIRE_FETCH,
-                                                      .rid = ++k.rid,
-                                                      .key = key,
-                                                      .max = 2}));
+    assert_true(wirekit_send(
+        &k,
+        &(struct wire_frame){.type = WIRE_FETCH, .rid = ++k.rid, .key = key, .max = 2}));
     assert_true(wirekit_expect(&k, WIRE_PAGE, WAIT_MS));
     assert_int_equal(k.f.count, 2);
     assert_int_equal(k.f.end, 1 + BOUNCES);
@@ -264,11 +263,10 @@ static void bounces_are_seen_in_the_hub_account(void **state)
 
 static void ask_page(struct wirekit *k, const struct wire_key *key, uint64_t from)
 {
-    assert_true(wirekit_send(k, &(struct wire_frame){.type = WIRE_FETCH,
-                                                     .rid = ++k->rid,
-                                                     .key = *key,
-                                                     .from = from,
-                                                     .max = 100}));
+    assert_true(wirekit_send(
+        k,
+        &(struct wire_frame){
+            .type = WIRE_FETCH, .rid = ++k->rid, .key = *key, .from = from, .max = 100}));
     assert_true(wirekit_expect(k, WIRE_PAGE, WAIT_MS));
     assert_int_equal(k->f.rid, k->rid);
 }
@@ -286,8 +284,8 @@ static void a_page_past_the_end_tells_the_length(void **state)
     struct wire_key none = {.what = WIRE_ACCOUNT, .id = {{0xee, 1}}};
     for (uint64_t length = 1; length < 20; length++) {
         for (size_t i = 0; i < sizeof(past) / sizeof(past[0]); i++) {
-            uint64_t from = past[i] > (uint64_t)INT64_MAX - length ? past[i]
-                                                                   : length + past[i];
+            uint64_t from =
+                past[i] > (uint64_t)INT64_MAX - length ? past[i] : length + past[i];
             ask_page(&k, &key, from);
             assert_int_equal(k.f.count, 0);
             assert_int_equal(k.f.next, from);

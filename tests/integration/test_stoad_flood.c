@@ -67,8 +67,8 @@ static void answers_that_nobody_reads_stop_the_asker(void **state)
     (void)state;
     assert_true(wirekit_open(&k, hub.port, NULL));
     for (uint64_t i = 1; i <= ASKED; i++)
-        queue_frame(&k, &(struct wire_frame){.type = i % 2 ? WIRE_CHECKPOINT : WIRE_LIMITS,
-                                             .rid = i});
+        queue_frame(&k, &(struct wire_frame){
+                            .type = i % 2 ? WIRE_CHECKPOINT : WIRE_LIMITS, .rid = i});
     for (int i = 0; i < 45; i++) { /* past idle_ms, twice */
         assert_true(rawws_flush(&k.ws));
         sleep_ms(100);
@@ -219,7 +219,8 @@ static void attachments_wait_for_entries_and_for_room(void **state)
     assert_int_equal(k.f.type, WIRE_ERROR);
     assert_int_equal(k.f.code, ERR_UNAVAILABLE);
     assert_true(wirekit_send(
-        &k, &(struct wire_frame){.type = WIRE_SEALED_GET, .rid = 1, .id = notes[0].put.id}));
+        &k,
+        &(struct wire_frame){.type = WIRE_SEALED_GET, .rid = 1, .id = notes[0].put.id}));
     assert_true(wirekit_expect(&k, WIRE_SEALED_IS, WAIT_MS));
     wirekit_close(&k);
     person_free(&p);

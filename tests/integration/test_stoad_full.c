@@ -203,8 +203,8 @@ static void check_all(struct scribe *w)
         for (size_t i = 0; i < k.f.count; i++) {
             struct record r;
             wire_next_record(&list, &r);
-            struct hash id = hash_context(CTX_ENTRY, r.envelope.data,
-                                          r.envelope.size - SIG_BYTES);
+            struct hash id =
+                hash_context(CTX_ENTRY, r.envelope.data, r.envelope.size - SIG_BYTES);
             if (r.position < w->count)
                 assert_true(hash_equal(&id, &w->acked[r.position]));
         }

@@ -141,16 +141,15 @@ static void every_question_is_timed(void **state)
 {
     static const char *const lines[] = {
         "{route=\"hello\",code=\"ok\"} ", "{route=\"checkpoint\",code=\"ok\"} ",
-        "{route=\"checkpoint\",code=\"refused\"} ",
-        "{route=\"subscribe\",code=\"ok\"} ", "{route=\"subscribe\",code=\"refused\"} "};
+        "{route=\"checkpoint\",code=\"refused\"} ", "{route=\"subscribe\",code=\"ok\"} ",
+        "{route=\"subscribe\",code=\"refused\"} "};
     struct wirekit k;
     struct wire_key key = {.what = WIRE_SLOT, .slot = 1};
     (void)state;
     assert_true(wirekit_open(&k, hub.port, NULL));
     for (uint64_t slot = 1; slot < 256; slot += 254) {
         assert_true(wirekit_send(
-            &k,
-            &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = 1, .slot = slot}));
+            &k, &(struct wire_frame){.type = WIRE_CHECKPOINT, .rid = 1, .slot = slot}));
         assert_true(wirekit_receive(&k, WAIT_MS));
     }
     for (int i = 0; i < 2; i++)
