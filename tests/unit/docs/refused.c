@@ -328,6 +328,8 @@ static void bad_small_payloads(void)
     with_payload("bind to chain 10", &g.note, &p);
     p.bind = (struct p_bind){.chain = 0, .address = bytes_of("", 0)};
     with_payload("bind to no address", &g.note, &p);
+    p.bind.chain = 10;
+    with_payload("bind to no address of chain 10", &g.note, &p);
     p.kind = KIND_ADJUST;
     p.adjust = (struct p_adjust){.delta = 0, .reason = bytes_of("why", 3)};
     with_payload("adjust by 0", &g.accrue, &p);
@@ -391,6 +393,13 @@ static void bad_transfers(void)
     p.transfer.payees[1].account = b;
     p.transfer.payees[1].account.b[0]--;
     with_payload("transfer to payees in descending order", &g.note, &p);
+    p.transfer.payees[1].amount = 0;
+    with_payload("transfer of 0 to a payee out of order", &g.note, &p);
+    p.transfer.payees[1].amount = 1;
+    p.transfer.payee_count = 3;
+    p.transfer.payees[2] = (struct payee){.account = b, .amount = 0};
+    with_payload("transfer to a payee out of order, then one of 0", &g.note, &p);
+    p.transfer.payee_count = 2;
     p.transfer.payees[1].hub = bytes_of("b b", 3);
     with_payload("the same, and a bad hub name: form comes first", &g.note, &p);
     p.transfer.payee_count = 1;
@@ -419,6 +428,10 @@ static void bad_splits(void)
     with_payload("split with a share over the amount", &g.note, &p);
     t->shares[0].amount = -1;
     with_payload("split with a negative share", &g.note, &p);
+    t->amount = 0;
+    t->shares[0].amount = 1;
+    with_payload("split of 0 whose shares do not sum to it", &g.note, &p);
+    t->amount = 10;
     t->share_count = 0;
     with_payload("split without shares", &g.note, &p);
     t->share_count = 2;
@@ -429,6 +442,28 @@ static void bad_splits(void)
     t->share_count = 1;
     t->shares[0].root = world_pub(g.w, KEY_B_ROOT);
     with_payload("split with a stranger", &g.note, &p);
+}
+
+/* Old terms before new ones. */
+static void bad_corrections(void)
+{
+    static struct payload p;
+    p.kind = KIND_SPLIT_CORRECT;
+    struct split_terms *old = &p.split_change.old_terms, *new = &p.split_change.new_terms;
+    p.split_change.split = g.w->node;
+    old->payer = old->shares[0].root = world_pub(g.w, KEY_A_ROOT);
+    old->amount = 10;
+    old->share_count = 1;
+    old->shares[0].amount = 10;
+    *new = *old;
+    with_payload("correction of a split that is not there", &g.note, &p);
+    old->shares[0].amount = 9;
+    new->amount = 0;
+    with_payload("correction: old shares sum to less, new amount 0", &g.note, &p);
+    *old = *new;
+    *new = (struct split_terms){.payer = old->payer, .amount = 10, .share_count = 1};
+    new->shares[0].root = old->payer;
+    with_payload("correction: old amount 0, new shares sum to less", &g.note, &p);
 }
 
 /* ---- signatures ---- */
@@ -592,6 +627,7 @@ void print_entries(FILE *out, struct world *w)
     bad_small_payloads();
     bad_transfers();
     bad_splits();
+    bad_corrections();
     bad_signatures();
     bad_embedded();
     bad_rules();

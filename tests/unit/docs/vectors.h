@@ -9,6 +9,7 @@
 #include "crypto/key.h"
 #include "crypto/merkle.h"
 #include "crypto/note.h"
+#include "crypto/seal.h"
 #include "ledger/slotlog.h"
 
 #define WORLD_HUB "hub.example"
@@ -65,6 +66,19 @@ size_t world_inclusion(const struct world *w, uint64_t index, size_t size,
                        struct hash path[MERKLE_PATH_MAX]);
 size_t world_consistency(const struct world *w, size_t from, size_t to,
                          struct hash path[MERKLE_PATH_MAX]);
+
+#define SEALED_TEXT "thanks for lunch"
+#define SEALED_RECIPIENTS 2
+#define SEALED_BYTES (15 + 88 * SEALED_RECIPIENTS + 40 + 256)
+
+/* An attachment for A's and B's device; what is random elsewhere is fixed here. */
+struct sealed_example {
+    uint8_t content_key[32], ephemeral[SEALED_RECIPIENTS][32], nonce[24],
+        salt[SEAL_SALT_BYTES];
+    uint8_t ciphertext[SEALED_BYTES];
+    struct hash commitment;
+};
+void make_sealed(const struct world *w, struct sealed_example *x);
 
 /* One value a line, named: `spec` is "a,b(c,d),list[x]". */
 void annotate(FILE *out, const char *spec, struct bytes value);

@@ -327,6 +327,30 @@ static void print_names(FILE *out, const struct world *w)
     fence_end(out);
 }
 
+static void print_sealed(FILE *out, const struct world *w)
+{
+    struct sealed_example x;
+    make_sealed(w, &x);
+    const uint8_t *at = x.ciphertext;
+    fence(out, "Sealed attachment \"" SEALED_TEXT "\" for A's and B's device");
+    line(out, "content key", x.content_key, sizeof x.content_key);
+    line(out, "ephemeral secret, A", x.ephemeral[0], sizeof x.ephemeral[0]);
+    line(out, "ephemeral secret, B", x.ephemeral[1], sizeof x.ephemeral[1]);
+    line(out, "magic, recipients", at, 15);
+    at += 15;
+    for (unsigned i = 0; i < SEALED_RECIPIENTS; i++, at += 88) {
+        line(out, i ? "hint of B's device" : "hint of A's device", at, 8);
+        line(out, "  ephemeral public", at + 8, 32);
+        line(out, "  box", at + 40, 48);
+    }
+    line(out, "nonce", at, 24);
+    line(out, "content and tag", at + 24, 256 + 16);
+    fprintf(out, "%-24s%zu\n", "ciphertext bytes", sizeof x.ciphertext);
+    line(out, "salt", x.salt, sizeof x.salt);
+    line(out, "commitment", x.commitment.b, HASH_BYTES);
+    fence_end(out);
+}
+
 void print_worked(FILE *out, struct world *w)
 {
     print_keys(out, w);
@@ -336,6 +360,7 @@ void print_worked(FILE *out, struct world *w)
     print_states(out, w);
     print_wire(out, w);
     print_names(out, w);
+    print_sealed(out, w);
 }
 
 /* ---- one value a line ---- */
@@ -418,9 +443,22 @@ static void values_of_wire(FILE *out, struct world *w)
     value(out, "head", "sig", x.head_sig.b, SIG_BYTES);
 }
 
+static void values_of_sealed(FILE *out, const struct world *w)
+{
+    struct sealed_example x;
+    make_sealed(w, &x);
+    value(out, "sealed", "plain", SEALED_TEXT, strlen(SEALED_TEXT));
+    value(out, "sealed", "content_key", x.content_key, sizeof x.content_key);
+    value(out, "sealed", "ephemeral_0", x.ephemeral[0], sizeof x.ephemeral[0]);
+    value(out, "sealed", "ephemeral_1", x.ephemeral[1], sizeof x.ephemeral[1]);
+    value(out, "sealed", "nonce", x.nonce, sizeof x.nonce);
+    value(out, "sealed", "salt", x.salt, sizeof x.salt);
+    value(out, "sealed", "ciphertext", x.ciphertext, sizeof x.ciphertext);
+    value(out, "sealed", "commitment", x.commitment.b, HASH_BYTES);
+}
+
 void print_values(FILE *out, struct world *w)
 {
-    uint8_t salt[SEAL_SALT_BYTES], cipher[300];
     fputs("# name and value in hex: the worked examples of PROTOCOL.md\n", out);
     for (unsigned i = 0; i < WORLD_KEYS; i++) {
         uint8_t seed[SEED_BYTES];
@@ -437,12 +475,7 @@ void print_values(FILE *out, struct world *w)
     values_of_tree(out, w);
     values_of_state(out, w);
     values_of_wire(out, w);
-    memset(salt, 0x30, sizeof salt);
-    memset(cipher, 0x31, sizeof cipher);
-    struct hash commitment = seal_commitment(salt, cipher, sizeof cipher);
-    value(out, "sealed", "salt", salt, sizeof salt);
-    value(out, "sealed", "ciphertext", cipher, sizeof cipher);
-    value(out, "sealed", "commitment", commitment.b, HASH_BYTES);
+    values_of_sealed(out, w);
     char text[ADDRESS_TEXT_MAX];
     size_t size = address_format(text, &w->entry[AT_OPEN_A].e.id, WORLD_HUB);
     value(out, "account_a", "address", text, size);
