@@ -117,6 +117,9 @@ stoa_result cli_open(struct cli *c)
     r = stoa_wallet_open(&c->wallet, c->dir, &o, &c->error);
     if (r == STOA_OK && strncmp(c->command->name, "root ", 5) == 0)
         r = open_like_its_keys(c);
+    if (r == STOA_CONFIG && c->error.code == ERR_CORRUPT)
+        (void)snprintf(c->error.hint, sizeof c->error.hint,
+                       "stoa sync --rebuild (with --force where entries may be open)");
     if (r != STOA_OK && access(c->dir, F_OK) != 0)
         return cli_fail(c, STOA_CONFIG, ERR_MISSING,
                         "stoa init --hub ws://127.0.0.1:7001", "no wallet at %s", c->dir);

@@ -375,6 +375,7 @@ static stoa_result connect_now(stoa_wallet *w, const char *url, uint64_t deadlin
     struct meeting m;
     memset(&m, 0, sizeof(m));
     w->closed_why[0] = '\0';
+    w->bye = 0;
     enum err e = w->dial(w->dial_context, url, w->ca_file, &w->transport);
     if (e != ERR_OK)
         return because(error, e, "%s is not the address of a hub (ws:// or wss://)", url);
@@ -387,6 +388,10 @@ static stoa_result connect_now(stoa_wallet *w, const char *url, uint64_t deadlin
     if (r == STOA_OK)
         r = check_notes(w, &m.welcome, deadline, error);
     buf_close(&m.welcome.room);
+    if (r == STOA_UNREACHABLE && w->bye == ERR_BEHIND)
+        return because_as(error, STOA_NO, ERR_BEHIND,
+                          "hub finds that it is behind or beside a checkpoint that it "
+                          "signed and this wallet knows; nothing was sent");
     if (r != STOA_OK)
         return r;
     w->welcomed = true;

@@ -124,6 +124,8 @@ static stoa_result pump(stoa_wallet *w, uint64_t deadline, struct wire_frame *f,
     if (f->type == WIRE_LIMITS_IS || f->type == WIRE_CHALLENGE)
         w->limits = f->limits;
     if (f->type == WIRE_BYE)
+        w->bye = f->code;
+    if (f->type == WIRE_BYE)
         snprintf(w->closed_why, sizeof(w->closed_why), "hub says goodbye: %.*s",
                  (int)f->text.size, (const char *)f->text.data);
     return STOA_OK;

@@ -109,6 +109,7 @@ struct stoa_wallet {
     struct kept *answer; /* what the last rpc_wait gave out, when it came early */
     struct buf frame;    /* being written */
     char closed_why[LINK_WHY_MAX + WIRE_TEXT_MAX];
+    uint64_t bye; /* the code of the hub's goodbye; 0: none */
 };
 
 /* ---- errors (error.c) -----------------------------------------------------------------

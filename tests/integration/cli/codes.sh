@@ -65,6 +65,21 @@ cp -r "$T/anna" "$T/damaged"
 head -c 8192 /dev/urandom >"$T/damaged/stoa.db"
 rm -f "$T/damaged/stoa.db-wal"
 expect 78 stoa balance --wallet "$T/damaged"
+says 'try: stoa sync --rebuild'
+# a hub restored from an older copy says so itself: that is no, not a bad network
+cp -r "$T/hub" "$T/older"
+ok stoa note newer $A
+hub_kill
+mv "$T/hub" "$T/newer"
+mv "$T/older" "$T/hub"
+hub_start
+expect 1 stoa send "$BO" 1 $A
+says 'error\[T1171\]'
+ok stoa balance $A --offline
+hub_kill
+rm -rf "$T/hub"
+mv "$T/newer" "$T/hub"
+hub_start
 # another hub under the same address is not the same hub
 hub_kill
 mv "$T/hub" "$T/first"
