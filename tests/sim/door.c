@@ -125,9 +125,23 @@ static void accept(struct world *w, struct site *s, const struct token *t, uint3
     a->r.flags = duplicate ? WIRE_RESULT_DUPLICATE : 0;
 }
 
+/* A refusal is a promise too: the head it tells to build on is durable. */
+static void check_head(struct world *w, const struct site *s, const struct refusal *r)
+{
+    for (uint32_t slot = 0; r->has_head && slot < s->hub.slots; slot++) {
+        const struct disk_slot *d = &s->hub.disk->slot[slot];
+        for (uint64_t i = d->size; i > 0; i--)
+            if (hash_equal(&d->records[i - 1].id, &r->tip))
+                return;
+    }
+    if (r->has_head)
+        fail(w, "%s tells a head that is in no log", s->actor.name);
+}
+
 static void refuse(struct world *w, struct site *s, const struct token *t,
                    const struct refusal *r)
 {
+    check_head(w, s, r);
     unsigned code = (unsigned)r->code;
     if (code < 100 || code >= 100 + STATS_CODES)
         fail(w, "refused with %s, which is no refusal", err_word(r->code));
@@ -196,14 +210,7 @@ static void put_note(struct world *w, struct site *s, struct mp_writer *m, uint3
 {
     const struct disk_slot *d = &s->hub.disk->slot[slot];
     struct bytes note = bytes_of(d->checkpoint, d->checkpoint_size);
-    struct checkpoint c;
-    if (!checkpoint_open(&c, d->checkpoint, d->checkpoint_size, &s->hub.log_keys[slot]))
-        fail(w, "%s: the checkpoint of slot %02x does not open", s->actor.name,
-             (unsigned)slot);
-    const char *why = model_check_checkpoint(s->model, slot, c.size, &c.root);
-    w->stats.checkpoints++;
-    if (why != NULL)
-        fail(w, "%s: slot %02x: %s", s->actor.name, (unsigned)slot, why);
+    site_note(w, s, s->actor.name, slot, note);
     if (with_slot)
         wire_put_slot_note(m, slot, note);
     else
@@ -459,15 +466,10 @@ static void check_notes(struct world *w, struct site *s, struct wire_frame *f)
         struct bytes note;
         wire_next_note(&f->notes, &note);
         for (uint32_t slot = 0; slot < s->hub.slots; slot++) {
-            struct checkpoint c;
-            if (!checkpoint_open(&c, (const char *)note.data, note.size,
-                                 &s->hub.log_keys[slot]))
-                continue;
-            const char *why = model_check_checkpoint(s->model, slot, c.size, &c.root);
-            w->stats.checkpoints++;
-            if (why != NULL)
-                fail(w, "%s is shown its own checkpoint of slot %02x: %s", s->actor.name,
-                     (unsigned)slot, why);
+            const char *name = s->hub.log_keys[slot].name;
+            if (note.size > strlen(name) && note.data[strlen(name)] == '\n' &&
+                memcmp(note.data, name, strlen(name)) == 0)
+                site_note(w, s, s->actor.name, slot, note);
         }
     }
 }

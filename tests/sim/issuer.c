@@ -22,10 +22,9 @@ static void submit(struct world *w, struct site *s, const struct account *a,
     door_local(w, s, &t->entry, true);
 }
 
-static void accrue(struct world *w)
+static void accrue(struct world *w, struct group *g)
 {
     struct town *t = town_of(w);
-    struct group *g = &t->groups[draw(w, t->group_count)];
     struct site *s = t->sites[g->site];
     struct account *a = account_now(s, &g->id);
     struct slotlog *log = log_now(s, &g->id);
@@ -45,6 +44,19 @@ static void accrue(struct world *w)
     else
         kit_accrue(&t->payload, &node, ++t->next_epoch, 100 + (int64_t)draw(w, 900));
     submit(w, s, a, log);
+}
+
+/* An account that is after the limit of nodes gets many points at a time. */
+static void accrue_some(struct world *w)
+{
+    struct town *t = town_of(w);
+    struct group *g = &t->groups[draw(w, t->group_count)];
+    for (uint32_t i = 0; i < t->group_count; i++)
+        if (t->groups[i].plan == PLAN_NODES && draw(w, 4) > 0)
+            g = &t->groups[i];
+    uint32_t times = g->plan == PLAN_NODES ? 6 : 1;
+    for (uint32_t i = 0; i < times; i++)
+        accrue(w, g);
 }
 
 /* Every slot whose log names another key than the process holds gets a hub_key. */
@@ -107,7 +119,7 @@ static void on_timer(struct world *w, struct actor *a, const struct timer *t)
     struct town *town = town_of(w);
     if (t->what == ISSUER_ACCRUE) {
         if (!w->closing)
-            accrue(w);
+            accrue_some(w);
         world_at(w, a, 100 + draw(w, 500), ISSUER_ACCRUE, 0);
     } else {
         for (uint32_t i = 0; i < town->site_count; i++)

@@ -82,7 +82,8 @@ uint32_t peer_write(struct world *w, struct peer *p, const struct chain *on)
                             .refs = refs,
                             .ref_count = count,
                             .lamport = lamport + 1,
-                            .time_ms = site_wall_ms(w, p->site) + draw(w, 1000)};
+                            .time_ms = draw(w, 10) == 0 ? rng_next(&w->rng) >> 1
+                                                        : site_wall_ms(w, p->site)};
     kit_sign(&t->entry, &d, &t->payload, key_at(p->key));
     uint32_t n = entry_keep(t, t->entry.bytes, t->entry.size);
     t->entries[n].before = *on;

@@ -71,36 +71,12 @@ static void on_challenge(struct world *w, struct peer *p, const struct wire_fram
     send_frame(w, p, &m, true);
 }
 
-/* Open a note by any key this log ever had. */
-static bool open_note(const struct site *s, uint64_t slot, struct bytes note,
-                      struct checkpoint *c)
+static const struct checkpoint *see_note(struct world *w, struct peer *p, uint64_t slot,
+                                         struct bytes note)
 {
-    struct vkey v = s->hub.log_keys[slot];
-    if (checkpoint_open(c, (const char *)note.data, note.size, &v))
-        return true;
-    for (uint32_t i = 0; i < s->log_count; i++) {
-        char name[sizeof v.name];
-        memcpy(name, v.name, sizeof name);
-        if (vkey_make(&v, name, NOTE_ED25519, &s->log_keys[i]) &&
-            checkpoint_open(c, (const char *)note.data, note.size, &v))
-            return true;
-    }
-    return false;
-}
-
-static void see_note(struct world *w, struct peer *p, uint64_t slot, struct bytes note,
-                     struct checkpoint *c)
-{
-    if (!open_note(p->site, slot, note, c))
-        fail(w, "%s is shown a checkpoint nobody signed", p->actor.name);
-    const char *why = model_check_checkpoint(p->site->model, (uint32_t)slot, c->size,
-                                             &c->root);
-    w->stats.checkpoints++;
-    if (why != NULL)
-        fail(w, "%s is shown slot %02x: %s", p->actor.name, (unsigned)slot, why);
-    p->note_slot = (uint32_t)slot;
     p->note_size = note.size;
     memcpy(p->note, note.data, note.size);
+    return site_note(w, p->site, p->actor.name, slot, note);
 }
 
 static void on_welcome(struct world *w, struct peer *p, struct wire_frame *f)
@@ -114,9 +90,8 @@ static void on_welcome(struct world *w, struct peer *p, struct wire_frame *f)
         fail(w, "%s is welcomed without a signature", p->actor.name);
     for (size_t i = 0; i < f->note_count; i++) {
         struct bytes note;
-        struct checkpoint c;
         wire_next_note(&f->notes, &note);
-        see_note(w, p, i, note, &c);
+        see_note(w, p, i, note);
     }
 }
 
@@ -128,7 +103,7 @@ static void on_results(struct world *w, struct peer *p, struct wire_frame *f)
         uint64_t slot;
         struct bytes note;
         wire_next_slot_note(&f->notes, &slot, &note);
-        see_note(w, p, slot, note, &at[slot]);
+        at[slot] = *see_note(w, p, slot, note);
         has[slot] = true;
     }
     for (size_t i = 0; i < f->count; i++) {

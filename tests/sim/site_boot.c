@@ -78,6 +78,42 @@ static bool reload_slot(struct world *w, struct site *s, uint32_t slot)
     return true;
 }
 
+static bool open_note(const struct site *s, uint64_t slot, struct bytes note,
+                      struct checkpoint *c)
+{
+    struct vkey v = s->hub.log_keys[slot];
+    if (checkpoint_open(c, (const char *)note.data, note.size, &v))
+        return true;
+    for (uint32_t i = 0; i < s->log_count; i++) {
+        char name[sizeof v.name];
+        memcpy(name, v.name, sizeof name);
+        if (vkey_make(&v, name, NOTE_ED25519, &s->log_keys[i]) &&
+            checkpoint_open(c, (const char *)note.data, note.size, &v))
+            return true;
+    }
+    return false;
+}
+
+const struct checkpoint *site_note(struct world *w, struct site *s, const char *whom,
+                                   uint64_t slot, struct bytes note)
+{
+    struct note_seen *seen = &s->notes[slot];
+    w->stats.checkpoints++;
+    if (note.size > sizeof seen->text)
+        fail(w, "%s sees a checkpoint of no log", whom);
+    if (seen->size == note.size && memcmp(seen->text, note.data, note.size) == 0)
+        return &seen->c;
+    if (!open_note(s, slot, note, &seen->c))
+        fail(w, "%s sees a checkpoint nobody signed", whom);
+    const char *why =
+        model_check_checkpoint(s->model, (uint32_t)slot, seen->c.size, &seen->c.root);
+    if (why != NULL)
+        fail(w, "%s sees slot %02x: %s", whom, (unsigned)slot, why);
+    seen->size = note.size;
+    memcpy(seen->text, note.data, note.size);
+    return &seen->c;
+}
+
 bool site_all_ready(const struct site *s)
 {
     for (uint32_t i = 0; i < s->hub.slots; i++)

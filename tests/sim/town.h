@@ -107,6 +107,13 @@ struct digest_seen {
     struct hash digest;
 };
 
+/* A note that was opened and held against the books: the same bytes need no second look. */
+struct note_seen {
+    size_t size;
+    char text[CHECKPOINT_BYTES_MAX];
+    struct checkpoint c;
+};
+
 /* A hub: the real sequencer, recovery and sessions on a disk of ours. */
 struct site {
     struct actor actor;
@@ -136,6 +143,7 @@ struct site {
     struct recover_mark marks[SLOTS_MAX]; /* newest published */
     uint64_t settled_index[SLOTS_MAX];    /* newest settlement reported, plus 1 */
     struct digest_seen digests[SLOTS_MAX];
+    struct note_seen notes[SLOTS_MAX];
     struct disk *backup;
     tree_size backup_size[SLOTS_MAX];
     uint32_t next_key; /* for rotations */
@@ -188,8 +196,7 @@ struct peer {
     uint64_t rid;
     struct hash nonce; /* of HELLO */
     struct submit_sent sent[SUBMITS];
-    uint32_t note_slot; /* newest checkpoint it saw */
-    size_t note_size;
+    size_t note_size; /* newest checkpoint it saw */
     char note[CHECKPOINT_BYTES_MAX];
 };
 
@@ -262,6 +269,9 @@ void door_local(struct world *w, struct site *s, const struct kit_entry *e,
 void door_result(struct world *w, struct site *s, const struct hub_result *r);
 void door_flush(struct world *w, struct site *s);
 void door_close(struct world *w, struct site *s);
+/* Open a note of this log by any key it ever had, and hold it against the books. */
+const struct checkpoint *site_note(struct world *w, struct site *s, const char *whom,
+                                   uint64_t slot, struct bytes note);
 
 /* peer.c */
 struct peer *peer_add(struct world *w, struct site *s, uint32_t group, uint32_t key);
