@@ -299,8 +299,8 @@ static void print_account(const stoa_account *a)
     (void)printf("%-12s %s  %s%s, %" PRIu64 " record%s, %u member%s, %u device%s\n",
                  a->name[0] ? a->name : "-", a->address,
                  a->can_write ? "own" : "read-only", a->pinned ? ", pinned" : "",
-                 a->position, a->position == 1 ? "" : "s", a->members, a->members == 1 ? "" : "s", a->devices,
-                 a->devices == 1 ? "" : "s");
+                 a->position, a->position == 1 ? "" : "s", a->members,
+                 a->members == 1 ? "" : "s", a->devices, a->devices == 1 ? "" : "s");
     if (a->bound)
         (void)printf("             register: chain %u %s\n", a->chain,
                      a->register_address);

@@ -48,7 +48,8 @@ static void put_balance(struct cli *c, const stoa_account *a, const stoa_balance
     else
         (void)printf("   never checked with a hub\n");
     if (b->unproven)
-        (void)printf("             the newest %" PRIu64 " record%s not proven yet: stoa sync\n",
+        (void)printf("             the newest %" PRIu64
+                     " record%s not proven yet: stoa sync\n",
                      b->unproven, b->unproven == 1 ? " is" : "s are");
 }
 
@@ -166,7 +167,8 @@ static void put_report(struct cli *c, const stoa_account *a, const stoa_verify_r
         (void)printf("%-12s BAD at position %" PRIu64 "\n", a->name, v->bad_position);
         return;
     }
-    (void)printf("%-12s good: %" PRIu64 " record%s, %" PRIu64 " signature%s, %s, %.1f ms\n"
+    (void)printf("%-12s good: %" PRIu64 " record%s, %" PRIu64
+                 " signature%s, %s, %.1f ms\n"
                  "             state %s\n",
                  a->name, v->records, v->records == 1 ? "" : "s", v->signatures,
                  v->signatures == 1 ? "" : "s",
@@ -345,7 +347,8 @@ static stoa_result show_checkpoint(struct cli *c, unsigned slot, bool ask)
     cli_time_text(seen, k.seen_ms);
     if (!c->json) {
         (void)printf("# slot %u, %" PRIu64 " record%s, first seen here %s\n%.*s\n", slot,
-                     k.tree_size, k.tree_size == 1 ? "" : "s", seen, (int)k.note_size, k.note);
+                     k.tree_size, k.tree_size == 1 ? "" : "s", seen, (int)k.note_size,
+                     k.note);
         return STOA_OK;
     }
     json_t *row = json_object();
@@ -383,7 +386,8 @@ static stoa_result show_evidence(struct cli *c)
         return STOA_OK;
     }
     return cli_fail(c, STOA_NO, ERR_FORK, "show these notes to an auditor",
-                    i == 1 ? "%u contradiction is kept" : "%u contradictions are kept", i);
+                    i == 1 ? "%u contradiction is kept" : "%u contradictions are kept",
+                    i);
 }
 
 stoa_result cli_run_checkpoint(struct cli *c)

@@ -82,8 +82,8 @@ static void memo_of(struct cli *c, const struct line *line, char *out, size_t ca
     }
     size_t n = 0;
     for (size_t i = 0; i < size && n + 1 < cap; i++) { /* nothing that moves a terminal */
-        bool upper = memo[i] == 0xc2 && i + 1 < size && memo[i + 1] >= 0x80 &&
-                     memo[i + 1] < 0xa0;
+        bool upper =
+            memo[i] == 0xc2 && i + 1 < size && memo[i + 1] >= 0x80 && memo[i + 1] < 0xa0;
         out[n++] = upper || memo[i] < 32 || memo[i] == 127 ? ' ' : (char)memo[i];
         i += upper;
     }
@@ -458,7 +458,7 @@ stoa_result cli_import_records(struct cli *c)
         return put;
     cli_put_number(c, NULL, "records", taken);
     if (!c->json)
-        (void)printf("%" PRIu64 " record%s taken; the next `stoa sync` proves %s\n", taken,
-                     taken == 1 ? "" : "s", taken == 1 ? "it" : "them");
+        (void)printf("%" PRIu64 " record%s taken; the next `stoa sync` proves %s\n",
+                     taken, taken == 1 ? "" : "s", taken == 1 ? "it" : "them");
     return STOA_OK;
 }

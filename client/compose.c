@@ -220,20 +220,19 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
         return because(error, err, "entry cannot be built: %s", err_text(err));
     if (how->memo_size)
         TRY_R(seal_memo(w, v, how, &room[2], &commitment, error));
-    struct entry_draft x = {.account = d->first ? NULL : &v->row.id,
-                            .seq = head.next_seq,
-                            .prev = d->first ? NULL : &head.tip,
-                            .refs = refs.ids,
-                            .ref_count = refs.count,
-                            .lamport = 1 + (refs.lamport > head.tip_lamport
-                                                ? refs.lamport
-                                                : head.tip_lamport),
-                            .time_ms = w->now_ms(),
-                            .kind = d->payload->kind,
-                            .payload = payload,
-                            .sealed_commitment = how->memo_size ? &commitment : NULL,
-                            .sealed_size =
-                                room[2].size ? room[2].size - SEAL_SALT_BYTES : 0};
+    struct entry_draft x = {
+        .account = d->first ? NULL : &v->row.id,
+        .seq = head.next_seq,
+        .prev = d->first ? NULL : &head.tip,
+        .refs = refs.ids,
+        .ref_count = refs.count,
+        .lamport =
+            1 + (refs.lamport > head.tip_lamport ? refs.lamport : head.tip_lamport),
+        .time_ms = w->now_ms(),
+        .kind = d->payload->kind,
+        .payload = payload,
+        .sealed_commitment = how->memo_size ? &commitment : NULL,
+        .sealed_size = room[2].size ? room[2].size - SEAL_SALT_BYTES : 0};
     err = entry_build(&x, key, room[1].data, ENVELOPE_BYTES_MAX, &size);
     if (err == ERR_OK)
         err = entry_decode(&e, room[1].data, size);

@@ -78,8 +78,8 @@ static bool mark(struct window *x, const struct hash *id)
     return false;
 }
 
-/* From our newest entry back into the window. *pending: entries of ours that will stand in
- * the log before the next one and are not there yet, as far as is known here. */
+/* From our newest entry back into the window. *pending: entries of ours that will stand
+ * in the log before the next one and are not there yet, as far as is known here. */
 static void mark_own(stoa_wallet *w, struct window *x, struct hash id, size_t *pending)
 {
     *pending = 0;

@@ -169,8 +169,8 @@ static void a_request_id_does_not_cover_another_payment(void **state)
     GOOD(d, desk_pay(d, 0, 1, POINT, &how, NULL));
     assert_int_equal(desk_pay(d, 0, 1, 2 * POINT, &how, NULL), STOA_USAGE);
     assert_string_equal(d->error.word, "exists");
-    assert_int_equal(
-        stoa_note(d->w[0], &d->account[0], "x", 1, &how, NULL, &d->error), STOA_USAGE);
+    assert_int_equal(stoa_note(d->w[0], &d->account[0], "x", 1, &how, NULL, &d->error),
+                     STOA_USAGE);
     assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), POINT);
     GOOD(d, desk_pay(d, 0, 1, POINT, &how, NULL));
     assert_int_equal(fakehub_balance(&d->hub, &d->account[1]), POINT);

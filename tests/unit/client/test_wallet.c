@@ -544,9 +544,9 @@ static void a_lost_wallet_is_recovered_after_the_wait(void **state)
     stoa_how patient = STOA_HOW_INIT;
     patient.timeout_ms = 60000;
     d->error.size = sizeof(d->error);
-    assert_int_equal(stoa_recovery_finish(d->w[1], &d->account[0], path, &patient, NULL,
-                                          &d->error),
-                     STOA_REFUSED);
+    assert_int_equal(
+        stoa_recovery_finish(d->w[1], &d->account[0], path, &patient, NULL, &d->error),
+        STOA_REFUSED);
     assert_string_equal(d->error.word, "recovery_early");
     assert_int_equal(d->error.retry, STOA_RETRY_AGAIN);
     assert_true(d->error.retry_after_ms > 0);
@@ -642,13 +642,12 @@ static void a_proof_of_any_slot_is_checked_offline(void **state)
     for (int i = 0; i < 100 && !(seen[0] && seen[1] && seen[2] && seen[3]); i++) {
         snprintf(name, sizeof(name), "a%d", i);
         p.name = name;
-        GOOD(d,
-             stoa_account_open(d->w[0], &p, NULL, &d->account[0], &r, &d->error));
+        GOOD(d, stoa_account_open(d->w[0], &p, NULL, &d->account[0], &r, &d->error));
         seen[r.slot] = true;
         GOOD(d, stoa_sync(d->w[0], &d->account[0], 0, &d->error));
         GOOD(d, stoa_proof_get(d->w[0], &r.id, text, &d->error));
-        GOOD(d, stoa_proof_check(d->w[1], NULL, text, strlen(text), NULL, NULL,
-                                 &d->error));
+        GOOD(d,
+             stoa_proof_check(d->w[1], NULL, text, strlen(text), NULL, NULL, &d->error));
     }
     assert_true(seen[0] && seen[1] && seen[2] && seen[3]);
 }
