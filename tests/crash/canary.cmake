@@ -78,6 +78,10 @@ stoa_canary(DUPLICATE_ACCEPTED TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
   WORDS "seq is not the writer's next" FROM ledger/sequencer_submit.c ledger/apply.c)
 stoa_canary(OVERDRAFT_OFF_BY_ONE TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
   WORDS "overdraft" FROM ledger/apply_value.c)
+stoa_canary(LAMPORT_UNCHECKED TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
+  WORDS "lamport is not one above" FROM ledger/apply.c)
+stoa_canary(REVOKED_ACCEPTED TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
+  WORDS "WRONG.*revoked" FROM ledger/apply_member.c)
 stoa_canary(NO_CAS ${SUITE} WORDS "FAILED.*only_the_slot_that_was_moved_is_lost"
   FROM ledger/store_sqlite_append.c)
 stoa_canary(EPOCH_UNCHECKED ${SUITE} WORDS "FAILED.*a_claim_fences_the_older_epoch"
