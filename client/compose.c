@@ -8,6 +8,7 @@
 #include "client/wallet.h"
 #include "crypto/seal.h"
 
+#define SAME_MS_MAX 1000 /* entries alike within one millisecond */
 #define LIVE_STATES                                                                      \
     ((1u << CLIENT_SAVED) | (1u << CLIENT_SENT) | (1u << CLIENT_ACCEPTED) |              \
      (1u << CLIENT_CREDITED))
@@ -200,6 +201,24 @@ static stoa_result save(stoa_wallet *w, struct client_outgoing *o, stoa_error *e
     return STOA_OK;
 }
 
+/* Two entries with one body are one entry. One like a dropped one, written in the same
+ * millisecond on the same head, would take its id: it is a millisecond later then. */
+static enum err sign_anew(stoa_wallet *w, struct entry_draft *x, const struct key *key,
+                          uint8_t *room, size_t *size, struct entry *e)
+{
+    struct client_outgoing old;
+    for (int i = 0; i < SAME_MS_MAX; i++, x->time_ms++) {
+        TRY(entry_build(x, key, room, ENVELOPE_BYTES_MAX, size));
+        TRY(entry_decode(e, room, *size));
+        enum err err = client_store_outgoing_find(w->store, &e->id, &old);
+        if (err == ERR_NOT_FOUND)
+            return ERR_OK;
+        if (err != ERR_OK)
+            return err;
+    }
+    return ERR_EXISTS;
+}
+
 static stoa_result build(stoa_wallet *w, struct account_view *v, const struct draft *d,
                          const stoa_how *how, const struct key *key, struct buf room[3],
                          struct client_outgoing *out, stoa_error *error)
@@ -233,9 +252,7 @@ static stoa_result build(stoa_wallet *w, struct account_view *v, const struct dr
         .payload = payload,
         .sealed_commitment = how->memo_size ? &commitment : NULL,
         .sealed_size = room[2].size ? room[2].size - SEAL_SALT_BYTES : 0};
-    err = entry_build(&x, key, room[1].data, ENVELOPE_BYTES_MAX, &size);
-    if (err == ERR_OK)
-        err = entry_decode(&e, room[1].data, size);
+    err = sign_anew(w, &x, key, room[1].data, &size, &e);
     if (err != ERR_OK)
         return because_as(error, STOA_USAGE, err, "entry cannot be built: %s",
                           err_text(err));

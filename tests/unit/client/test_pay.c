@@ -318,12 +318,18 @@ static void a_refusal_by_the_rules_counts_only_when_signed(void **state)
     assert_int_equal(r.state, STOA_DROPPED);
 }
 
+static uint64_t stopped_clock(void)
+{
+    return UINT64_C(1700000000000);
+}
+
 static void the_door_cannot_refuse_what_was_sent_before(void **state)
 {
     struct desk *d = *state;
     stoa_receipt r = {.size = sizeof(r)};
     desk_funded(d, 1, 0);
     desk_funded(d, 0, 100 * POINT);
+    d->w[0]->now_ms = stopped_clock; /* entries alike, in one millisecond */
     d->hub.fault = FAKE_CUT_AFTER;
     assert_int_equal(desk_pay(d, 0, 1, POINT, NULL, &r), STOA_UNKNOWN);
     stoa_id first = r.id;
