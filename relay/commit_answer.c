@@ -128,8 +128,10 @@ static void finish_settled(struct commit *c, struct answer *a)
 static void add_result(struct commit *c, conn_id conn, const struct wire_result *r)
 {
     struct answer *a = answer_of(c, conn);
-    if (!a)
+    if (!a) { /* no answer, but no longer under way either */
+        post(c, conn, NULL, 1);
         return;
+    }
     if (a->result_count == ANSWER_RESULTS_MAX ||
         a->results.size + WIRE_RESULT_BYTES_MAX > ANSWER_BYTES_MAX)
         finish_results(c, a);

@@ -1,9 +1,12 @@
 #include "relay/work.h"
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SMALL_FRAME_BYTES 1024u
+#define MAIL_RESERVE 64
 
 struct job *job_new(uint32_t count)
 {
@@ -45,9 +48,44 @@ void request_drop(struct request *r)
     free(r);
 }
 
+/* A mail carries the count of what it answers; were it lost for want of memory, that
+ * would count as under way for ever, and a drain would wait for it. So some are kept. */
+static struct {
+    pthread_mutex_t lock;
+    bool taken[MAIL_RESERVE];
+    struct mail mail[MAIL_RESERVE];
+} reserve = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static struct mail *reserve_take(void)
+{
+    struct mail *m = NULL;
+    pthread_mutex_lock(&reserve.lock);
+    for (size_t i = 0; i < MAIL_RESERVE && !m; i++)
+        if (!reserve.taken[i]) {
+            reserve.taken[i] = true;
+            m = &reserve.mail[i];
+        }
+    pthread_mutex_unlock(&reserve.lock);
+    if (m)
+        memset(m, 0, sizeof(*m));
+    return m;
+}
+
+static bool reserve_give(const struct mail *m)
+{
+    if (m < reserve.mail || m >= reserve.mail + MAIL_RESERVE)
+        return false;
+    pthread_mutex_lock(&reserve.lock);
+    reserve.taken[m - reserve.mail] = false;
+    pthread_mutex_unlock(&reserve.lock);
+    return true;
+}
+
 struct mail *mail_new(enum mail_kind kind, conn_id conn)
 {
     struct mail *m = calloc(1, sizeof(*m));
+    if (!m)
+        m = reserve_take();
     if (!m)
         return NULL;
     m->kind = kind;
@@ -61,7 +99,8 @@ void mail_drop(struct mail *m)
         return;
     frame_drop(m->frame);
     event_drop(m->event);
-    free(m);
+    if (!reserve_give(m))
+        free(m);
 }
 
 void event_drop(struct event *e)
