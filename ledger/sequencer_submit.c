@@ -334,12 +334,12 @@ static enum seq_disposition admit(struct sequencer *q, struct seq_slot *s,
             settle_refresh(q);
         return SEQ_QUEUED;
     }
+    if (err == ERR_MEMORY) /* without a head: it may rest on this batch */
+        return refuse(r, ERR_BUSY);
     const struct account *a;
     fill_head(r, writer_chain(s, e, &a));
     if (err == ERR_BALANCE && a != NULL)
         r->balance = a->balance;
-    if (err == ERR_MEMORY)
-        return refuse(r, ERR_BUSY);
     refuse(r, err);
     return is_tentative(q, s, e, err) ? hold_back(q, s, token, r) : SEQ_REFUSED;
 }
