@@ -56,7 +56,8 @@ struct disk {
     struct store_identity identity;
     uint32_t slots;
     struct disk_slot *slot;
-    struct vkey *log_keys; /* per slot, NULL: checkpoints are not opened; follows hub_key */
+    struct vkey
+        *log_keys; /* per slot, NULL: checkpoints are not opened; follows hub_key */
     enum disk_verdict verdict[SLOTS_MAX]; /* for the next append, then all OK */
     bool torn;                            /* a part that does not happen leaves rubbish */
     enum err claim_fails;                 /* once */

@@ -356,8 +356,10 @@ static void take_one(struct world *w, struct site *s, const struct waiting *v)
     }
     if (n == NOBODY)
         fail(w, "an entry nobody wrote decodes and verifies");
+    s->memory_short = true;
     enum seq_disposition d =
         sequencer_submit(s->hub.q, &e, token, v->from_wire, s->hub.now_ms, &r);
+    s->memory_short = false;
     if (d == SEQ_LOOKUP)
         look_up(w, s, &t, &r);
     else if (d == SEQ_REFUSED)
@@ -416,11 +418,8 @@ static void on_submit(struct world *w, struct site *s, uint32_t actor,
     for (size_t i = 0; i < f->count; i++) {
         struct bytes envelope;
         wire_next_envelope(&f->list, &envelope);
-        struct waiting v = {.actor = actor,
-                            .line = l->number,
-                            .rid = f->rid,
-                            .i = i,
-                            .from_wire = true};
+        struct waiting v = {
+            .actor = actor, .line = l->number, .rid = f->rid, .i = i, .from_wire = true};
         bool busy = s->door_count >= s->door_max;
         if (i < step->take && !busy) {
             put_at_door(s, v, envelope);

@@ -61,7 +61,8 @@ struct hub {
 /* A fresh ledger of `slots` logs, all open, running. */
 void hub_create(struct hub *h, uint32_t slots);
 void hub_create_as(struct hub *h, const struct hub_birth *b, uint64_t now_ms);
-/* The same on a store of the caller's, just created; crashes then only end the process. */
+/* The same on a store of the caller's, just created; crashes then only end the process.
+ */
 void hub_create_on(struct hub *h, uint32_t slots, struct store *store);
 void hub_close(struct hub *h);
 /* The process dies; the disk keeps what is durable. */

@@ -2,13 +2,17 @@
  *
  * Runs N seeds from S on in several processes, one world in each; --minutes stops after
  * that time, --fresh adds N seeds taken from the clock, which are printed. A seed that
- * fails tells its story and the command that runs it again. --trace prints the whole story,
- * --twice runs each seed two times and compares, --shrink looks for less that still fails.
+ * fails tells its story and the command that runs it again. --trace prints the whole
+ * story,
+ * --twice runs each seed two times and compares, --shrink looks for less that still
+ * fails.
  * --without a,b --groups N --entries N run less of a seed; --plant tries the checker. */
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,14 +83,18 @@ static void run_seed(const struct run_options *o, uint64_t seed, struct stats *s
     }
 }
 
+/* Seeds begun, by all workers together. */
+static _Atomic uint64_t *next;
+
 static void work(const struct run_options *o, uint32_t worker, int out, double until)
 {
     tell_to = out;
     signal(SIGABRT, on_abort);
     if (o->trace)
         world_tell_lines = 0;
-    for (uint64_t i = worker; i < o->seeds; i += o->workers) {
-        if (until > 0 && seconds_now() > until)
+    for (;;) {
+        uint64_t i = atomic_fetch_add(next, 1); /* whoever is free takes the next */
+        if (i >= o->seeds || (until > 0 && seconds_now() > until))
             break;
         struct stats stats = {0};
         telling = (struct report){.seed = o->from + i, .worker = worker};
@@ -104,16 +112,21 @@ static void work(const struct run_options *o, uint32_t worker, int out, double u
 struct workers {
     pid_t pid[WORKERS_MAX];
     uint64_t seed[WORKERS_MAX]; /* that it is at */
-    bool stopped; /* one failed: the others need not go on */
+    bool stopped;               /* one failed: the others need not go on */
 };
 
-static void start_workers(const struct run_options *o, struct workers *w, int pipe_ends[2])
+static void start_workers(const struct run_options *o, struct workers *w,
+                          int pipe_ends[2])
 {
     double until = o->minutes > 0 ? seconds_now() + o->minutes * 60 : 0;
-    if (pipe(pipe_ends) != 0) {
-        perror("sim: pipe");
+    if (next == NULL)
+        next = mmap(NULL, sizeof *next, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (next == MAP_FAILED || pipe(pipe_ends) != 0) {
+        perror("sim: workers");
         exit(2);
     }
+    atomic_store(next, 0);
     fflush(stdout);
     for (uint32_t i = 0; i < o->workers; i++) {
         w->pid[i] = fork();

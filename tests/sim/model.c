@@ -153,7 +153,8 @@ static const char *read_refs(struct taking *t, uint64_t *lamport)
     *lamport = 0;
     for (unsigned i = 0; i < t->e->ref_count; i++) {
         size_t k = l->count, last = l->count > REF_WINDOW ? l->count - REF_WINDOW : 0;
-        while (k > last && !hash_equal(&AT(*l, struct written, k - 1)->id, &t->e->refs[i]))
+        while (k > last &&
+               !hash_equal(&AT(*l, struct written, k - 1)->id, &t->e->refs[i]))
             k--;
         if (k == last)
             return wrong(t, "ref is not among the last");
@@ -243,8 +244,7 @@ static const char *settle(struct taking *t, const struct p_credit *p, bool bounc
         i->amount != p->amount || i->source_index != p->source_index ||
         i->source_lamport != p->source_lamport)
         return wrong(t, "item is not what was sent");
-    struct kept *k =
-        AT(m->books[t->r->r.slot].kept, struct kept, t->r->r.index);
+    struct kept *k = AT(m->books[t->r->r.slot].kept, struct kept, t->r->r.index);
     k->settles = true;
     k->bounced = bounced;
     k->cause = p->cause;
@@ -371,7 +371,7 @@ static const char *take_hub_key(struct taking *t)
 {
     const struct p_hub_key *p = &t->p->hub_key;
     struct book *b = &t->m->books[t->r->r.slot];
-    struct pubkey *role = p->role == ROLE_ISSUER ? &b->issuer
+    struct pubkey *role = p->role == ROLE_ISSUER  ? &b->issuer
                           : p->role == ROLE_RELAY ? &b->relay
                                                   : &b->log;
     if (!pubkey_equal(role, &p->old_key))
@@ -513,7 +513,7 @@ static const char *take(struct model *m, const struct disk_record *r)
         return wrong(&t, "account is opened twice");
     if (!of_hub && e.kind != KIND_OPEN && t.h == NULL)
         return wrong(&t, "no such account");
-    const char *why = of_hub       ? check_place(&t, b->position, &b->head)
+    const char *why = of_hub        ? check_place(&t, b->position, &b->head)
                       : t.h == NULL ? check_place(&t, 0, &zero)
                                     : check_place(&t, t.h->position, &t.h->head);
     if (why != NULL)
@@ -522,9 +522,9 @@ static const char *take(struct model *m, const struct disk_record *r)
     k->id = e.id;
     if (e.kind == KIND_OPEN)
         t.h = holder_add(m, &e.id, r->r.slot);
-    why = of_hub                  ? take_of_hub(&t)
-          : e.kind == KIND_OPEN   ? take_open(&t)
-                                  : take_of_account(&t);
+    why = of_hub                ? take_of_hub(&t)
+          : e.kind == KIND_OPEN ? take_open(&t)
+                                : take_of_account(&t);
     if (why != NULL) {
         b->kept.count--;
         return why;

@@ -1,8 +1,8 @@
-/* The ledger as a book-keeper would keep it, written from the protocol's text without a look
- * at the account rules: it reads what is durable on the disk, record by record, and says
- * the first thing that cannot be right. Chains, authority, clocks, balances, positions,
- * every item on every channel, and the root of every prefix of every log. It costs time
- * only for what is new. */
+/* The ledger as a book-keeper would keep it, written from the protocol's text without a
+ * look at the account rules: it reads what is durable on the disk, record by record, and
+ * says the first thing that cannot be right. Chains, authority, clocks, balances,
+ * positions, every item on every channel, and the root of every prefix of every log. It
+ * costs time only for what is new. */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 

@@ -110,7 +110,7 @@ struct model {
     const char *hub;
     struct hash federation;
     struct book *books;
-    struct lane *lanes; /* source, then destination */
+    struct lane *lanes;  /* source, then destination */
     struct list holders; /* of pointers */
     uint32_t *cells;     /* number + 1 of a holder, by id */
     size_t cell_count;

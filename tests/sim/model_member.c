@@ -212,8 +212,7 @@ static const char *take_member_remove(struct taking *t)
     if (m->number == 0)
         h->pending = false;
     revoke_all(h, m->number);
-    list_drop(&h->members, sizeof *m,
-              (size_t)(m - AT(h->members, struct m_member, 0)));
+    list_drop(&h->members, sizeof *m, (size_t)(m - AT(h->members, struct m_member, 0)));
     return NULL;
 }
 
@@ -225,8 +224,7 @@ static const char *check_cosigners(struct taking *t, const uint8_t *message, siz
     for (size_t i = 0; i < p->proof_count; i++)
         if (pubkey_equal(&p->proofs[i].root, &p->old_root) ||
             member_of_root(t->h, &p->proofs[i].root) == NULL ||
-            (i > 0 &&
-             pubkey_compare(&p->proofs[i - 1].root, &p->proofs[i].root) >= 0) ||
+            (i > 0 && pubkey_compare(&p->proofs[i - 1].root, &p->proofs[i].root) >= 0) ||
             !sig_verify(&p->proofs[i].sig, &p->proofs[i].root, CTX_ROTATE, message, size))
             return wrong(t, "a cosigner is none");
     return NULL;
@@ -344,7 +342,8 @@ static const char *take_split(struct taking *t)
     while (i < h->splits.count &&
            !hash_equal(&AT(h->splits, struct m_split, i)->id, &p->split))
         i++;
-    if (i == h->splits.count || !hash_equal(&AT(h->splits, struct m_split, i)->terms, &old))
+    if (i == h->splits.count ||
+        !hash_equal(&AT(h->splits, struct m_split, i)->terms, &old))
         return wrong(t, "changes a split that is not so");
     const char *why = move(t, &p->old_terms, -1);
     if (why == NULL && t->e->kind == KIND_SPLIT_CORRECT) {

@@ -211,8 +211,8 @@ static bool done(struct world *w, struct actor *a, const char **why)
     (void)w;
     if (p->state == PEER_DEAD || p->state == PEER_GONE)
         return true;
-    *why = p->state == PEER_OPENING ? "an account is not open yet"
-           : p->must_ask            ? "a device waits for its head"
+    *why = p->state == PEER_OPENING  ? "an account is not open yet"
+           : p->must_ask             ? "a device waits for its head"
            : p->now.window_count > 0 ? "an entry has no answer"
                                      : "a device has not said farewell";
     return p->state == PEER_LIVE && !p->must_ask && p->now.window_count == 0 &&

@@ -33,7 +33,8 @@ static void check_receipt(struct world *w, const struct peer *p,
     if (!merkle_verify_inclusion(r->index, at->size, &leaf_hash, path,
                                  r->path.size / HASH_BYTES, &at->root))
         fail(w, "%s gets a receipt that proves nothing", p->actor.name);
-    const char *why = model_check_ack(p->site->model, (uint32_t)r->slot, r->index, &e->id);
+    const char *why =
+        model_check_ack(p->site->model, (uint32_t)r->slot, r->index, &e->id);
     if (why != NULL)
         fail(w, "%s: %s", p->actor.name, why);
 }
@@ -48,8 +49,7 @@ static void begin_device(struct world *w, const struct peer *p, const struct sim
         return;
     struct peer *d = peer_add(w, p->site, p->group, e->adds);
     d->state = PEER_LIVE;
-    d->now.chain =
-        (struct chain){.next_seq = 0, .tip = e->id, .tip_lamport = lamport};
+    d->now.chain = (struct chain){.next_seq = 0, .tip = e->id, .tip_lamport = lamport};
 }
 
 static void on_accepted(struct world *w, struct peer *p, uint32_t n,

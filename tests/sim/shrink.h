@@ -6,7 +6,8 @@
 
 #include "world.h"
 
-/* `o` fails; afterwards it is a smaller one that fails. Tries in processes of their own. */
+/* `o` fails; afterwards it is a smaller one that fails. Tries in processes of their own.
+ */
 void shrink(struct sim_options *o);
 void shrink_print_options(FILE *out, const struct sim_options *o);
 

@@ -1,6 +1,7 @@
-/* Signatures in the simulator: real ones, or a stand-in that is a hundred times faster and
- * still tells right from wrong (a hash over key, context and message). Put in the place of
- * crypto/sig.h and crypto/key.h at link time (--wrap), in the program `sim` only. */
+/* Signatures in the simulator: real ones, or a stand-in that is a hundred times faster
+ * and still tells right from wrong (a hash over key, context and message). Put in the
+ * place of crypto/sig.h and crypto/key.h at link time (--wrap), in the program `sim`
+ * only. */
 #ifndef TESTS_SIM_SIGNATURES_H
 #define TESTS_SIM_SIGNATURES_H
 

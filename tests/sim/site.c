@@ -83,6 +83,10 @@ static void on_timer(struct world *w, struct actor *a, const struct timer *t)
         break;
     case SITE_TICK:
         door_tick(w, s);
+        if (!s->in_flight && site_any_stopped(s) && draw(w, 4) == 0) {
+            site_crash(w, s, "a person has looked at the slot that was stopped", 500);
+            return;
+        }
         world_at(w, &s->actor, TICK_MS, SITE_TICK, s->boot);
         break;
     default:
@@ -211,6 +215,15 @@ static void on_published(void *context, uint32_t slot, const struct checkpoint *
     s->marks[slot] = (struct recover_mark){.size = c->size, .root = c->root};
 }
 
+/* What the hub's cores get for a heap. */
+static void *resize(void *context, void *p, size_t old_size, size_t new_size)
+{
+    struct site *s = context;
+    if (s->memory_short && new_size > old_size && goes_wrong(s->w, BAD_MEMORY))
+        return NULL;
+    return alloc_heap.resize(alloc_heap.context, p, old_size, new_size);
+}
+
 static void draw_rules(struct world *w, struct site *s, uint32_t slots)
 {
     static const uint64_t entry_bytes[] = {2048, 16384, 70000};
@@ -260,7 +273,14 @@ struct site *site_add(struct world *w, uint32_t number, uint32_t slots)
     s->next_key = base + 3;
     s->log_keys[s->log_count++] = pub_at(b.log);
     hub_create_as(&s->hub, &b, EPOCH_MS);
+    /* The first process had the heap itself; the next is another. */
+    hub_crash(&s->hub);
+    s->w = w;
+    s->mem = (struct alloc){.resize = resize, .context = s};
+    s->hub.config.mem = &s->mem;
     s->hub.config.map_seed = rng_next(&w->rng);
+    if (hub_start(&s->hub) != ERR_OK)
+        fail(w, "a new hub does not start");
     s->hub.published = on_published;
     s->hub.published_context = s;
     s->model = model_open(slots, s->name, &s->federation);

@@ -26,7 +26,8 @@ static void check_replay(struct world *w, struct site *s, uint32_t slot,
 }
 
 /* The same size has the same digest, whatever way it was reached. */
-static void check_digest(struct world *w, struct site *s, uint32_t slot, bool from_snapshot)
+static void check_digest(struct world *w, struct site *s, uint32_t slot,
+                         bool from_snapshot)
 {
     struct hash found = hub_digest_of(&s->hub, slot);
     struct digest_seen *seen = &s->digests[slot];
@@ -55,15 +56,17 @@ static bool reload_slot(struct world *w, struct site *s, uint32_t slot)
                   goes_wrong(w, BAD_ROT);
     if (rotten) {
         size_t bytes = disk_snapshot_bytes(d, slot);
-        rotten = bytes > 0 && disk_flip_snapshot(d, slot, draw(w, (uint32_t)bytes),
-                                                 draw(w, 8));
+        rotten = bytes > 0 &&
+                 disk_flip_snapshot(d, slot, draw(w, (uint32_t)bytes), draw(w, 8));
     }
+    s->memory_short = true;
     enum err err = hub_recover(&s->hub, slot, &s->marks[slot]);
+    s->memory_short = false;
     d->claim_fails = d->read_fails = ERR_OK;
     say(w, "%s loads slot %02x: %s, %llu records, %llu from a snapshot%s", s->actor.name,
         (unsigned)slot, err_word(err), (unsigned long long)report->size,
         (unsigned long long)report->snapshot_size, rotten ? " that has a bad bit" : "");
-    if (err == ERR_STORE)
+    if (err == ERR_STORE || err == ERR_MEMORY)
         return false;
     if (err != ERR_OK)
         fail(w, "%s: slot %02x: %s", s->actor.name, (unsigned)slot, report->why);
@@ -120,6 +123,14 @@ bool site_all_ready(const struct site *s)
         if (sequencer_slot_state(s->hub.q, i) != SEQ_SLOT_READY)
             return false;
     return true;
+}
+
+bool site_any_stopped(const struct site *s)
+{
+    for (uint32_t i = 0; s->hub.q != NULL && i < s->hub.slots; i++)
+        if (sequencer_slot_state(s->hub.q, i) == SEQ_SLOT_STOPPED)
+            return true;
+    return false;
 }
 
 void site_reload(struct world *w, struct site *s)

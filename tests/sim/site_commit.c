@@ -58,9 +58,16 @@ static void begin(struct world *w, struct site *s)
     s->cycle_set = false;
     if (s->in_flight || s->hub.q == NULL || !sequencer_pending(s->hub.q))
         return;
+    s->memory_short = true;
     enum err err = sequencer_prepare(s->hub.q, s->hub.now_ms, s->hub.mono_ms, &s->appends,
                                      &s->append_count);
+    s->memory_short = false;
     w->stats.commits++;
+    if (err == ERR_MEMORY) {
+        say(w, "%s has no memory to commit", s->actor.name);
+        site_poke(w, s);
+        return;
+    }
     if (err == ERR_CLOCK) {
         site_crash(w, s, "its clock jumped", 1000);
         return;
@@ -122,7 +129,9 @@ static void take_output(struct world *w, struct site *s)
 static void end(struct world *w, struct site *s)
 {
     const struct seq_output out = hub_output(&s->hub);
+    s->memory_short = true;
     enum err err = sequencer_outcome(s->hub.q, s->outcome, &out);
+    s->memory_short = false;
     s->in_flight = s->written = false;
     take_output(w, s);
     if (err == ERR_IO) {
@@ -134,8 +143,8 @@ static void end(struct world *w, struct site *s)
     for (uint32_t i = 0; i < s->hub.slots; i++) {
         if (s->marks[i].size == 0)
             continue;
-        const char *why = model_check_checkpoint(s->model, i, s->marks[i].size,
-                                                 &s->marks[i].root);
+        const char *why =
+            model_check_checkpoint(s->model, i, s->marks[i].size, &s->marks[i].root);
         w->stats.checkpoints++;
         if (why != NULL)
             fail(w, "%s: slot %02x: %s", s->actor.name, (unsigned)i, why);
@@ -144,6 +153,16 @@ static void end(struct world *w, struct site *s)
         world_at(w, &s->actor, 50 + draw(w, 500), SITE_RELOAD, s->boot);
     if (sequencer_pending(s->hub.q))
         site_poke(w, s);
+}
+
+void site_drop(struct world *w, struct site *s)
+{
+    const struct seq_output out = hub_output(&s->hub);
+    if (!s->up || s->in_flight || s->hub.q == NULL)
+        return;
+    sequencer_drop(s->hub.q, &out);
+    take_output(w, s);
+    door_flush(w, s);
 }
 
 void site_timer_commit(struct world *w, struct site *s, uint32_t what)

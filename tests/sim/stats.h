@@ -9,33 +9,35 @@
 
 /* Everything that can go wrong in the world; the rate of each is drawn anew for every
  * seed, and half of them are absent. The words are what --without takes. */
-#define BAD_LIST(X)                                                                    \
-    X(BAD_LOSS, "loss")               /* a message is lost */                          \
-    X(BAD_TWICE, "twice")             /* a message comes twice */                      \
-    X(BAD_DELAY, "delay")             /* a message is late, others overtake it */      \
-    X(BAD_CUT, "cut")                 /* a connection breaks */                        \
-    X(BAD_CLOG, "clog")               /* a line holds everything back for a while */   \
-    X(BAD_PARTITION, "partition")     /* some actors do not reach the others */        \
-    X(BAD_CRASH, "crash")             /* a hub's process dies */                       \
-    X(BAD_TORN, "torn")               /* a write is cut, rubbish stays */              \
-    X(BAD_PAUSE, "pause")             /* a process stands still */                     \
-    X(BAD_UNKNOWN, "unknown")         /* an append failed, nobody knows */             \
-    X(BAD_HAPPENED, "happened")       /* an append happened, the answer is lost */     \
-    X(BAD_FULL, "full")               /* disk full */                                  \
-    X(BAD_BROKEN, "broken")           /* I/O error, not happened */                    \
-    X(BAD_BROKEN_DONE, "broken_done") /* I/O error, happened */                        \
-    X(BAD_TAKEN, "taken")             /* somebody else claims a slot */                \
-    X(BAD_CLAIM, "claim")             /* claiming a slot fails */                      \
-    X(BAD_READ, "read")               /* reading fails */                              \
-    X(BAD_ROT, "rot")                 /* a bit of a snapshot turns */                  \
-    X(BAD_BACKUP, "backup")           /* an older store is put back */                 \
-    X(BAD_SLEW, "slew")               /* the wall clock is pulled */                   \
-    X(BAD_JUMP, "jump")               /* the wall clock jumps */                       \
-    X(BAD_LEAP, "leap")               /* days pass */                                  \
-    X(BAD_REKEY, "rekey")             /* a hub's key gives way to another */           \
-    X(BAD_DRAIN, "drain")             /* a hub is told to stop, and restarted */       \
-    X(BAD_RESTART, "restart")         /* a device starts from an old state */          \
-    X(BAD_CLONE, "clone")             /* a device runs twice */                        \
+#define BAD_LIST(X)                                                                      \
+    X(BAD_LOSS, "loss")               /* a message is lost */                            \
+    X(BAD_TWICE, "twice")             /* a message comes twice */                        \
+    X(BAD_DELAY, "delay")             /* a message is late, others overtake it */        \
+    X(BAD_CUT, "cut")                 /* a connection breaks */                          \
+    X(BAD_CLOG, "clog")               /* a line holds everything back for a while */     \
+    X(BAD_PARTITION, "partition")     /* some actors do not reach the others */          \
+    X(BAD_CRASH, "crash")             /* a hub's process dies */                         \
+    X(BAD_TORN, "torn")               /* a write is cut, rubbish stays */                \
+    X(BAD_PAUSE, "pause")             /* a process stands still */                       \
+    X(BAD_UNKNOWN, "unknown")         /* an append failed, nobody knows */               \
+    X(BAD_HAPPENED, "happened")       /* an append happened, the answer is lost */       \
+    X(BAD_FULL, "full")               /* disk full */                                    \
+    X(BAD_BROKEN, "broken")           /* I/O error, not happened */                      \
+    X(BAD_BROKEN_DONE, "broken_done") /* I/O error, happened */                          \
+    X(BAD_TAKEN, "taken")             /* somebody else claims a slot */                  \
+    X(BAD_CLAIM, "claim")             /* claiming a slot fails */                        \
+    X(BAD_READ, "read")               /* reading fails */                                \
+    X(BAD_ROT, "rot")                 /* a bit of a snapshot turns */                    \
+    X(BAD_MEMORY, "memory")           /* an allocation fails */                          \
+    X(BAD_STOP, "stop")               /* a slot is stopped: a person must look */        \
+    X(BAD_BACKUP, "backup")           /* an older store is put back */                   \
+    X(BAD_SLEW, "slew")               /* the wall clock is pulled */                     \
+    X(BAD_JUMP, "jump")               /* the wall clock jumps */                         \
+    X(BAD_LEAP, "leap")               /* days pass */                                    \
+    X(BAD_REKEY, "rekey")             /* a hub's key gives way to another */             \
+    X(BAD_DRAIN, "drain")             /* a hub is told to stop, and restarted */         \
+    X(BAD_RESTART, "restart")         /* a device starts from an old state */            \
+    X(BAD_CLONE, "clone")             /* a device runs twice */                          \
     X(BAD_WRONG, "wrong")             /* somebody sends what is wrong */
 
 #define BAD_ENUM_(name, word) name,

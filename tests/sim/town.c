@@ -135,8 +135,7 @@ void check_end(struct world *w)
     for (uint32_t i = 0; i < t->peer_count; i++) {
         const struct peer *p = t->peers[i];
         struct pubkey key = pub_at(p->key);
-        bool enrolled =
-            model_is_device(p->site->model, &t->groups[p->group].id, &key);
+        bool enrolled = model_is_device(p->site->model, &t->groups[p->group].id, &key);
         if (p->state == PEER_DEAD && enrolled)
             fail(w, "%s was told it is no device, and is one", p->actor.name);
     }

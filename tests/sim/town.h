@@ -1,5 +1,6 @@
-/* The town: hubs, the accounts on them, the devices that write to them, the issuer, and the
- * weather that spoils it. Each is an actor of world.h; the cores inside are the real ones. */
+/* The town: hubs, the accounts on them, the devices that write to them, the issuer, and
+ * the weather that spoils it. Each is an actor of world.h; the cores inside are the real
+ * ones. */
 #ifndef TESTS_SIM_TOWN_H
 #define TESTS_SIM_TOWN_H
 
@@ -13,8 +14,8 @@
 
 #define HUBS_MAX 4
 #define GROUPS_MAX 24
-#define WINDOW 6    /* unanswered entries of one device */
-#define SUBMITS 32  /* SUBMIT frames a device remembers */
+#define WINDOW 6   /* unanswered entries of one device */
+#define SUBMITS 32 /* SUBMIT frames a device remembers */
 #define SPLITS_KEPT 8
 #define SPLIT_SHARES 3
 #define LOG_KEYS_MAX 64
@@ -107,7 +108,8 @@ struct digest_seen {
     struct hash digest;
 };
 
-/* A note that was opened and held against the books: the same bytes need no second look. */
+/* A note that was opened and held against the books: the same bytes need no second look.
+ */
 struct note_seen {
     size_t size;
     char text[CHECKPOINT_BYTES_MAX];
@@ -124,15 +126,18 @@ struct site {
     struct hash federation;
     struct session_rules rules;
     uint32_t door_max;
+    struct alloc mem; /* the heap, which fails while memory_short */
+    struct world *w;
+    bool memory_short;
     bool up;
-    uint64_t boot; /* which life of the process; timers of another are void */
+    uint64_t boot;   /* which life of the process; timers of another are void */
     int64_t skew_ms; /* of its wall clock */
     bool cycle_set;
     bool in_flight, written;
     const struct store_append *appends;
     size_t append_count;
     enum store_outcome outcome[SLOTS_MAX];
-    uint32_t full_for; /* appends the disk stays full */
+    uint32_t full_for;  /* appends the disk stays full */
     struct line *lines; /* by actor */
     size_t door_count, door_cap;
     struct waiting *door;
@@ -216,9 +221,9 @@ struct town {
     uint32_t next_key;
     uint64_t next_line;
     uint64_t next_epoch;
-    uint32_t weights[16]; /* of kinds, by number */
-    struct kit_entry entry;    /* scratch */
-    struct payload payload;    /* scratch */
+    uint32_t weights[16];   /* of kinds, by number */
+    struct kit_entry entry; /* scratch */
+    struct payload payload; /* scratch */
 };
 
 static inline struct town *town_of(const struct world *w)
@@ -257,6 +262,9 @@ void site_timer_commit(struct world *w, struct site *s, uint32_t what);
 /* site_boot.c: recovery */
 void site_reload(struct world *w, struct site *s);
 bool site_all_ready(const struct site *s);
+bool site_any_stopped(const struct site *s);
+/* Give back what is not committed, as a hub that is drained does. */
+void site_drop(struct world *w, struct site *s);
 
 /* door.c: its connections */
 void door_message(struct world *w, struct site *s, const struct message *m);

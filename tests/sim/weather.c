@@ -98,7 +98,8 @@ static void rekey(struct world *w, struct site *s)
             return;
     }
     uint32_t fresh = next_hub_key(s);
-    site_crash(w, s, role == ROLE_LOG ? "it gets a new log key" : "it gets a new relay key",
+    site_crash(w, s,
+               role == ROLE_LOG ? "it gets a new log key" : "it gets a new relay key",
                draw(w, 500));
     if (role == ROLE_LOG) {
         s->hub.config.log = key_at(fresh);
@@ -112,7 +113,13 @@ static void hubs(struct world *w, struct site *s)
 {
     if (draw(w, 5) == 0 && goes_wrong(w, BAD_CRASH))
         site_crash(w, s, "it is killed", draw(w, 6000));
+    if (s->up && s->hub.q != NULL && goes_wrong(w, BAD_STOP)) {
+        uint32_t slot = draw(w, s->hub.slots);
+        say(w, "%s stops slot %02x", s->actor.name, (unsigned)slot);
+        sequencer_slot_stop(s->hub.q, slot);
+    }
     if (s->up && s->rules.draining) {
+        site_drop(w, s);
         site_crash(w, s, "it is drained", draw(w, 1000));
     } else if (s->up && goes_wrong(w, BAD_DRAIN)) {
         say(w, "%s drains", s->actor.name);

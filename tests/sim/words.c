@@ -1,5 +1,5 @@
-/* What a device writes: any kind there is, made so that it fits its account as the hub has
- * it now, or nearly. */
+/* What a device writes: any kind there is, made so that it fits its account as the hub
+ * has it now, or nearly. */
 #include <string.h>
 
 #include "town.h"
@@ -27,8 +27,8 @@ static void keep(struct writing *x)
     const struct entry *e = &x->t->entry.e;
     x->t->entries[n].adds = x->adds;
     p->now.window[p->now.window_count++] = n;
-    p->now.chain = (struct chain){
-        .next_seq = e->seq + 1, .tip = e->id, .tip_lamport = e->lamport};
+    p->now.chain =
+        (struct chain){.next_seq = e->seq + 1, .tip = e->id, .tip_lamport = e->lamport};
     peer_submit(x->w, p, &n, 1);
 }
 
@@ -299,7 +299,7 @@ static uint64_t kind_of_plan(struct writing *x)
         return KIND_INVITE;
     case PLAN_MEMBERS:
         return x->a != NULL && x->a->invite_count > draw(x->w, 12) ? KIND_MEMBER_ADD
-                                                                  : KIND_INVITE;
+                                                                   : KIND_INVITE;
     default:
         return 0;
     }

@@ -76,15 +76,14 @@ bool goes_wrong(struct world *w, enum fault f)
 
 /* The largest rate of each, per mille of the occasions it has. */
 static const uint32_t rate_max[BAD_COUNT] = {
-    [BAD_LOSS] = 300,   [BAD_TWICE] = 500,      [BAD_DELAY] = 300,
-    [BAD_CUT] = 15,     [BAD_CLOG] = 5,         [BAD_PARTITION] = 700,
-    [BAD_CRASH] = 1000, [BAD_TORN] = 500,       [BAD_PAUSE] = 800,
-    [BAD_UNKNOWN] = 40, [BAD_HAPPENED] = 40,    [BAD_FULL] = 40,
-    [BAD_BROKEN] = 8,   [BAD_BROKEN_DONE] = 8,  [BAD_TAKEN] = 500,
-    [BAD_CLAIM] = 60,   [BAD_READ] = 60,        [BAD_ROT] = 300,
-    [BAD_BACKUP] = 150, [BAD_SLEW] = 900,       [BAD_JUMP] = 100,
-    [BAD_LEAP] = 150,   [BAD_REKEY] = 300,      [BAD_DRAIN] = 100,
-    [BAD_RESTART] = 15, [BAD_CLONE] = 10,       [BAD_WRONG] = 350,
+    [BAD_LOSS] = 300,  [BAD_TWICE] = 500,     [BAD_DELAY] = 300,   [BAD_CUT] = 15,
+    [BAD_CLOG] = 5,    [BAD_PARTITION] = 700, [BAD_CRASH] = 1000,  [BAD_TORN] = 500,
+    [BAD_PAUSE] = 800, [BAD_UNKNOWN] = 40,    [BAD_HAPPENED] = 40, [BAD_FULL] = 40,
+    [BAD_BROKEN] = 8,  [BAD_BROKEN_DONE] = 8, [BAD_TAKEN] = 500,   [BAD_CLAIM] = 60,
+    [BAD_READ] = 60,   [BAD_ROT] = 300,       [BAD_BACKUP] = 150,  [BAD_SLEW] = 900,
+    [BAD_JUMP] = 100,  [BAD_LEAP] = 150,      [BAD_REKEY] = 300,   [BAD_DRAIN] = 100,
+    [BAD_MEMORY] = 10, [BAD_STOP] = 150,      [BAD_RESTART] = 15,  [BAD_CLONE] = 10,
+    [BAD_WRONG] = 350,
 };
 
 static void draw_rates(struct world *w)
@@ -169,8 +168,8 @@ static void put_message(struct world *w, uint32_t to, const struct message *m)
         at = from->clogged_until + draw(w, 50);
     if (!w->calm && target->clogged_until > at)
         at = target->clogged_until + draw(w, 50);
-    put_event(w, (struct event){
-                     .at_ms = at, .actor = to, .is_message = true, .message = copy});
+    put_event(
+        w, (struct event){.at_ms = at, .actor = to, .is_message = true, .message = copy});
 }
 
 void world_send(struct world *w, uint32_t from, uint32_t to, uint32_t what, uint64_t line,

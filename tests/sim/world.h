@@ -75,10 +75,10 @@ struct world {
     struct sim_options options;
     struct rng rng;
     uint64_t now_ms;
-    bool calm;    /* nothing goes wrong any more */
-    bool closing; /* nobody begins anything new */
+    bool calm;                /* nothing goes wrong any more */
+    bool closing;             /* nobody begins anything new */
     uint32_t rate[BAD_COUNT]; /* per mille */
-    uint32_t delay_ms;          /* of a message, at most, when nothing is wrong */
+    uint32_t delay_ms;        /* of a message, at most, when nothing is wrong */
     uint32_t actor_count;
     struct actor *actors[ACTORS_MAX];
     size_t event_count, event_cap;

@@ -1,6 +1,6 @@
-/* What nobody should write: an entry for every way to be refused. `never` says why it must
- * not be in a log; where it is NULL the entry might come to be allowed by the time it
- * arrives. */
+/* What nobody should write: an entry for every way to be refused. `never` says why it
+ * must not be in a log; where it is NULL the entry might come to be allowed by the time
+ * it arrives. */
 #include <string.h>
 
 #include "crypto/context.h"
@@ -467,12 +467,12 @@ static void p_bind(struct probe *x)
 }
 
 static void (*const probes[])(struct probe *) = {
-    p_malformed,  p_too_large,   p_version,       p_kind,          p_payload,
-    p_signature,  p_refs_order,  p_account_unknown, p_device_unknown, p_gap,
-    p_seq_taken,  p_prev,        p_lamport,       p_ref_unknown,   p_authority,
-    p_credit,     p_open,        p_device_add,    p_device_revoke, p_invite,
-    p_join,       p_member_remove, p_rotate,      p_cancel,        p_transfer,
-    p_split,      p_bind};
+    p_malformed, p_too_large,     p_version,         p_kind,           p_payload,
+    p_signature, p_refs_order,    p_account_unknown, p_device_unknown, p_gap,
+    p_seq_taken, p_prev,          p_lamport,         p_ref_unknown,    p_authority,
+    p_credit,    p_open,          p_device_add,      p_device_revoke,  p_invite,
+    p_join,      p_member_remove, p_rotate,          p_cancel,         p_transfer,
+    p_split,     p_bind};
 
 void wrong_write(struct world *w, struct peer *p)
 {
