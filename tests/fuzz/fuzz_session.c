@@ -207,8 +207,10 @@ static void tick(struct conversation *c, struct input *in)
     uint64_t silent = c->now_ms - c->s.heard_ms;
     enum session_tick t = session_tick(&c->s, &c->r, unsent, c->now_ms);
     if (!c->welcomed || c->ended) {
-        PROPERTY((t == SESSION_TICK_LATE) ==
-                 (c->now_ms - c->began_ms > c->r.handshake_ms));
+        /* one who was told to end has that long again since he last took something */
+        uint64_t since = c->s.phase == SESSION_ENDED ? c->s.progress_ms : c->began_ms;
+        PROPERTY(since >= c->began_ms);
+        PROPERTY((t == SESSION_TICK_LATE) == (c->now_ms - since > c->r.handshake_ms));
         return;
     }
     PROPERTY(t != SESSION_TICK_SLOW || unsent > 0);
