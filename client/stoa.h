@@ -414,7 +414,8 @@ STOA_API stoa_result stoa_device_revoke(stoa_wallet *w, const stoa_id *account,
                                         const stoa_id *device, const stoa_how *how,
                                         stoa_receipt *receipt, stoa_error *error);
 
-/* Members. The token is a secret: who holds it first can join. ttl_ms at most 30 days. */
+/* Members. Inviting and removing need this member's root key, as adding a device does.
+ * The token is a secret: who holds it first can join. ttl_ms at most 30 days. */
 STOA_API stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
                                  char token[STOA_TOKEN_MAX], const stoa_how *how,
                                  stoa_receipt *receipt, stoa_error *error);

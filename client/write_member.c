@@ -158,6 +158,9 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     static const stoa_how defaults = STOA_HOW_INIT;
     struct invitation in = {.account = hash_of(account)};
     struct account_view *v;
+    const struct member *m;
+    const struct key *root;
+    uint8_t message[MESSAGE_BYTES_MAX];
     stoa_receipt own = {.size = sizeof(own)};
     UNINITIALIZED struct payload p;
     if (ttl_ms == 0 || ttl_ms > (uint64_t)INVITE_MS_MAX)
@@ -168,6 +171,8 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     if (!receipt)
         receipt = &own;
     TRY_R(account_need(w, &in.account, &v, error));
+    TRY_R(own_member(w, v, &m, error));
+    TRY_R(own_root(w, m, &root, error));
     random_bytes(in.seed, SEED_BYTES);
     struct key *key = key_from_seed(in.seed);
     if (!key)
@@ -176,6 +181,9 @@ stoa_result stoa_invite(stoa_wallet *w, const stoa_id *account, uint64_t ttl_ms,
     p.invite.key = key_public(key);
     p.invite.expires_ms = in.expires_ms = w->now_ms() + ttl_ms;
     key_free(key);
+    size_t n =
+        invite_grant_message(message, &in.account, &p.invite.key, p.invite.expires_ms);
+    p.invite.root_sig = key_sign(root, CTX_INVITE, message, n);
     struct draft d = {.payload = &p};
     struct client_outgoing o;
     stoa_how saved = how ? *how : defaults;
@@ -251,16 +259,37 @@ stoa_result stoa_join(stoa_wallet *w, const char *token, const char *name,
     return write_entry(w, v, &d, how, receipt, error);
 }
 
+static stoa_result fill_removal(stoa_wallet *w, struct account_view *v,
+                                struct p_member_remove *p, stoa_error *error)
+{
+    const struct member *m, *gone = account_member(&v->f.account, &p->root);
+    const struct key *key;
+    uint8_t message[MESSAGE_BYTES_MAX];
+    if (!gone)
+        return because_as(error, STOA_REFUSED, ERR_MEMBER_UNKNOWN,
+                          "that is not a member's root key");
+    TRY_R(own_member(w, v, &m, error));
+    TRY_R(own_root(w, m, &key, error));
+    size_t n = remove_message(message, &v->row.id, &p->root, gone->number);
+    p->root_sig = key_sign(key, CTX_REMOVE, message, n);
+    return STOA_OK;
+}
+
 stoa_result stoa_member_remove(stoa_wallet *w, const stoa_id *account,
                                const stoa_id *root, const stoa_how *how,
                                stoa_receipt *receipt, stoa_error *error)
 {
     struct hash id = hash_of(account);
     struct account_view *v;
+    struct client_outgoing o;
     UNINITIALIZED struct payload p;
     p.kind = KIND_MEMBER_REMOVE;
     p.member_remove.root = key_of_id(root);
     TRY_R(account_need(w, &id, &v, error));
+    /* A request made before is only finished: by now the member may be gone. */
+    if (!how || !how->request ||
+        client_store_outgoing_request(w->store, how->request, &o) != ERR_OK)
+        TRY_R(fill_removal(w, v, &p.member_remove, error));
     struct draft d = {.payload = &p};
     return write_entry(w, v, &d, how, receipt, error);
 }

@@ -8,7 +8,8 @@
 #define CTX_ACCOUNT_HEAD "stoa/account-head/v1"   /* chain of an account's envelopes */
 #define CTX_ACCOUNT_STATE "stoa/account-state/v1" /* digest of an account's state */
 #define CTX_DEVICE "stoa/device/v1"               /* root key grants a device */
-#define CTX_INVITE "stoa/invite/v1"               /* invite key admits a member */
+#define CTX_INVITE "stoa/invite/v1"               /* root key invites, that key admits */
+#define CTX_REMOVE "stoa/remove/v1"               /* root key removes a member */
 #define CTX_ROTATE "stoa/rotate/v1"               /* root key gives way to another */
 #define CTX_RECOVERY "stoa/recovery/v1"           /* root key cancels a recovery */
 #define CTX_HUB_KEY "stoa/hub-key/v1"             /* hub key gives way to another */

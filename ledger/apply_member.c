@@ -68,6 +68,15 @@ static uint32_t writer_number(const struct apply *x)
     return x->a->devices[x->device].member;
 }
 
+/* What a device alone must not do: did the root of its member sign? */
+static bool writer_root_signed(const struct apply *x, const struct signature *sig,
+                               const char *context, const uint8_t *message, size_t size)
+{
+    uint32_t i = find_member_number(x->a, writer_number(x));
+    assert(i != NOT_FOUND);
+    return sig_verify(sig, &x->a->members[i].root, context, message, size);
+}
+
 /* Every key taken in can still be revoked: no member can use up the places that a stolen
  * device, his own removal or a recovery will need. */
 static bool has_device_room(const struct account *a)
@@ -153,6 +162,10 @@ enum err check_invite(struct apply *x)
         return ERR_KEY_USED;
     if (count_open_invites(x) >= INVITES_MAX)
         return ERR_INVITE_LIMIT;
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = invite_grant_message(message, &x->a->id, &p->key, p->expires_ms);
+    if (!writer_root_signed(x, &p->root_sig, CTX_INVITE, message, size))
+        return ERR_ROOT_SIGNATURE;
     x->need.invites = 1;
     return ERR_OK;
 }
@@ -224,7 +237,8 @@ void commit_member_add(struct apply *x)
 enum err check_member_remove(struct apply *x)
 {
     const struct account *a = x->a;
-    x->member = find_member(a, &x->p->member_remove.root);
+    const struct p_member_remove *p = &x->p->member_remove;
+    x->member = find_member(a, &p->root);
     if (x->member == NOT_FOUND)
         return ERR_MEMBER_UNKNOWN;
     const struct member *m = &a->members[x->member];
@@ -236,7 +250,13 @@ enum err check_member_remove(struct apply *x)
     if (m->position != 0)
         return ERR_POSITION_OPEN;
     x->need.revoked = count_devices(a, m->number);
-    return a->revoked_count + x->need.revoked > REVOKED_MAX ? ERR_DEVICE_LIMIT : ERR_OK;
+    if (a->revoked_count + x->need.revoked > REVOKED_MAX)
+        return ERR_DEVICE_LIMIT;
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = remove_message(message, &a->id, &p->root, m->number);
+    return writer_root_signed(x, &p->root_sig, CTX_REMOVE, message, size)
+               ? ERR_OK
+               : ERR_ROOT_SIGNATURE;
 }
 
 void commit_member_remove(struct apply *x)

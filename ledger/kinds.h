@@ -109,10 +109,12 @@ struct p_device_add {
 struct p_device_revoke {
     struct pubkey device;
 };
-/* [invite key bin32, expires_ms uint] */
+/* [invite key bin32, expires_ms uint, root_sig bin64]
+ * root_sig: invite_grant_message, CTX_INVITE, by the root of the writer's member */
 struct p_invite {
     struct pubkey key;
     uint64_t expires_ms;
+    struct signature root_sig;
 };
 /* [root bin32, root_sig bin64, invite_sig bin64]
  * root_sig: grant_device_message with grant 0; invite_sig: invite_message, CTX_INVITE */
@@ -121,9 +123,11 @@ struct p_member_add {
     struct signature root_sig;
     struct signature invite_sig;
 };
-/* [root bin32] */
+/* [root bin32, root_sig bin64]
+ * root_sig: remove_message, CTX_REMOVE, by the root of the writer's member */
 struct p_member_remove {
     struct pubkey root;
+    struct signature root_sig;
 };
 /* [old bin32, new bin32, how uint, device bin32|nil, grant_sig bin64|nil, new_sig bin64,
  *  proofs [[root bin32, sig bin64]]]
@@ -297,6 +301,12 @@ size_t grant_open_message(uint8_t *out, const struct p_open *p, const struct pub
 size_t grant_device_message(uint8_t *out, const struct hash *account,
                             const struct pubkey *root, const struct pubkey *device,
                             uint64_t grant);
+/* [account, invite key, expires_ms]: three items, where invite_message has four */
+size_t invite_grant_message(uint8_t *out, const struct hash *account,
+                            const struct pubkey *key, uint64_t expires_ms);
+/* [account, root, number]: the member who goes, and his number in the account */
+size_t remove_message(uint8_t *out, const struct hash *account, const struct pubkey *root,
+                      uint64_t number);
 /* [account, invite id, root, device] */
 size_t invite_message(uint8_t *out, const struct hash *account, const struct hash *invite,
                       const struct pubkey *root, const struct pubkey *device);

@@ -44,6 +44,30 @@ size_t grant_device_message(uint8_t *out, const struct hash *account,
     return finish(&w);
 }
 
+/* [account, key, number] */
+static size_t key_and_number(uint8_t *out, const struct hash *account,
+                             const struct pubkey *key, uint64_t number)
+{
+    struct mp_writer w = mp_writer_of(out, MESSAGE_BYTES_MAX);
+    mp_array(&w, 3);
+    put_hash(&w, account);
+    put_key(&w, key);
+    mp_uint(&w, number);
+    return finish(&w);
+}
+
+size_t invite_grant_message(uint8_t *out, const struct hash *account,
+                            const struct pubkey *key, uint64_t expires_ms)
+{
+    return key_and_number(out, account, key, expires_ms);
+}
+
+size_t remove_message(uint8_t *out, const struct hash *account, const struct pubkey *root,
+                      uint64_t number)
+{
+    return key_and_number(out, account, root, number);
+}
+
 size_t invite_message(uint8_t *out, const struct hash *account, const struct hash *invite,
                       const struct pubkey *root, const struct pubkey *device)
 {

@@ -159,30 +159,20 @@ static void put_device_add(struct mp_writer *w, const struct p_device_add *p)
     put_sig(w, &p->root_sig);
 }
 
-static void read_one_key(struct fault *f, struct pubkey *key)
-{
-    read_count(f, 1);
-    read_key(f, key);
-}
-
-static void put_one_key(struct mp_writer *w, const struct pubkey *key)
-{
-    mp_array(w, 1);
-    put_key(w, key);
-}
-
 static void read_invite(struct fault *f, struct p_invite *p)
 {
-    read_count(f, 2);
+    read_count(f, 3);
     read_key(f, &p->key);
     read_uint(f, &p->expires_ms, INT64_MAX);
+    read_sig(f, &p->root_sig);
 }
 
 static void put_invite(struct mp_writer *w, const struct p_invite *p)
 {
-    mp_array(w, 2);
+    mp_array(w, 3);
     put_key(w, &p->key);
     mp_uint(w, p->expires_ms);
+    put_sig(w, &p->root_sig);
 }
 
 static void read_member_add(struct fault *f, struct p_member_add *p)
@@ -601,6 +591,7 @@ union small {
     struct p_open open;
     struct p_device_add device_add;
     struct pubkey key;
+    struct signature sig;
     struct p_invite invite;
     struct p_member_add member_add;
     struct p_recovery_cancel recovery_cancel;
@@ -627,7 +618,8 @@ static void read_payload(struct fault *f, enum kind kind, struct payload *p)
         read_device_add(f, p ? &p->device_add : &s.device_add);
         break;
     case KIND_DEVICE_REVOKE:
-        read_one_key(f, p ? &p->device_revoke.device : &s.key);
+        read_count(f, 1);
+        read_key(f, p ? &p->device_revoke.device : &s.key);
         break;
     case KIND_INVITE:
         read_invite(f, p ? &p->invite : &s.invite);
@@ -636,7 +628,9 @@ static void read_payload(struct fault *f, enum kind kind, struct payload *p)
         read_member_add(f, p ? &p->member_add : &s.member_add);
         break;
     case KIND_MEMBER_REMOVE:
-        read_one_key(f, p ? &p->member_remove.root : &s.key);
+        read_count(f, 2);
+        read_key(f, p ? &p->member_remove.root : &s.key);
+        read_sig(f, p ? &p->member_remove.root_sig : &s.sig);
         break;
     case KIND_ROOT_ROTATE:
         read_root_rotate(f, p ? &p->root_rotate : NULL);
@@ -728,7 +722,8 @@ void payload_encode(struct mp_writer *w, const struct payload *p)
         put_device_add(w, &p->device_add);
         break;
     case KIND_DEVICE_REVOKE:
-        put_one_key(w, &p->device_revoke.device);
+        mp_array(w, 1);
+        put_key(w, &p->device_revoke.device);
         break;
     case KIND_INVITE:
         put_invite(w, &p->invite);
@@ -737,7 +732,9 @@ void payload_encode(struct mp_writer *w, const struct payload *p)
         put_member_add(w, &p->member_add);
         break;
     case KIND_MEMBER_REMOVE:
-        put_one_key(w, &p->member_remove.root);
+        mp_array(w, 2);
+        put_key(w, &p->member_remove.root);
+        put_sig(w, &p->member_remove.root_sig);
         break;
     case KIND_ROOT_ROTATE:
         put_root_rotate(w, &p->root_rotate);

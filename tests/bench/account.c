@@ -85,7 +85,7 @@ static void begin(struct history *h)
 static void enrol(struct history *h)
 {
     struct pubkey invite = kit_pub(INVITE), device = kit_pub(SECOND);
-    kit_invite(&h->payload, &invite, 1000000);
+    kit_invite(&h->payload, &h->account.id, kit_key(ROOT), &invite, 1000000);
     write_by(h, DEVICE);
     struct hash id = h->entry.e.id;
     uint64_t lamport = h->entry.e.lamport;

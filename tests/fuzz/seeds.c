@@ -61,7 +61,7 @@ static struct account *open_account(uint32_t key, bool recovery)
 static void join(const struct account *a, uint32_t inviter, uint32_t key)
 {
     struct pubkey invite = kit_pub(key + 2), device = kit_pub(key + 1);
-    kit_invite(&payload, &invite, 1700000001000);
+    kit_invite(&payload, &a->id, kit_root_of(a, inviter), &invite, 1700000001000);
     say(a, kit_key(inviter));
     const struct invite *i = &a->invites[a->invite_count - 1];
     kit_member_add(&payload, &a->id, &i->id, kit_key(key + 2), kit_key(key), &device);
@@ -103,7 +103,7 @@ static void live(struct account *a, const struct account *other)
     say(a, kit_key(11));
     kit_device_revoke(&payload, &device);
     say(a, kit_key(11));
-    kit_invite(&payload, &invite, 1700000009000);
+    kit_invite(&payload, &a->id, kit_key(20), &invite, 1700000009000);
     say(a, kit_key(21));
     kit_recovery_begin(&payload);
     say(a, kit_key(12));

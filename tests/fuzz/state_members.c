@@ -230,8 +230,26 @@ static enum err device_revoke(struct model_account *a, const struct pubkey *key,
     return ERR_OK;
 }
 
+/* [account, key, number] by the root of the member who writes. */
+static bool writer_signed(const struct model_account *a, uint32_t writer,
+                          const char *context, const struct pubkey *key, uint64_t number,
+                          const struct signature *sig)
+{
+    struct model_message m = {0};
+    unsigned i = 0;
+    while (i < a->members && a->member[i].number != writer)
+        i++;
+    PROPERTY(i < a->members);
+    model_put_array(&m, 3);
+    model_put_bin(&m, a->id.b, 32);
+    model_put_bin(&m, key->b, 32);
+    model_put_uint(&m, number);
+    return model_signed(&m, context, &a->member[i].root, sig);
+}
+
 static enum err invite(struct model_account *a, const struct model_hub *h,
-                       const struct entry *e, const struct p_invite *p, uint64_t now_ms)
+                       const struct entry *e, const struct p_invite *p, uint64_t now_ms,
+                       uint32_t writer)
 {
     unsigned open = 0;
     if (model_is_weak(&p->key))
@@ -245,6 +263,8 @@ static enum err invite(struct model_account *a, const struct model_hub *h,
         open += a->invite[i].expires >= now_ms;
     if (open >= 32)
         return ERR_INVITE_LIMIT;
+    if (!writer_signed(a, writer, CTX_INVITE, &p->key, p->expires_ms, &p->root_sig))
+        return ERR_ROOT_SIGNATURE;
     unsigned kept = 0;
     for (unsigned i = 0; i < a->invites; i++)
         if (a->invite[i].expires >= now_ms)
@@ -292,10 +312,10 @@ static enum err member_add(struct model_account *a, const struct model_hub *h,
     return ERR_OK;
 }
 
-static enum err member_remove(struct model_account *a, const struct pubkey *root,
+static enum err member_remove(struct model_account *a, const struct p_member_remove *p,
                               uint32_t writer)
 {
-    struct model_member *m = model_member_of(a, root);
+    struct model_member *m = model_member_of(a, &p->root);
     if (!m)
         return ERR_MEMBER_UNKNOWN;
     uint32_t number = m->number, steward = UINT32_MAX;
@@ -309,6 +329,8 @@ static enum err member_remove(struct model_account *a, const struct pubkey *root
         return ERR_POSITION_OPEN;
     if (a->revoked + model_devices_of(a, number) > 512)
         return ERR_DEVICE_LIMIT;
+    if (!writer_signed(a, writer, CTX_REMOVE, &p->root, number, &p->root_sig))
+        return ERR_ROOT_SIGNATURE;
     model_revoke_all(a, number);
     if (number == 0)
         a->pending = false;
@@ -451,11 +473,11 @@ enum err model_members(struct model_account *a, const struct model_hub *h,
     case KIND_DEVICE_REVOKE:
         return device_revoke(a, &p->device_revoke.device, (uint32_t)writer);
     case KIND_INVITE:
-        return invite(a, h, e, &p->invite, now_ms);
+        return invite(a, h, e, &p->invite, now_ms, (uint32_t)writer);
     case KIND_MEMBER_ADD:
         return member_add(a, h, e, &p->member_add, now_ms);
     case KIND_MEMBER_REMOVE:
-        return member_remove(a, &p->member_remove.root, (uint32_t)writer);
+        return member_remove(a, &p->member_remove, (uint32_t)writer);
     case KIND_ROOT_ROTATE:
         return model_root_rotate(a, h, e, &p->root_rotate, now_ms, by_recovery, writer);
     case KIND_RECOVERY_BEGIN:

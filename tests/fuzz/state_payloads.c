@@ -190,6 +190,19 @@ static void credit(struct input *in, struct payload *p)
     kit_credit(p, &item, take_below(in, 32) == 31 ? "hub.tost" : STATE_HUB, origin);
 }
 
+/* The root over the device `key`; without such a device, the first member's. */
+static const struct key *root_over(uint32_t n, uint32_t key)
+{
+    const struct model_account *a = &world.accounts[n];
+    const struct model_member *m = a->member;
+    for (unsigned i = 0; i < a->devices; i++)
+        for (unsigned j = 0; j < a->members; j++)
+            if (pubkey_equal(&a->device[i].key, &world.pubs[key]) &&
+                a->member[j].number == a->device[i].member)
+                m = &a->member[j];
+    return kit_key(state_number_of(&m->root));
+}
+
 static void of_members(struct input *in, uint32_t n, struct payload *p, uint32_t *key)
 {
     const struct model_account *a = &world.accounts[n];
@@ -216,14 +229,16 @@ static void of_members(struct input *in, uint32_t n, struct payload *p, uint32_t
     case KIND_INVITE: {
         static const uint64_t in_ms[] = {0, 1, HOUR, 30 * 24 * HOUR, 30 * 24 * HOUR + 1};
         pub = fresh_pub(in, n);
-        kit_invite(p, &pub, world.time_ms + in_ms[take_below(in, 5)]);
+        kit_invite(p, &a->id, root_over(n, *key), &pub,
+                   world.time_ms + in_ms[take_below(in, 5)]);
         break;
     }
     case KIND_MEMBER_ADD:
         member_add(in, n, p, key);
         break;
     case KIND_MEMBER_REMOVE:
-        kit_member_remove(p, &world.pubs[any_root(in, n)]);
+        kit_member_remove(p, &world.real[n], root_over(n, *key),
+                          &world.pubs[any_root(in, n)]);
         break;
     case KIND_ROOT_ROTATE:
         rotate(in, n, p, key);

@@ -111,6 +111,10 @@ static void spoil(struct input *in, struct payload *p)
     unsigned at = take_below(in, SIG_BYTES);
     if (p->kind == KIND_DEVICE_ADD)
         p->device_add.root_sig.b[at] ^= 1;
+    else if (p->kind == KIND_INVITE)
+        p->invite.root_sig.b[at] ^= 1;
+    else if (p->kind == KIND_MEMBER_REMOVE)
+        p->member_remove.root_sig.b[at] ^= 1;
     else if (p->kind == KIND_MEMBER_ADD && at & 1)
         p->member_add.root_sig.b[at] ^= 1;
     else if (p->kind == KIND_MEMBER_ADD)

@@ -163,6 +163,10 @@ static const char *take_invite(struct taking *t)
             i++;
     if (h->invites.count >= INVITES_MAX)
         return wrong(t, "too many invites");
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = invite_grant_message(message, &h->id, &p->key, p->expires_ms);
+    if (!sig_verify(&p->root_sig, &t->member->root, CTX_INVITE, message, size))
+        return wrong(t, "the root did not sign");
     *(struct m_invite *)list_add(&h->invites, sizeof(struct m_invite)) =
         (struct m_invite){.id = t->e->id,
                           .key = p->key,
@@ -209,6 +213,11 @@ static const char *take_member_remove(struct taking *t)
     uint32_t writer = t->member->number;
     if (writer != m->number && writer != AT(h->members, struct m_member, 0)->number)
         return wrong(t, "removes somebody else");
+    const struct p_member_remove *p = &t->p->member_remove;
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = remove_message(message, &h->id, &p->root, m->number);
+    if (!sig_verify(&p->root_sig, &t->member->root, CTX_REMOVE, message, size))
+        return wrong(t, "the root did not sign");
     if (m->number == 0)
         h->pending = false;
     revoke_all(h, m->number);

@@ -99,10 +99,13 @@ static bool write_device_revoke(struct writing *x)
 
 static bool write_invite(struct writing *x)
 {
+    if (x->root == NULL)
+        return false;
     struct pubkey key = pub_at(fresh_key(x->t));
     bool brief = x->g->plan == PLAN_NONE && draw(x->w, 3) == 0;
     uint64_t for_ms = brief ? 200 + draw(x->w, 8000) : DAY_MS * (1 + draw(x->w, 29));
-    kit_invite(&x->t->payload, &key, site_wall_ms(x->w, x->p->site) + for_ms);
+    kit_invite(&x->t->payload, &x->g->id, x->root, &key,
+               site_wall_ms(x->w, x->p->site) + for_ms);
     return true;
 }
 
@@ -134,10 +137,10 @@ static bool join(struct writing *x)
 
 static bool write_member_remove(struct writing *x)
 {
-    if (x->a == NULL || x->g->plan == PLAN_MEMBERS)
+    if (x->root == NULL || x->g->plan == PLAN_MEMBERS)
         return false;
     const struct member *m = &x->a->members[draw(x->w, x->a->member_count)];
-    kit_member_remove(&x->t->payload, &m->root);
+    kit_member_remove(&x->t->payload, x->a, x->root, &m->root);
     return true;
 }
 

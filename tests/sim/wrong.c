@@ -326,13 +326,14 @@ static void p_invite(struct probe *x)
     static const struct pubkey weak = {{1}};
     uint64_t now = site_wall_ms(x->w, x->p->site);
     struct pubkey fresh = pub_at(fresh_key(x->t));
-    uint32_t dice = draw(x->w, 3);
+    uint32_t dice = draw(x->w, 4);
+    uint64_t until = now + 100000;
     if (dice == 0)
-        kit_invite(&x->t->payload, &fresh, 1000);
+        until = 1000;
     else if (dice == 1)
-        kit_invite(&x->t->payload, &fresh, now + 40 * UINT64_C(86400000) * 1000);
-    else
-        kit_invite(&x->t->payload, &weak, now + 100000);
+        until = now + 40 * UINT64_C(86400000) * 1000;
+    kit_invite(&x->t->payload, x->account, dice == 3 ? x->writer : x->root,
+               dice == 2 ? &weak : &fresh, until); /* 3: the device signs, no root */
     x->never = "an invite that cannot be";
     send_raw(x);
 }
@@ -379,7 +380,11 @@ static void p_member_remove(struct probe *x)
         root = &x->m->root;
     else
         x->never = "there is no such member";
-    kit_member_remove(&x->t->payload, root);
+    kit_member_remove(&x->t->payload, x->a, x->root, root);
+    if (!self && draw(x->w, 2) == 0) { /* the device takes its own member away */
+        kit_member_remove(&x->t->payload, x->a, x->writer, &x->m->root);
+        x->never = "the root did not sign";
+    }
     send_raw(x);
 }
 

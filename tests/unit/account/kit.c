@@ -44,6 +44,25 @@ struct pubkey kit_pub(uint32_t n)
     return key_public(kit_key(n));
 }
 
+const struct key *kit_key_of(const struct pubkey *pub)
+{
+    for (size_t i = 0; i < kept_count; i++) {
+        struct pubkey k = key_public(kept[i].key);
+        if (pubkey_equal(&k, pub))
+            return kept[i].key;
+    }
+    return NULL;
+}
+
+const struct key *kit_root_of(const struct account *a, uint32_t n)
+{
+    struct pubkey device = kit_pub(n);
+    const struct member *m = account_member_of(a, &device);
+    const struct key *root = m == NULL ? NULL : kit_key_of(&m->root);
+    must(root != NULL, "no root key for that device");
+    return root;
+}
+
 void kit_close(void)
 {
     for (size_t i = 0; i < kept_count; i++)
@@ -208,10 +227,15 @@ void kit_device_revoke(struct payload *p, const struct pubkey *device)
     p->device_revoke.device = *device;
 }
 
-void kit_invite(struct payload *p, const struct pubkey *key, uint64_t expires_ms)
+void kit_invite(struct payload *p, const struct hash *account, const struct key *by,
+                const struct pubkey *key, uint64_t expires_ms)
 {
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t size = invite_grant_message(message, account, key, expires_ms);
     p->kind = KIND_INVITE;
-    p->invite = (struct p_invite){.key = *key, .expires_ms = expires_ms};
+    p->invite = (struct p_invite){.key = *key,
+                                  .expires_ms = expires_ms,
+                                  .root_sig = key_sign(by, CTX_INVITE, message, size)};
 }
 
 void kit_member_add(struct payload *p, const struct hash *account,
@@ -228,10 +252,15 @@ void kit_member_add(struct payload *p, const struct hash *account,
         .invite_sig = key_sign(invite_key, CTX_INVITE, message, size)};
 }
 
-void kit_member_remove(struct payload *p, const struct pubkey *root)
+void kit_member_remove(struct payload *p, const struct account *a, const struct key *by,
+                       const struct pubkey *root)
 {
+    uint8_t message[MESSAGE_BYTES_MAX];
+    const struct member *m = account_member(a, root);
+    size_t size = remove_message(message, &a->id, root, m == NULL ? 0 : m->number);
     p->kind = KIND_MEMBER_REMOVE;
-    p->member_remove.root = *root;
+    p->member_remove = (struct p_member_remove){
+        .root = *root, .root_sig = key_sign(by, CTX_REMOVE, message, size)};
 }
 
 static size_t start_rotation(struct payload *p, const struct account *a,

@@ -20,6 +20,10 @@ struct kit_entry {
 /* The n-th key, made on first use; freed by kit_close. Not thread-safe. */
 const struct key *kit_key(uint32_t n);
 struct pubkey kit_pub(uint32_t n);
+/* Among the keys made so far; NULL: none of them. */
+const struct key *kit_key_of(const struct pubkey *pub);
+/* The root key of the member whose device the n-th key is in `a`. */
+const struct key *kit_root_of(const struct account *a, uint32_t n);
 void kit_close(void);
 /* 32 bytes that name `n`, for node ids, federations, nonces. */
 struct hash kit_hash(uint64_t n);
@@ -66,11 +70,15 @@ void kit_open_in_slot(struct kit_entry *out, const struct kit_open *o, uint32_t 
 void kit_device_add(struct payload *p, const struct hash *account, const struct key *root,
                     const struct pubkey *device, uint64_t grant);
 void kit_device_revoke(struct payload *p, const struct pubkey *device);
-void kit_invite(struct payload *p, const struct pubkey *key, uint64_t expires_ms);
+/* `by`: the root of the writer's member. */
+void kit_invite(struct payload *p, const struct hash *account, const struct key *by,
+                const struct pubkey *key, uint64_t expires_ms);
 void kit_member_add(struct payload *p, const struct hash *account,
                     const struct hash *invite, const struct key *invite_key,
                     const struct key *root, const struct pubkey *device);
-void kit_member_remove(struct payload *p, const struct pubkey *root);
+/* `by` as for kit_invite; the number is the one `root` has in `a`, 0 when it has none. */
+void kit_member_remove(struct payload *p, const struct account *a, const struct key *by,
+                       const struct pubkey *root);
 /* how 0; and the base of the other two */
 void kit_rotate(struct payload *p, const struct account *a, const struct key *old_root,
                 const struct key *new_root);

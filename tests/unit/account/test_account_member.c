@@ -132,7 +132,8 @@ static enum err revoke(uint32_t writer, uint32_t device)
 static void prepare_join(struct kit_entry *out, uint32_t writer, uint32_t key)
 {
     struct pubkey invite_key = kit_pub(key + 2), device = kit_pub(key + 1);
-    kit_invite(&p, &invite_key, w.time_ms + INVITE_MS_MAX);
+    kit_invite(&p, &a.id, kit_root_of(&a, writer), &invite_key,
+               w.time_ms + INVITE_MS_MAX);
     OK(world_do(&w, &a, writer, &p));
     const struct invite *i = &a.invites[a.invite_count - 1];
     kit_member_add(&p, &a.id, &i->id, kit_key(key + 2), kit_key(key), &device);
@@ -254,7 +255,7 @@ static enum err recover(uint32_t times)
 static enum err remove_member(uint32_t writer, uint32_t root)
 {
     struct pubkey pub = kit_pub(root);
-    kit_member_remove(&p, &pub);
+    kit_member_remove(&p, &a, kit_root_of(&a, writer), &pub);
     return world_do(&w, &a, writer, &p);
 }
 
@@ -307,7 +308,7 @@ static void an_account_revokes_512_keys(void **state)
 static enum err invite(uint32_t key, uint64_t lasts_ms)
 {
     struct pubkey pub = kit_pub(key);
-    kit_invite(&p, &pub, w.time_ms + lasts_ms);
+    kit_invite(&p, &a.id, kit_root_of(&a, ANNA + 1), &pub, w.time_ms + lasts_ms);
     return world_do(&w, &a, ANNA + 1, &p);
 }
 
@@ -317,11 +318,11 @@ static void an_invite_lasts_30_days_at_most(void **state)
     EXPECT(ERR_EXPIRY, invite(NEW, 0));
     EXPECT(ERR_EXPIRY, invite(NEW, (uint64_t)INVITE_MS_MAX + 1));
     struct pubkey pub = kit_pub(NEW);
-    kit_invite(&p, &pub, 0);
+    kit_invite(&p, &a.id, kit_key(ANNA), &pub, 0);
     EXPECT(ERR_EXPIRY, world_do(&w, &a, ANNA + 1, &p));
     OK(invite(NEW, (uint64_t)INVITE_MS_MAX));
     OK(invite(NEW + 1, 1));
-    kit_invite(&p, &weak, w.time_ms + 1);
+    kit_invite(&p, &a.id, kit_key(ANNA), &weak, w.time_ms + 1);
     EXPECT(ERR_KEY_WEAK, world_do(&w, &a, ANNA + 1, &p));
 }
 
@@ -359,6 +360,53 @@ static void thirty_two_invites_are_open_at_a_time(void **state)
     w.time_ms += 10000;
     OK(invite(NEW + 1, 1000));
     assert_int_equal(a.invite_count, 1);
+}
+
+/* Sign an invite by `by`, let `writer` write it. */
+static enum err invite_by(uint32_t writer, uint32_t by)
+{
+    struct pubkey pub = kit_pub(NEW);
+    kit_invite(&p, &a.id, kit_key(by), &pub, w.time_ms + 1000);
+    return world_do(&w, &a, writer, &p);
+}
+
+static void an_invite_bears_the_roots_signature(void **state)
+{
+    (void)state;
+    struct pubkey pub = kit_pub(NEW);
+    struct hash other = kit_hash(5);
+    world_join(&w, &a, ANNA + 1, BEN);
+    EXPECT(ERR_ROOT_SIGNATURE, invite_by(ANNA + 1, ANNA + 1)); /* the device itself */
+    EXPECT(ERR_ROOT_SIGNATURE, invite_by(ANNA + 1, ANNA + 2)); /* the recovery key */
+    EXPECT(ERR_ROOT_SIGNATURE, invite_by(ANNA + 1, NEW));      /* the invite key */
+    EXPECT(ERR_ROOT_SIGNATURE, invite_by(ANNA + 1, BEN));      /* another member */
+    p.invite.root_sig = (struct signature){{0}};
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_invite(&p, &a.id, kit_key(ANNA), &pub, w.time_ms + 1000);
+    p.invite.root_sig.b[1] ^= 1;
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_invite(&p, &a.id, kit_key(ANNA), &pub, w.time_ms + 1000);
+    p.invite.expires_ms++;
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_invite(&p, &a.id, kit_key(ANNA), &pub, w.time_ms + 1000);
+    p.invite.key = kit_pub(NEW + 1);
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_invite(&p, &other, kit_key(ANNA), &pub, w.time_ms + 1000);
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    assert_int_equal(a.invite_count, 0);
+    OK(invite_by(BEN + 1, BEN)); /* any member's root, for his own devices */
+    assert_int_equal(a.invite_count, 1);
+}
+
+static void the_signature_of_an_invite_is_looked_at_last(void **state)
+{
+    (void)state;
+    struct pubkey pub = kit_pub(ANNA);
+    kit_invite(&p, &a.id, kit_key(NEW), &pub, w.time_ms + 1000);
+    EXPECT(ERR_KEY_USED, world_do(&w, &a, ANNA + 1, &p));
+    for (uint32_t i = 0; i < INVITES_MAX; i++)
+        OK(invite(MANY + i, 1000));
+    EXPECT(ERR_INVITE_LIMIT, invite_by(ANNA + 1, BEN));
 }
 
 /* -- member_add
@@ -478,6 +526,45 @@ static void members_leave_or_the_steward_removes_them(void **state)
     EXPECT(ERR_MEMBER_LAST, remove_member(BEN + 1, BEN));
 }
 
+static void a_removal_bears_the_writers_roots_signature(void **state)
+{
+    (void)state;
+    struct pubkey anna = kit_pub(ANNA), ben = kit_pub(BEN);
+    world_join(&w, &a, ANNA + 1, BEN);
+    world_join(&w, &a, ANNA + 1, CARA);
+    static const uint32_t wrong[] = {ANNA + 1, ANNA + 2, BEN, CARA, NEW};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        kit_member_remove(&p, &a, kit_key(wrong[i]), &ben);
+        EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+        kit_member_remove(&p, &a, kit_key(wrong[i]), &anna);
+        EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    }
+    p.member_remove.root_sig = (struct signature){{0}};
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_member_remove(&p, &a, kit_key(ANNA), &ben);
+    p.member_remove.root_sig.b[1] ^= 1;
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    kit_member_remove(&p, &a, kit_key(ANNA), &ben);
+    p.member_remove.root = kit_pub(CARA); /* signed for another */
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+    assert_int_equal(a.member_count, 3);
+    OK(remove_member(ANNA + 1, BEN));
+}
+
+/* Who comes back has another number, so what removed him before does not again. */
+static void a_removal_is_not_shown_twice(void **state)
+{
+    (void)state;
+    static struct payload kept;
+    world_join(&w, &a, ANNA + 1, BEN);
+    OK(remove_member(ANNA + 1, BEN));
+    kept = p;
+    OK(invite(BEN + 2, 1000));
+    OK(world_apply(&w, &a, join(BEN + 2, BEN, NEW)));
+    EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &kept));
+    OK(remove_member(ANNA + 1, BEN));
+}
+
 static void a_member_with_an_open_position_stays(void **state)
 {
     (void)state;
@@ -551,12 +638,16 @@ int main(void)
         TEST(an_invite_lasts_30_days_at_most),
         TEST(an_invite_key_has_no_other_role),
         TEST(thirty_two_invites_are_open_at_a_time),
+        TEST(an_invite_bears_the_roots_signature),
+        TEST(the_signature_of_an_invite_is_looked_at_last),
         TEST(an_invite_admits_one_member),
         TEST(a_newcomer_stands_on_an_open_invite),
         TEST(a_newcomer_brings_new_keys),
         TEST(a_newcomer_brings_both_signatures),
         TEST(an_account_has_100_members),
         TEST(members_leave_or_the_steward_removes_them),
+        TEST(a_removal_bears_the_writers_roots_signature),
+        TEST(a_removal_is_not_shown_twice),
         TEST(a_member_with_an_open_position_stays),
         TEST(a_member_who_comes_back_is_a_new_member),
         TEST(a_revocation_ends_the_open_invites),

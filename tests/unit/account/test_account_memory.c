@@ -99,7 +99,7 @@ static void join_under_faults(uint32_t key)
 {
     static struct kit_entry built;
     struct pubkey invite_key = kit_pub(key + 2), device = kit_pub(key + 1);
-    kit_invite(&p, &invite_key, w.time_ms + 1000);
+    kit_invite(&p, &a.id, kit_key(ANNA), &invite_key, w.time_ms + 1000);
     do_under_faults(ANNA + 1, &p);
     struct invite invite = a.invites[a.invite_count - 1];
     kit_member_add(&p, &a.id, &invite.id, kit_key(key + 2), kit_key(key), &device);
@@ -131,7 +131,7 @@ static void populate(void)
     }
     for (uint32_t i = 0; i < 4; i++) {
         struct pubkey key = kit_pub(NEW + i);
-        kit_invite(&p, &key, w.time_ms + 5000);
+        kit_invite(&p, &a.id, kit_key(ANNA), &key, w.time_ms + 5000);
         do_under_faults(ANNA + 1, &p);
     }
     kit_bind(&p, 3, "0xfeed");
@@ -145,7 +145,7 @@ static void every_kind_survives_a_failed_allocation(void **state)
     assert_true(failures > 20);
     struct pubkey gone = kit_pub(BEN + 40), anna = kit_pub(ANNA),
                   device = kit_pub(NEW + 9);
-    kit_member_remove(&p, &gone);
+    kit_member_remove(&p, &a, kit_key(ANNA), &gone);
     do_under_faults(ANNA + 1, &p);
     kit_recovery_begin(&p);
     do_under_faults(ANNA + 2, &p);

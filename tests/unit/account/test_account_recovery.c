@@ -288,11 +288,47 @@ static void recovery_ends_with_the_founder(void **state)
     (void)state;
     struct pubkey anna = kit_pub(ANNA);
     OK(begin());
-    kit_member_remove(&p, &anna);
+    kit_member_remove(&p, &a, kit_key(ANNA), &anna);
     OK(world_do(&w, &a, ANNA + 1, &p));
     assert_false(a.recovery_pending);
     EXPECT(ERR_MEMBER_UNKNOWN, begin());
     EXPECT(ERR_AUTHORITY, finish(BEN, NEW, NEW + 1));
+}
+
+/* Anna's device was stolen, her root key was not: what the thief writes on it leaves the
+ * recovery key its way. */
+static void a_stolen_device_alone_cannot_disable_recovery(void **state)
+{
+    (void)state;
+    struct pubkey anna = kit_pub(ANNA), stolen = kit_pub(ANNA + 1);
+    struct pubkey puppet = kit_pub(THIEF + 1), invite_key = kit_pub(THIEF + 2);
+    static const uint32_t at_hand[] = {ANNA + 1, THIEF, THIEF + 1, THIEF + 2};
+    for (int begun = 0; begun < 2; begun++) {
+        for (size_t i = 0; i < sizeof at_hand / sizeof at_hand[0]; i++) {
+            const struct key *key = kit_key(at_hand[i]);
+            /* The founder leaves, and the recovery with her. */
+            kit_member_remove(&p, &a, key, &anna);
+            EXPECT(ERR_ROOT_SIGNATURE, world_do(&w, &a, ANNA + 1, &p));
+            /* A puppet joins, whose root could cancel and co-sign. */
+            kit_invite(&p, &a.id, key, &invite_key, w.time_ms + 1000);
+            kit_build(&built, &a, &w.slots[1].hub, kit_key(ANNA + 1), &p);
+            EXPECT(ERR_ROOT_SIGNATURE, world_apply(&w, &a, &built.e));
+            struct hash id = built.e.id;
+            uint64_t lamport = built.e.lamport + 1;
+            kit_member_add(&p, &a.id, &id, kit_key(THIEF + 2), kit_key(THIEF), &puppet);
+            kit_build_first(&built, &a.id, &id, lamport, kit_key(THIEF + 1), &p);
+            EXPECT(ERR_INVITE_UNKNOWN, world_apply(&w, &a, &built.e));
+        }
+        EXPECT(ERR_COSIGNERS, cosign(ANNA + 1, THIEF, THIEF + 3, 0));
+        if (!begun)
+            OK(begin());
+        kit_recovery_cancel(&p, &a.id, &a.recovery_begin, kit_key(THIEF));
+        EXPECT(ERR_MEMBER_UNKNOWN, world_do(&w, &a, ANNA + 1, &p));
+    }
+    assert_true(a.recovery_pending);
+    w.time_ms += RECOVERY_WAIT_MS;
+    OK(finish(ANNA, NEW, NEW + 1));
+    assert_null(account_member_of(&a, &stolen));
 }
 
 static void without_a_recovery_key_there_is_no_recovery(void **state)
@@ -328,6 +364,7 @@ int main(void)
         TEST(every_proof_has_to_verify),
         TEST(the_recovery_key_takes_over_after_72_hours),
         TEST(recovery_brings_new_keys_and_their_signatures),
+        TEST(a_stolen_device_alone_cannot_disable_recovery),
         TEST(any_root_key_cancels_a_recovery),
         TEST(the_founders_root_stops_a_recovery_by_rotating),
         TEST(recovery_ends_with_the_founder),

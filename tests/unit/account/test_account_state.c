@@ -15,7 +15,7 @@
 
 enum { ANNA = 200, BEN = 210, CARA = 220, NEW = 300 };
 
-#define GOLDEN_ACCOUNT "3857b860e3856e9524de239ba2ec19d5eaefdac32108d164d5dc13f679cc6c3d"
+#define GOLDEN_ACCOUNT "1faf2fd3024b3c41cab440170e8d5ffe7a7cdd332aa4639bb5d4c2685260272f"
 #define GOLDEN_HUB "81a8cec34cb1182ea165b89d284b28e5236b0619dedea1fe3d48505e08c2cad8"
 
 static struct world w;
@@ -35,7 +35,7 @@ static void give_one_of_everything(void)
     OK(world_do(&w, &a, ANNA + 1, &p));
     kit_device_revoke(&p, &device);
     OK(world_do(&w, &a, ANNA + 1, &p));
-    kit_invite(&p, &invite, w.time_ms + 70000);
+    kit_invite(&p, &a.id, kit_key(BEN), &invite, w.time_ms + 70000);
     OK(world_do(&w, &a, BEN + 1, &p));
     kit_accrue(&p, &node1, 3, 1000);
     OK(world_do(&w, &a, KEY_ISSUER, &p));

@@ -161,7 +161,7 @@ void world_join(struct world *w, struct account *a, uint32_t inviter, uint32_t k
     static struct kit_entry built;
     struct payload p;
     struct pubkey invite_key = kit_pub(key + 2), device = kit_pub(key + 1);
-    kit_invite(&p, &invite_key, w->time_ms + 1000);
+    kit_invite(&p, &a->id, kit_root_of(a, inviter), &invite_key, w->time_ms + 1000);
     OK(world_do(w, a, inviter, &p));
     struct invite invite = a->invites[a->invite_count - 1];
     kit_member_add(&p, &a->id, &invite.id, kit_key(key + 2), kit_key(key), &device);

@@ -424,6 +424,27 @@ static void an_invite_that_carries_refs_can_be_used(void **state)
     GOOD(d, stoa_join(d->w[2], token, "ours", NULL, &d->account[2], NULL, &d->error));
 }
 
+static void a_device_without_the_root_key_admits_and_removes_nobody(void **state)
+{
+    struct desk *d = *state;
+    char token[STOA_TOKEN_MAX] = "";
+    stoa_member m = {.size = sizeof(m)};
+    stoa_id nobody = {{1}};
+    second_device(d);
+    assert_true(stoa_member_at(d->w[1], &d->account[0], 0, &m));
+    assert_int_equal(
+        stoa_invite(d->w[1], &d->account[0], 3600000, token, NULL, NULL, &d->error),
+        STOA_DENIED);
+    assert_string_equal(token, "");
+    assert_int_equal(
+        stoa_member_remove(d->w[1], &d->account[0], &m.root, NULL, NULL, &d->error),
+        STOA_DENIED);
+    assert_int_equal(
+        stoa_member_remove(d->w[1], &d->account[0], &nobody, NULL, NULL, &d->error),
+        STOA_REFUSED);
+    assert_string_equal(d->error.word, "member_unknown");
+}
+
 static void a_ref_that_would_leave_the_window_is_left_out(void **state)
 {
     struct desk *d = *state;
@@ -490,9 +511,13 @@ static void members_join_split_correct_and_leave(void **state)
         STOA_REFUSED);
     desk_connect(d, 0);
     desk_sync(d, 0);
+    stoa_how how = STOA_HOW_INIT;
+    how.request = "remove the second";
     GOOD(d,
-         stoa_member_remove(d->w[0], &d->account[0], &m[1].root, NULL, NULL, &d->error));
+         stoa_member_remove(d->w[0], &d->account[0], &m[1].root, &how, NULL, &d->error));
     desk_sync(d, 0);
+    GOOD(d, /* again: it is done */
+         stoa_member_remove(d->w[0], &d->account[0], &m[1].root, &how, NULL, &d->error));
     assert_false(stoa_member_at(d->w[0], &d->account[0], 1, &m[1]));
 }
 
@@ -841,6 +866,7 @@ int main(void)
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),
         CASE(entries_refer_to_what_other_devices_wrote),
         CASE(an_invite_that_carries_refs_can_be_used),
+        CASE(a_device_without_the_root_key_admits_and_removes_nobody),
         CASE(a_ref_that_would_leave_the_window_is_left_out),
         CASE(members_join_split_correct_and_leave),
         CASE(a_root_key_is_rotated),

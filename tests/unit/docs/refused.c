@@ -580,8 +580,10 @@ static void bad_rules(void)
     p.kind = KIND_INVITE;
     p.invite = (struct p_invite){.key = spare, .expires_ms = 1};
     with_payload("an invite that has expired", &g.note, &p);
+    p.invite.expires_ms = 1700000200000;
+    with_payload("an invite without the root's signature", &g.note, &p);
     p.kind = KIND_MEMBER_REMOVE;
-    p.member_remove.root = world_pub(g.w, KEY_A_ROOT);
+    p.member_remove = (struct p_member_remove){.root = world_pub(g.w, KEY_A_ROOT)};
     with_payload("the last member removed", &g.note, &p);
     p.kind = KIND_DEVICE_REVOKE;
     p.device_revoke.device = world_pub(g.w, KEY_A_DEVICE);

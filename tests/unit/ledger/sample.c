@@ -180,13 +180,13 @@ static void sample_member(struct sample *s, enum kind kind, struct rng *g)
         p->device_revoke.device = any_key(g);
         break;
     case KIND_INVITE:
-        p->invite = (struct p_invite){any_key(g), any_uint(g)};
+        p->invite = (struct p_invite){any_key(g), any_uint(g), any_sig(g)};
         break;
     case KIND_MEMBER_ADD:
         p->member_add = (struct p_member_add){any_key(g), any_sig(g), any_sig(g)};
         break;
     case KIND_MEMBER_REMOVE:
-        p->member_remove.root = any_key(g);
+        p->member_remove = (struct p_member_remove){any_key(g), any_sig(g)};
         break;
     case KIND_ROOT_ROTATE:
         any_rotate(&p->root_rotate, g);

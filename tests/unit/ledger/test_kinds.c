@@ -207,6 +207,8 @@ static void messages_name_what_they_sign_in_order(void **state)
     assert_message(out, grant_open_message(out, &open, &device), "f.nrd");
     assert_message(out, grant_device_message(out, &account, &root, &device, UINT64_MAX),
                    "ard.");
+    assert_message(out, invite_grant_message(out, &account, &root, UINT64_MAX), "ar.");
+    assert_message(out, remove_message(out, &account, &root, 3), "ar.");
     assert_message(out, invite_message(out, &account, &invite, &root, &device), "aird");
     assert_message(out, rotate_message(out, &account, &root, &second, &device, 1),
                    "arsd.");
@@ -217,6 +219,10 @@ static void messages_name_what_they_sign_in_order(void **state)
 
     size_t size = grant_device_message(out, &account, &root, &device, 200);
     assert_memory_equal(out + size - 2, "\xcc\xc8", 2);
+    size = invite_grant_message(out, &account, &root, 200);
+    assert_memory_equal(out + size - 2, "\xcc\xc8", 2);
+    size = remove_message(out, &account, &root, 7);
+    assert_int_equal(out[size - 1], 7);
     size = hub_key_message(out, &account, ROLE_LOG, &root, &second);
     assert_int_equal(out[35], ROLE_LOG);
     size = rotate_message(out, &account, &root, &second, NULL, 7);
