@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "ledger/address.h"
+#include "relay/clock.h"
 #include "relay/keys.h"
 #include "relay/stoactl.h"
 #include "relay/stoactl_run.h"
@@ -36,13 +37,6 @@ struct job {
     char hub[HUB_NAME_MAX + 1];
 };
 
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static size_t rows_done(const struct job *j)
 {
     return j->tally[ROW_ACCEPTED] + j->tally[ROW_ALREADY] + j->tally[ROW_REFUSED];
@@ -51,7 +45,7 @@ static size_t rows_done(const struct job *j)
 static void print_progress(struct job *j, bool last)
 {
     bool terminal = ctl_is_terminal(STDERR_FILENO);
-    uint64_t now = mono_ms();
+    uint64_t now = clock_mono_ms();
     if (!j->c->progress || j->alone ||
         (!last &&
          now - j->shown_ms < (terminal ? PROGRESS_TERMINAL_MS : PROGRESS_FILE_MS)))
@@ -314,7 +308,7 @@ static void print_tally(const struct job *j)
     ctl_number(refused, j->tally[ROW_REFUSED]);
     ctl_number(count, j->rows.count);
     put_sum(j, NULL, sum, false);
-    uint64_t ms = mono_ms() - j->started_ms;
+    uint64_t ms = clock_mono_ms() - j->started_ms;
     if (j->alone && j->tally[ROW_ACCEPTED])
         printf("accepted  %s points  hub %s  log index %" PRIu64 "\n", sum, j->hub,
                j->rows.row[0].index);
@@ -373,7 +367,7 @@ static int run(struct job *j)
     struct issue *s = issue_open(&j->rows, j->issuer, &hooks);
     if (!s)
         return ctl_fail(c, EXIT_BUG, ERR_MEMORY, NULL, "out of memory");
-    j->started_ms = mono_ms();
+    j->started_ms = clock_mono_ms();
     j->shown_ms = j->started_ms;
     enum err e = issue_done(s) ? ERR_OK : run_issue(s, &o, j->hub, why);
     if (e != ERR_OK)

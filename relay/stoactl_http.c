@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "relay/clock.h"
 #include "relay/config.h"
 #include "relay/stoactl.h"
 
@@ -20,13 +21,6 @@ struct address {
     char host[CONFIG_TEXT_MAX];
     char port[8];
 };
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static enum err parse_url(struct address *out, const char *url, char *why)
 {
@@ -66,7 +60,7 @@ static enum err parse_url(struct address *out, const char *url, char *why)
 
 static bool wait_for(int fd, short events, uint64_t deadline)
 {
-    uint64_t now = mono_ms();
+    uint64_t now = clock_mono_ms();
     struct pollfd p = {.fd = fd, .events = events};
     while (now < deadline) {
         int n = poll(&p, 1, (int)(deadline - now));
@@ -74,7 +68,7 @@ static bool wait_for(int fd, short events, uint64_t deadline)
             return true;
         if (n < 0 && errno != EINTR)
             return false;
-        now = mono_ms();
+        now = clock_mono_ms();
     }
     errno = ETIMEDOUT;
     return false;
@@ -188,7 +182,7 @@ enum err ctl_http_get(const char *url, const char *path, uint64_t timeout_ms, in
 {
     struct address to;
     size_t size = 0;
-    uint64_t deadline = mono_ms() + timeout_ms;
+    uint64_t deadline = clock_mono_ms() + timeout_ms;
     *status = 0;
     *body = NULL;
     why[0] = '\0';

@@ -8,6 +8,7 @@
 #include "crypto/context.h"
 #include "ledger/link.h"
 #include "ledger/wire.h"
+#include "relay/clock.h"
 
 #define POLL_MS 100
 #define LINGER_MS 500
@@ -37,18 +38,6 @@ static void on_signal(int number)
     interrupted = 1;
 }
 
-static uint64_t clock_ms(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-static uint64_t mono_ms(void)
-{
-    return clock_ms(CLOCK_MONOTONIC);
-}
-
 static enum err say(struct run *r, enum err e, const char *text)
 {
     snprintf(r->why, RUN_WHY_MAX, "%s", text);
@@ -71,7 +60,7 @@ static enum err say_refusal(struct run *r, const struct wire_frame *f)
 /* The next frame within the time; its bytes live until the next poll. */
 static enum err await_frame(struct run *r, struct wire_frame *f)
 {
-    uint64_t deadline = mono_ms() + r->o->timeout_ms;
+    uint64_t deadline = clock_mono_ms() + r->o->timeout_ms;
     struct link_event event;
     while (!interrupted) {
         link_poll(r->link, POLL_MS, &event);
@@ -84,7 +73,7 @@ static enum err await_frame(struct run *r, struct wire_frame *f)
                 return say_refusal(r, f);
             return ERR_OK;
         }
-        if (mono_ms() > deadline)
+        if (clock_mono_ms() > deadline)
             return say(r, ERR_TIMEOUT, "the hub does not answer");
     }
     return ERR_LIMIT;
@@ -160,21 +149,21 @@ static enum err connect_once(struct run *r)
         return say(r, e,
                    e == ERR_USAGE ? "that is no URL like ws://127.0.0.1:7001"
                                   : err_text(e));
-    uint64_t deadline = mono_ms() + r->o->timeout_ms;
+    uint64_t deadline = clock_mono_ms() + r->o->timeout_ms;
     do {
         link_poll(r->link, POLL_MS, &event);
         if (interrupted)
             return ERR_LIMIT;
         if (event.type == LINK_CLOSED)
             return say(r, ERR_NET, event.why);
-        if (mono_ms() > deadline)
+        if (clock_mono_ms() > deadline)
             return say(r, ERR_TIMEOUT, "the hub cannot be reached in time");
     } while (event.type != LINK_OPEN);
     TRY(greet(r));
     buf_clear(&r->out);
     r->out_at = 0;
     r->answered = false;
-    r->heard_ms = mono_ms();
+    r->heard_ms = clock_mono_ms();
     issue_connected(r->issue, r->window);
     return ERR_OK;
 }
@@ -189,7 +178,7 @@ static enum err build_round(struct run *r)
     r->out_at = 0;
     for (unsigned i = 0; i < ROUND_FRAMES_MAX; i++) {
         uint32_t size =
-            (uint32_t)issue_next(r->issue, mono_ms(), clock_ms(CLOCK_REALTIME), frame);
+            (uint32_t)issue_next(r->issue, clock_mono_ms(), clock_wall_ms(), frame);
         if (size == 0)
             break;
         if (!buf_add(&r->out, &size, sizeof size) || !buf_add(&r->out, frame, size))
@@ -224,7 +213,7 @@ static enum err take_event(struct run *r, const struct link_event *event)
         return ERR_OK;
     if (wire_decode(&f, event->frame.data, event->frame.size) != ERR_OK)
         return say(r, ERR_NET, "the hub sent something that is not a frame");
-    r->heard_ms = mono_ms();
+    r->heard_ms = clock_mono_ms();
     if (f.type == WIRE_BYE) {
         (void)say_refusal(r, &f);
         return ERR_NET;
@@ -251,7 +240,7 @@ static enum err work(struct run *r)
         }
         if (event.type != LINK_TIMEOUT)
             TRY(take_event(r, &event));
-        uint64_t now = mono_ms();
+        uint64_t now = clock_mono_ms();
         uint64_t wake = issue_wake_ms(r->issue);
         if (wake != UINT64_MAX && wake > r->heard_ms)
             r->heard_ms = wake < now ? r->heard_ms : now; /* we wait, not the hub */
@@ -264,8 +253,8 @@ static enum err work(struct run *r)
 
 static void pause_ms(const struct run *r, uint64_t ms)
 {
-    uint64_t end = mono_ms() + ms;
-    while (!interrupted && mono_ms() < end) {
+    uint64_t end = clock_mono_ms() + ms;
+    while (!interrupted && clock_mono_ms() < end) {
         struct timespec t = {0, POLL_MS * 1000000L};
         nanosleep(&t, NULL);
         r->o->progress(r->o->context);
