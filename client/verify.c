@@ -223,19 +223,26 @@ static bool work_on(struct engine *g, struct lane *n)
     return false;
 }
 
+/* One chunk of some lane, the one worked on last first. False: there is none to do now. */
+static bool work_near(struct engine *g, size_t *home)
+{
+    for (size_t i = 0; i < g->lane_count; i++) {
+        size_t at = (*home + i) % g->lane_count;
+        if (work_on(g, &g->lanes[at])) {
+            *home = at;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void *work(void *arg)
 {
     struct engine *g = arg;
     size_t home = 0;
     pthread_mutex_lock(&g->lock);
     while (!g->stop && g->lanes_over < g->lane_count) {
-        bool worked = false;
-        for (size_t i = 0; i < g->lane_count && !worked; i++) {
-            size_t at = (home + i) % g->lane_count;
-            worked = work_on(g, &g->lanes[at]);
-            if (worked)
-                home = at;
-        }
+        bool worked = work_near(g, &home);
         if (!worked && !g->stop && g->lanes_over < g->lane_count)
             pthread_cond_wait(&g->wake, &g->lock);
     }
@@ -254,13 +261,7 @@ static void work_and_tell(struct engine *g)
     size_t home = 0;
     pthread_mutex_lock(&g->lock);
     while (!g->stop && g->lanes_over < g->lane_count) {
-        bool worked = false;
-        for (size_t i = 0; i < g->lane_count && !worked; i++) {
-            size_t at = (home + i) % g->lane_count;
-            worked = work_on(g, &g->lanes[at]);
-            if (worked)
-                home = at;
-        }
+        bool worked = work_near(g, &home);
         if (worked) {
             pthread_mutex_unlock(&g->lock);
             bool go = g->o->progress(g->o->progress_context, atomic_load(&g->done));
