@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/scratch.h"
+#include "ledger/scratch.h"
 #include "crypto/context.h"
 
 #define FOLLOW_FIELDS 22

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "client/scratch.h"
+#include "ledger/scratch.h"
 #include "client/wallet.h"
 
 #define ASK_EVERY_MS 500 /* silence after which the hub is asked */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client/scratch.h"
+#include "ledger/scratch.h"
 
 #define CHUNKS_A_LANE 4 /* prepared ahead of what is applied */
 

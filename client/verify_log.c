@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "client/scratch.h"
+#include "ledger/scratch.h"
 #include "crypto/key.h"
 
 #define TABLE_FIRST 1024 /* places; a power of two */

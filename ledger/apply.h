@@ -10,16 +10,7 @@
 #include <string.h>
 
 #include "ledger/account.h"
-
-/* Big scratch that is written before it is read is not worth zeroing per entry. */
-#if defined(__has_attribute)
-#if __has_attribute(uninitialized)
-#define UNINITIALIZED __attribute__((uninitialized))
-#endif
-#endif
-#ifndef UNINITIALIZED
-#define UNINITIALIZED
-#endif
+#include "ledger/scratch.h"
 
 /* In what capacity the entry's key writes. */
 enum capacity {

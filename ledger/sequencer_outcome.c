@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "ledger/sequencer_state.h"
+#include "ledger/scratch.h"
 
 /* ---- answers ---- */
 
@@ -67,7 +68,7 @@ static void report_settled(struct sequencer *q, uint32_t slot, size_t at,
     const struct pending *p = &q->pending[q->order[at]];
     if (!p->settles)
         return;
-    struct channel_item item __attribute__((uninitialized));
+    UNINITIALIZED struct channel_item item;
     uint32_t remaining = 0;
     if (p->bounced)
         q->stats.bounces++;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ledger/sequencer_state.h"
+#include "ledger/scratch.h"
 
 /* ---- clock ---- */
 
@@ -105,7 +106,7 @@ static enum err fill_append(struct sequencer *q, uint32_t slot, struct hash *nod
     for (unsigned level = 0; level < TILE_LEVELS; level++)
         TRY(tile_level(q, s, level, tile_count));
 
-    struct checkpoint c __attribute__((uninitialized));
+    UNINITIALIZED struct checkpoint c;
     memcpy(c.origin, s->log->hub.origin, sizeof c.origin);
     c.size = s->merkle.after.size;
     c.root = frontier_root(&s->merkle.after);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ledger/sequencer_state.h"
+#include "ledger/scratch.h"
 
 #define PAYLOAD_BYTES_MAX 512
 
@@ -39,8 +40,8 @@ struct hub_entry {
 static enum err write_entry(struct sequencer *q, struct seq_slot *s,
                             const struct hub_entry *h, uint64_t now_ms)
 {
-    uint8_t payload[PAYLOAD_BYTES_MAX] __attribute__((uninitialized));
-    uint8_t envelope[HUB_ENTRY_BYTES_MAX] __attribute__((uninitialized));
+    UNINITIALIZED uint8_t payload[PAYLOAD_BYTES_MAX];
+    UNINITIALIZED uint8_t envelope[HUB_ENTRY_BYTES_MAX];
     struct mp_writer w = mp_writer_of(payload, sizeof payload);
     payload_encode(&w, &q->payload);
     assert(!w.full);
@@ -87,7 +88,7 @@ static enum err write_bounce(struct sequencer *q, struct seq_slot *s,
 static enum err settle_item(struct sequencer *q, struct seq_slot *s,
                             const struct channel_item *item, uint64_t now_ms)
 {
-    char source[NOTE_NAME_MAX + 1] __attribute__((uninitialized));
+    UNINITIALIZED char source[NOTE_NAME_MAX + 1];
     snprintf(source, sizeof source, "%s/%02x", s->log->hub.hub,
              (unsigned)item->source_slot);
     const struct account *a = slotlog_account(s->log, &item->payee);

@@ -9,6 +9,7 @@
 #include "ledger/mp.h"
 #include "ledger/slotlog_map.h"
 #include "ledger/slotlog_order.h"
+#include "ledger/scratch.h"
 
 /* Where the source's hub Lamport stands in the payload arrays (docs/PROTOCOL.md). */
 #define CREDIT_FIELDS 8
@@ -225,7 +226,7 @@ static enum err as_replay(enum err e)
 
 enum err slotlog_replay(struct slotlog *s, const struct record *r, struct effects *fx)
 {
-    struct entry e __attribute__((uninitialized));
+    UNINITIALIZED struct entry e;
     enum err err = entry_decode(&e, r->envelope.data, r->envelope.size);
     if (err != ERR_OK)
         return as_replay(err);
@@ -233,7 +234,7 @@ enum err slotlog_replay(struct slotlog *s, const struct record *r, struct effect
     err = find_place(s, &e, &p);
     if (err != ERR_OK)
         return as_replay(err);
-    struct record derived __attribute__((uninitialized));
+    UNINITIALIZED struct record derived;
     err = derive(s, &p, &e, &derived);
     if (err == ERR_OK &&
         (r->slot != derived.slot || r->index != derived.index ||

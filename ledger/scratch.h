@@ -1,6 +1,6 @@
 /* Big scratch that is written before it is read is not worth zeroing. */
-#ifndef CLIENT_SCRATCH_H
-#define CLIENT_SCRATCH_H
+#ifndef LEDGER_SCRATCH_H
+#define LEDGER_SCRATCH_H
 
 #if defined(__has_attribute)
 #if __has_attribute(uninitialized)
