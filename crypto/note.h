@@ -49,7 +49,7 @@ struct note {
     size_t text_size;
     size_t signature_count;
     uint64_t verified;        /* bit i: keys[i] verified (first 64 keys) */
-    uint64_t cosign_time[16]; /* latest cosignature of keys[i], i < 16 */
+    uint64_t cosign_time[64]; /* latest cosignature of keys[i] */
 };
 
 /* Open a note with `key_count` (<= 64) known keys. Only NOTE_OK lets the text be used; on
