@@ -12,12 +12,14 @@
 #define BINARY "application/octet-stream"
 #define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 #define TEXT_MAX 512
+#define ENVELOPES "envelopes/"
+#define TILE_PATH_MAX 64
 
 static void answer(struct loop *l, struct conn *c, unsigned status, const char *type,
                    struct frame *body)
 {
     (void)l;
-    ws_http_answer(c->ws, body ? status : 500, type, body);
+    ws_http_answer(c->ws, body ? status : 500, type, HTTP_NO_STORE, body);
 }
 
 static struct frame *frame_from(const void *data, size_t size)
@@ -59,11 +61,26 @@ void on_tile(struct loop *l, struct conn *c, struct mail *m)
         answer_text(l, c, m->code == ERR_UNAVAILABLE ? 503 : 404, "not there\n");
         return;
     }
-    answer(l, c, 200, BINARY, m->frame);
+    ws_http_answer(c->ws, 200, BINARY, HTTP_IMMUTABLE, m->frame);
     m->frame = NULL;
 }
 
-/* "<slot as two hex digits>/checkpoint" or "<slot>/tile/.." */
+/* "envelopes/<N>[.p/<W>]": named as the entry bundle of the same records. */
+static bool envelopes_path_parse(const char *rest, int *level, uint64_t *n,
+                                 unsigned *width)
+{
+    char path[TILE_PATH_MAX];
+    if (strncmp(rest, ENVELOPES, strlen(ENVELOPES)) != 0)
+        return false;
+    int size = snprintf(path, sizeof(path), "tile/entries/%s", rest + strlen(ENVELOPES));
+    if (size < 0 || (size_t)size >= sizeof(path) ||
+        !tile_path_parse(path, (size_t)size, level, n, width))
+        return false;
+    *level = LEVEL_ENVELOPES;
+    return true;
+}
+
+/* "<slot as two hex digits>/checkpoint", "<slot>/tile/.." or "<slot>/envelopes/.." */
 static void log_page(struct loop *l, struct conn *c, const char *rest)
 {
     uint8_t slot;
@@ -76,13 +93,15 @@ static void log_page(struct loop *l, struct conn *c, const char *rest)
     rest += 3;
     if (strcmp(rest, "checkpoint") == 0) {
         const struct published *p = &l->published[slot];
-        answer(l, c, 200, TEXT, frame_from(p->note, p->note_size));
+        struct frame *note = frame_from(p->note, p->note_size);
+        ws_http_answer(c->ws, note ? 200 : 500, TEXT, HTTP_SECONDS, note);
         return;
     }
     int level;
     uint64_t n;
     unsigned width;
-    if (!tile_path_parse(rest, strlen(rest), &level, &n, &width)) {
+    if (!tile_path_parse(rest, strlen(rest), &level, &n, &width) &&
+        !envelopes_path_parse(rest, &level, &n, &width)) {
         answer_text(l, c, 404, "no such tile\n");
         return;
     }
@@ -111,14 +130,17 @@ static void front_page(struct loop *l, struct conn *c)
     answer_text(l, c, 200, text);
 }
 
-void on_http(void *context, void *user, const char *path, const char *query)
+void on_http(void *context, void *user, const struct ws_request *asked)
 {
     struct loop *l = context;
     struct conn *c = user;
-    bool verbose = strstr(query, "verbose") != NULL;
+    const char *path = asked->path;
+    bool verbose = strstr(asked->query, "verbose") != NULL;
     uint64_t began = clock_mono_us();
     enum metric_route route = M_ROUTE_HTTP_OTHER;
-    if (strcmp(path, "/") == 0) {
+    if (asked->method == WS_POST) {
+        ws_http_answer(c->ws, 405, TEXT, HTTP_NO_STORE, NULL);
+    } else if (strcmp(path, "/") == 0) {
         front_page(l, c);
     } else if (strcmp(path, "/livez") == 0) {
         answer_text(l, c, 200, "ok\n");

@@ -99,7 +99,7 @@ void catchup(struct loop *l,
              struct conn *c); /* ask for the next pages, as there is room */
 
 /* loop_http.c */
-void on_http(void *context, void *user, const char *path, const char *query);
+void on_http(void *context, void *user, const struct ws_request *asked);
 void on_tile(struct loop *l, struct conn *c, struct mail *m);
 /* loop_status.c: the body of /v1/status; NULL: no memory. */
 struct frame *status_json(struct loop *l);

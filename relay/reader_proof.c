@@ -243,6 +243,43 @@ static enum err read_bundle(struct reader *rd, const struct request *q, struct f
     return b.count == q->width ? ERR_OK : ERR_NOT_FOUND;
 }
 
+struct envelopes {
+    struct reader *rd;
+    unsigned count;
+    bool failed;
+};
+
+/* A pinned account's envelope stays here, whoever asks: over HTTP nobody says who he is. */
+static bool add_envelope(void *context, const struct record *r, const struct hash *account)
+{
+    struct envelopes *b = context;
+    struct buf *out = &b->rd->records;
+    struct bytes e = r->envelope;
+    if (pinned_is(&b->rd->r->pinned, account))
+        e.size = 0;
+    uint8_t length[2] = {(uint8_t)(e.size >> 8), (uint8_t)e.size};
+    b->failed = !buf_add(out, length, sizeof(length)) ||
+                (e.size > 0 && !buf_add(out, e.data, e.size));
+    b->count++;
+    return !b->failed;
+}
+
+static enum err read_envelopes(struct reader *rd, const struct request *q,
+                               struct frame **f)
+{
+    struct envelopes b = {.rd = rd};
+    buf_clear(&rd->records);
+    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width,
+                                add_envelope, &b));
+    if (b.failed || !frame_grow(f, rd->records.size))
+        return ERR_MEMORY;
+    if (b.count != q->width)
+        return ERR_NOT_FOUND;
+    memcpy(frame_data(*f), rd->records.data, rd->records.size);
+    (*f)->size = (uint32_t)rd->records.size;
+    return ERR_OK;
+}
+
 static enum err read_tile(struct reader *rd, const struct request *q, struct frame *f)
 {
     struct hash hashes[TILE_HASHES];
@@ -266,8 +303,10 @@ void serve_tile(struct reader *rd, const struct request *q)
         unsigned level = q->level < 0 ? 0u : (unsigned)q->level;
         unsigned width = tile_width(rd->slot.size, level, q->tile);
         if (width >= q->width)
-            m->code = reader_code(rd, q->level < 0 ? read_bundle(rd, q, m->frame)
-                                                   : read_tile(rd, q, m->frame));
+            m->code = reader_code(rd, q->level == LEVEL_ENVELOPES
+                                          ? read_envelopes(rd, q, &m->frame)
+                                      : q->level < 0 ? read_bundle(rd, q, m->frame)
+                                                     : read_tile(rd, q, m->frame));
     }
     relay_mail_one(rd->r, m);
 }

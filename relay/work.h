@@ -55,6 +55,8 @@ struct lookup {
     struct refusal refusal;
 };
 
+#define LEVEL_ENVELOPES (-2)
+
 enum request_kind {
     REQUEST_FRAME, /* a client's FETCH, PROOF, SEALED_GET, SEALED_PUT, HEAD, SETTLEMENT */
     REQUEST_PAGE,  /* the next records of a subscription */
@@ -77,7 +79,7 @@ struct request {
     uint64_t next;       /* PAGE */
     uint32_t serial;     /* PAGE */
     uint32_t slot;       /* TILE, STOP */
-    int level;           /* TILE: -1 entries */
+    int level;           /* TILE: -1 entries, LEVEL_ENVELOPES envelopes */
     uint64_t tile;
     unsigned width;
     uint32_t lookup_count;  /* LOOKUP */

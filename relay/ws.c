@@ -320,6 +320,7 @@ static void conn_gone(struct ws_conn *c)
     rx_drop(c);
     drop_queue(c);
     frame_drop(c->body);
+    free(c->path);
     c->ws->connections--;
     free(c);
 }
@@ -348,6 +349,11 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return on_writable(c);
     case LWS_CALLBACK_HTTP:
         return http_request(c, in);
+    case LWS_CALLBACK_HTTP_BODY:
+        return http_body(c, in, len);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        http_body_end(c);
+        return 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http_writable(c);
     case LWS_CALLBACK_WSI_DESTROY:

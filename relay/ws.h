@@ -26,6 +26,21 @@ struct ws_address {
     uint8_t b[16]; /* IPv6, or IPv4 mapped */
 };
 
+enum ws_method { WS_GET, WS_HEAD, WS_POST };
+#define WS_BODY_MAX (256u << 10) /* of a POST; longer is answered 413 */
+/* An HTTP request; everything borrowed for the call. HEAD is answered as GET; the edge leaves
+ * the body out. */
+struct ws_request {
+    enum ws_method method;
+    const char *path, *query, *type;
+    struct bytes body;
+};
+enum http_cache {
+    HTTP_NO_STORE,
+    HTTP_SECONDS,  /* public, changes within seconds */
+    HTTP_IMMUTABLE /* public, never changes; byte ranges are served */
+};
+
 struct ws_events {
     void *context;
     /* A socket was accepted; what is returned is `user` below. NULL turns it away. */
@@ -38,7 +53,7 @@ struct ws_events {
                     struct frame *f);                        /* f: owned by the callee */
     void (*broken)(void *context, void *user, enum err why); /* wrong kind of message */
     void (*sent)(void *context, void *user); /* the socket took something */
-    void (*http)(void *context, void *user, const char *path, const char *query);
+    void (*http)(void *context, void *user, const struct ws_request *q);
     void (*closed)(void *context, void *user); /* last call; `c` is gone */
     void (*wake)(void *context);               /* after ws_wake */
     void (*round)(void *context); /* all input of one turn of the loop was delivered */
@@ -82,8 +97,8 @@ void ws_end(struct ws_conn *c, uint16_t code);
 /* Close now, whatever is queued. */
 void ws_cut(struct ws_conn *c);
 bool ws_is_http(const struct ws_conn *c);
-/* Answer the HTTP request; once each. Takes over `body` (may be NULL). */
+/* Answer the HTTP request; once each. `type` is static. Takes over `body` (may be NULL). */
 void ws_http_answer(struct ws_conn *c, unsigned status, const char *type,
-                    struct frame *body);
+                    enum http_cache cache, struct frame *body);
 
 #endif

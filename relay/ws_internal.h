@@ -5,6 +5,7 @@
 #include <libwebsockets.h>
 #include <uv.h>
 
+#include "relay/http_range.h"
 #include "relay/ws.h"
 
 struct ws_conn {
@@ -20,9 +21,14 @@ struct ws_conn {
     uint16_t close_code; /* 0: not closing */
     uint8_t fragments;
     bool is_ws, is_http, paused, ping, cut, text;
-    /* HTTP: the answer waiting for the socket. */
+    /* HTTP: what is asked (a POST's body gathers in rx), and the answer waiting for the
+     * socket. */
+    enum ws_method method;
+    char *path; /* owned */
+    struct http_range range;
     uint16_t status;
     const char *type;
+    enum http_cache cache;
     struct frame *body;
 };
 
@@ -46,6 +52,8 @@ struct ws {
 
 /* http.c */
 int http_request(struct ws_conn *c, const char *path);
+int http_body(struct ws_conn *c, const void *data, size_t size);
+void http_body_end(struct ws_conn *c);
 int http_writable(struct ws_conn *c);
 
 #endif

@@ -458,3 +458,26 @@ out:
     rawws_close(&c);
     return status;
 }
+
+int rawhttp_exchange(uint16_t port, const void *request, size_t request_size, char *out,
+                     size_t cap, size_t *size)
+{
+    struct rawws c;
+    struct rawws_options o = {.port = port};
+    *size = 0;
+    out[0] = 0;
+    if (!rawws_open(&c, &o))
+        return 0;
+    uint64_t end = mono_ms() + DEFAULT_TIMEOUT_MS;
+    bool sent = rawws_send_raw(&c, request, request_size);
+    /* An answer may come before all of a refused request went out. */
+    while ((sent || c.in_end == 0) && !c.closed && mono_ms() < end)
+        if (wait_for(c.fd, POLLIN, 100))
+            (void)rawws_fill(&c);
+    *size = c.in_end < cap - 1 ? c.in_end : cap - 1;
+    if (*size)
+        memcpy(out, c.in, *size);
+    out[*size] = 0;
+    rawws_close(&c);
+    return strncmp(out, "HTTP/1.", 7) == 0 ? (int)strtol(out + 9, NULL, 10) : 0;
+}

@@ -104,5 +104,10 @@ int rawws_set_poll(struct rawws_set *s, int timeout_ms, rawws_on_message *on_mes
 /* One plain HTTP/1.1 GET on a connection of its own. Returns the status (0: none); the
  * body is put into body[cap] with a final zero. */
 int rawhttp_get(uint16_t port, const char *path, char *body, size_t cap, size_t *size);
+/* A request as it stands, on a connection of its own; the whole answer, head and body, until
+ * the hub closes (say "Connection: close"), into out[cap] with a final zero. Returns the
+ * status of its first line (0: none). */
+int rawhttp_exchange(uint16_t port, const void *request, size_t request_size, char *out,
+                     size_t cap, size_t *size);
 
 #endif
