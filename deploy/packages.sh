@@ -6,8 +6,8 @@ set -eu
 
 build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libsodium-dev libssl-dev
- libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev"
-test="libcmocka-dev clang strace sqlite3"
+ libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev"
+test="libcmocka-dev clang strace sqlite3 postgresql"
 
 # Names that differ between releases: the first one that exists is taken.
 pick() {

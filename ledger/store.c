@@ -47,7 +47,9 @@ static const struct store_edge *edge_of(const char *uri, const char **rest,
     }
     const char *colon = strchr(uri, ':');
     int size = colon == NULL ? 0 : (int)(colon - uri > 32 ? 32 : colon - uri);
-    store_why_set(why, "store \"%.*s:\" is not known here; use memory: or sqlite:PATH",
+    store_why_set(why,
+                  "store \"%.*s:\" is not known here; use memory:, sqlite:PATH or "
+                  "postgresql://..",
                   size, uri);
     return NULL;
 }

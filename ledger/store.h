@@ -1,5 +1,5 @@
 /* What a ledger needs of a disk. One contract, several edges (store_memory, store_sqlite,
- * later store_postgres), one conformance suite (tests/conformance).
+ * store_postgres), one conformance suite (tests/conformance).
  *
  * Promises every store keeps:
  *  - Only store_create makes a ledger. store_open on something missing, empty, truncated or
@@ -107,7 +107,8 @@ struct store_ops {
     void (*close)(struct store *s);
     const struct store_identity *(*identity)(struct store *s);
 
-    /* Take over a slot: its epoch becomes one higher, durably. */
+    /* Take over a slot: its epoch becomes one higher, durably. ERR_LOCKED: where several
+     * processes share a ledger, another one that lives owns the slot. */
     enum err (*claim)(struct store *s, uint32_t slot, uint64_t *epoch);
     /* As last committed. */
     enum err (*slot)(struct store *s, uint32_t slot, struct store_slot *out);
@@ -201,16 +202,19 @@ struct store_reader {
 
 void store_set_fault(struct store *s, const struct store_fault *f);
 
-/* URI: "memory:" or "sqlite:PATH" (PATH relative or absolute). store_create refuses when a
- * ledger is already there (ERR_EXISTS); memory: is created by store_create and lives until
- * close. ERR_MISSING, ERR_CORRUPT, ERR_SCHEMA, ERR_LOCKED (another process has it),
- * ERR_FILE, ERR_USAGE (unknown scheme). */
+/* URI: "memory:", "sqlite:PATH" (PATH relative or absolute) or "postgresql://.." as libpq
+ * takes it, without a password. store_create refuses when a ledger is already there
+ * (ERR_EXISTS); memory: is created by store_create and lives until close. ERR_MISSING,
+ * ERR_CORRUPT, ERR_SCHEMA, ERR_LOCKED (another process has it), ERR_FILE, ERR_STORE (no
+ * server there), ERR_CONFIG (a server, a role or a schema that will not do), ERR_USAGE
+ * (unknown scheme). */
 MUST_CHECK enum err store_create(const char *uri, const struct store_identity *id,
                                  struct store **out, struct store_why *why);
 MUST_CHECK enum err store_open(const char *uri, struct store **out, struct store_why *why);
 
 /* The edges' entry points. store.c picks by scheme among those that are linked: a program
- * that does not link ledger_store_sqlite has no "sqlite:" (ERR_USAGE). */
+ * that does not link ledger_store_sqlite has no "sqlite:" (ERR_USAGE), and one without
+ * ledger_store_postgres no "postgresql:". */
 struct store_edge {
     const char *scheme;
     enum err (*create)(const char *rest, const struct store_identity *id, struct store **out,
@@ -219,5 +223,7 @@ struct store_edge {
 };
 extern const struct store_edge store_edge_memory;
 extern const struct store_edge store_edge_sqlite;
+extern const struct store_edge store_edge_postgresql;
+extern const struct store_edge store_edge_postgres; /* the same, spelt "postgres:" */
 
 #endif

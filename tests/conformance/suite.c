@@ -7,7 +7,47 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/lib/pgproc.h"
+
 const char *suite_kind = "memory";
+static struct pgproc server;
+static unsigned databases;
+
+static bool on_server(void)
+{
+    return strcmp(suite_kind, "postgresql") == 0;
+}
+
+int suite_server_start(void)
+{
+    if (!on_server())
+        return 0;
+    if (!pgproc_there()) {
+        fprintf(stderr, "skipped: no postgres is installed (deploy/packages.sh test)\n");
+        return 77;
+    }
+    if (pgproc_open(&server))
+        return 0;
+    fprintf(stderr, "%s\n", server.why);
+    return 1;
+}
+
+void suite_server_stop(void)
+{
+    if (on_server())
+        pgproc_close(&server);
+}
+
+/* Each test has a database of its own; the last one is dropped to keep the folder small. */
+static void make_database(struct suite *s)
+{
+    char name[32], drop[80];
+    snprintf(drop, sizeof drop, "DROP DATABASE IF EXISTS test_%u WITH (FORCE)", databases);
+    assert_true(databases == 0 || pgproc_sql(&server, "postgres", drop, NULL, 0));
+    snprintf(name, sizeof name, "test_%u", ++databases);
+    assert_true(pgproc_database(&server, name));
+    pgproc_uri(&server, name, 0, s->uri, sizeof s->uri);
+}
 
 void suite_identity(struct store_identity *id)
 {
@@ -52,7 +92,9 @@ int suite_setup(void **state)
     struct store_why why;
     assert_non_null(s);
     s->durable = strcmp(suite_kind, "memory") != 0;
-    if (s->durable) {
+    if (on_server()) {
+        make_database(s);
+    } else if (s->durable) {
         make_folder(s);
         snprintf(s->uri, sizeof s->uri, "%s:%s/ledger.db", suite_kind, s->folder);
     } else {

@@ -38,7 +38,11 @@ struct suite {
     struct model_slot slot[SUITE_SLOTS];
 };
 
-extern const char *suite_kind; /* "memory", "sqlite" */
+extern const char *suite_kind; /* "memory", "sqlite", "postgresql" */
+
+/* What the kind needs to run: for postgresql a server. 0; 77: there is none to start; 1. */
+int suite_server_start(void);
+void suite_server_stop(void);
 
 /* A fresh ledger, every slot claimed at epoch 1. cmocka setup and teardown. */
 int suite_setup(void **state);

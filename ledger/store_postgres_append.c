@@ -1,0 +1,293 @@
+/* The commit path: claim and append.
+ *
+ * One transaction an append. Its first statement moves the slots' rows by compare-and-swap on
+ * (size, epoch), which also locks them: whoever comes second waits, and then loses. A COMMIT
+ * that was sent and not answered is UNKNOWN; the caller's next claim waits on the same row
+ * until the server has finished with it, so what is read after that is the truth. */
+#include "ledger/store_postgres.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "ledger/failpoint.h"
+#include "ledger/trace.h"
+
+#define RETRY_JITTER_MS 20u
+
+enum err postgres_note(struct postgres_store *s, enum err e)
+{
+    if (e == ERR_IO || e == ERR_CORRUPT)
+        atomic_store(&s->broken, true);
+    return e;
+}
+
+/* ---- transactions ---- */
+
+enum err postgres_begin(struct postgres_store *s, bool lazy)
+{
+    struct pg_step steps[2] = {{.statement = PG_BEGIN}, {.statement = PG_LAZY}};
+    if (atomic_load(&s->broken))
+        return ERR_IO;
+    size_t count = lazy ? 2 : 1;
+    enum err e = pg_ready(&s->link);
+    if (e == ERR_OK)
+        e = pg_exchange(&s->link, steps, count);
+    pg_clear(steps, count);
+    return e;
+}
+
+/* Undo, or close the session, which undoes. The error that led here stands. */
+static enum err rollback(struct postgres_store *s, enum err why)
+{
+    bool again = s->link.again;
+    struct pg_step step = {.statement = PG_ROLLBACK};
+    if (s->link.c != NULL) {
+        if (pg_exchange(&s->link, &step, 1) != ERR_OK)
+            pg_drop(&s->link);
+        pg_clear(&step, 1);
+        s->link.lost = false;
+        s->link.again = again;
+    }
+    return why;
+}
+
+static bool committed(const struct pg_step *step)
+{
+    union {
+        const PGresult *in;
+        PGresult *out;
+    } r = {step->result};
+    return strcmp(PQcmdStatus(r.out), "COMMIT") == 0;
+}
+
+static enum err send_commit(struct postgres_store *s)
+{
+    struct pg_step step = {.statement = PG_COMMIT};
+    enum err e = pg_exchange(&s->link, &step, 1);
+    if (e == ERR_OK && !committed(&step))
+        e = ERR_STORE; /* it was a rollback in disguise */
+    else if (s->link.lost || (e == ERR_OK && s->link.warned))
+        e = ERR_UNKNOWN; /* warned: durable here, not known to be on a standby */
+    pg_clear(&step, 1);
+    if (e != ERR_OK) {
+        s->link.again = false; /* nothing is tried again once COMMIT was sent */
+        pg_drop(&s->link);
+    }
+    return e;
+}
+
+enum err postgres_end(struct postgres_store *s, const char *effect, enum err e)
+{
+    if (e != ERR_OK)
+        return rollback(s, e);
+    enum store_fault_verdict v = store_fault_at(&s->base, effect);
+    if (v != FAULT_NONE && v != FAULT_FAIL_HAPPENED)
+        return rollback(s, store_fault_err(v));
+    TRY(send_commit(s));
+    FP_DONE(effect);
+    return store_fault_err(v);
+}
+
+/* ---- claim ---- */
+
+/* The slot's owner is the session that holds its advisory lock; it goes with the session. */
+static enum err own(struct postgres_store *s, uint32_t slot)
+{
+    if (s->owned_session != s->link.sessions) {
+        memset(s->owned, 0, sizeof s->owned);
+        s->owned_session = s->link.sessions;
+    }
+    if (s->owned[slot])
+        return ERR_OK;
+    struct pg_step steps[2] = {{.statement = PG_LOCK_WAIT}, {.statement = PG_OWN}};
+    pg_add_i32(&steps[0].p, POSTGRES_CLAIM_LOCK_MS);
+    pg_add_i32(&steps[1].p, POSTGRES_LOCK_CLASS);
+    pg_add_i32(&steps[1].p, slot);
+    enum err e = pg_exchange(&s->link, steps, 2);
+    pg_clear(steps, 2);
+    s->owned[slot] = e == ERR_OK;
+    return e;
+}
+
+static enum err raise_epoch(struct postgres_store *s, uint32_t slot, uint64_t *epoch)
+{
+    TRY(own(s, slot));
+    struct pg_step step = {.statement = PG_CLAIM};
+    pg_add_i32(&step.p, slot);
+    enum err e = pg_exchange(&s->link, &step, 1);
+    if (e == ERR_OK)
+        e = PQntuples(step.result) == 1 ? pg_u64(step.result, 0, 0, INT64_MAX, epoch)
+                                        : ERR_CORRUPT;
+    pg_clear(&step, 1);
+    return e;
+}
+
+enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch)
+{
+    struct postgres_store *s = postgres_of(base);
+    assert(slot < s->ledger.identity.slots);
+    pthread_mutex_lock(&s->lock);
+    enum err e = ERR_STORE;
+    for (unsigned try = 0; try < POSTGRES_TRIES_MAX; try++) {
+        if (try > 0)
+            pg_sleep_ms(pg_jitter_ms(RETRY_JITTER_MS));
+        e = postgres_begin(s, false);
+        if (e == ERR_OK)
+            e = postgres_end(s, "claim", raise_epoch(s, slot, epoch));
+        /* A session that had died unnoticed; nothing was sent that could have counted. */
+        if (e != ERR_STORE || !(s->link.lost || s->link.again))
+            break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return postgres_note(s, e);
+}
+
+/* ---- append ---- */
+
+struct appending {
+    struct postgres_store *s;
+    const struct store_append *live[SLOTS_MAX]; /* not lost so far */
+    size_t at[SLOTS_MAX];                       /* their places among the outcomes */
+    size_t count;
+    enum store_outcome *outcome;
+    bool moved[SLOTS_MAX];
+};
+
+static const enum pg_type move_types[] = {PG_INT4, PG_INT8,  PG_INT8,
+                                          PG_INT8, PG_BYTEA, PG_BYTEA};
+#define MOVE_ARRAYS (sizeof move_types / sizeof *move_types)
+
+static enum err take_moved(struct appending *x, const PGresult *r)
+{
+    memset(x->moved, 0, sizeof x->moved);
+    for (int i = 0; i < PQntuples(r); i++) {
+        uint64_t slot = 0;
+        TRY(pg_u64(r, i, 0, SLOTS_MAX - 1, &slot));
+        x->moved[slot] = true;
+    }
+    return ERR_OK;
+}
+
+/* Compare and swap. ERR_LOST: some slots are not where they were given. */
+static enum err move(struct appending *x)
+{
+    struct pg_array *array = x->s->array;
+    struct pg_step step = {.statement = PG_MOVE};
+    for (size_t i = 0; i < MOVE_ARRAYS; i++)
+        pg_array_clear(&array[i], move_types[i]);
+    for (size_t i = 0; i < x->count; i++) {
+        const struct store_append *a = x->live[i];
+        pg_array_i32(&array[0], a->slot);
+        pg_array_i64(&array[1], a->epoch);
+        pg_array_i64(&array[2], a->old_size);
+        pg_array_i64(&array[3], a->old_size + a->record_count);
+        pg_array_bytes(&array[4], a->edges, a->edge_count * HASH_BYTES);
+        pg_array_bytes(&array[5], a->checkpoint.data, a->checkpoint.size);
+    }
+    enum err e = pg_add_arrays(&step.p, array, MOVE_ARRAYS);
+    if (e == ERR_OK)
+        e = pg_exchange(&x->s->link, &step, 1);
+    if (e == ERR_OK)
+        e = take_moved(x, step.result);
+    if (e == ERR_OK && (size_t)PQntuples(step.result) != x->count)
+        e = ERR_LOST;
+    pg_clear(&step, 1);
+    return e;
+}
+
+/* Leave out what was lost. */
+static void drop_lost(struct appending *x)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        if (!x->moved[x->live[i]->slot]) {
+            x->outcome[x->at[i]] = STORE_LOST;
+            continue;
+        }
+        x->live[kept] = x->live[i];
+        x->at[kept++] = x->at[i];
+    }
+    x->count = kept;
+}
+
+static enum err write_all(struct appending *x)
+{
+    struct postgres_store *s = x->s;
+    for (size_t i = 0; i < x->count; i++) {
+        TRY(store_fault_before(&s->base, "append.check"));
+        TRY(store_fault_before(&s->base, "append.write"));
+    }
+    TRY(move(x));
+    TRY(postgres_put_records(s, x->live, x->count));
+    TRY(postgres_put_tiles(s, x->live, x->count));
+    TRY(postgres_put_items(s, x->live, x->count));
+    return postgres_forget_items(s, x->live, x->count);
+}
+
+static enum err attempt(struct appending *x)
+{
+    TRY(postgres_begin(x->s, false));
+    return postgres_end(x->s, "append.commit", write_all(x));
+}
+
+static enum err append_locked(struct appending *x)
+{
+    struct postgres_store *s = x->s;
+    if (atomic_load(&s->broken))
+        return ERR_IO;
+    TRY(store_fault_before(&s->base, "append.begin"));
+    unsigned tries = 0;
+    while (x->count > 0) {
+        s->link.lost = s->link.again = false;
+        enum err e = attempt(x);
+        if (e == ERR_LOST) {
+            drop_lost(x); /* the others again, without these */
+            continue;
+        }
+        /* Before COMMIT nothing can have counted, so it may be said again. */
+        bool again = e != ERR_OK && e != ERR_UNKNOWN && (s->link.lost || s->link.again);
+        if (!again || ++tries == POSTGRES_TRIES_MAX)
+            return e == ERR_LOCKED ? ERR_STORE : e;
+        trace(TRACE_WARN, "store.append_again", TRACE_U64("try", tries),
+              TRACE_STR("sqlstate", s->link.sqlstate));
+        pg_sleep_ms(pg_jitter_ms(RETRY_JITTER_MS << tries));
+    }
+    return ERR_OK;
+}
+
+/* Big arrays are given back; ordinary ones are kept for the next append. */
+static void shrink(struct postgres_store *s)
+{
+    for (size_t i = 0; i < PG_PARAMS_MAX; i++)
+        if (s->array[i].b.cap > POSTGRES_INSERT_BYTES / 4)
+            buf_close(&s->array[i].b);
+}
+
+void postgres_append(struct store *base, const struct store_append appends[], size_t count,
+                     enum store_outcome outcome[])
+{
+    struct postgres_store *s = postgres_of(base);
+    struct appending x = {.s = s, .count = count, .outcome = outcome};
+    assert(count <= SLOTS_MAX);
+    (void)store_append_check(appends, count, s->ledger.identity.slots);
+    for (size_t i = 0; i < count; i++) {
+        outcome[i] = STORE_COMMITTED;
+        x.live[i] = &appends[i];
+        x.at[i] = i;
+    }
+    pthread_mutex_lock(&s->lock);
+    enum err e = append_locked(&x);
+    if (e == ERR_OK && x.count > 0)
+        e = store_fault_answer(base, "append.answer");
+    e = postgres_note(s, e);
+    for (size_t i = 0; i < x.count; i++)
+        if (e == ERR_OK && x.live[i]->outbox_low > s->forgot[x.live[i]->slot])
+            s->forgot[x.live[i]->slot] = x.live[i]->outbox_low;
+        else if (e != ERR_OK)
+            s->forgot[x.live[i]->slot] = 0;
+    shrink(s);
+    pthread_mutex_unlock(&s->lock);
+    for (size_t i = 0; e != ERR_OK && i < count; i++)
+        if (outcome[i] != STORE_LOST)
+            outcome[i] = store_outcome_of(e);
+}
