@@ -304,6 +304,8 @@ void write_state_refresh(struct commit *c)
     }
     if (is == ERR_OK && (sequencer_full(c->q) || atomic_load(&c->r->low_room)))
         is = ERR_STORE_FULL;
+    if (is == ERR_OK && atomic_load(&c->r->store_away))
+        is = ERR_STORE;
     struct seq_stats stats;
     sequencer_stats(c->q, &stats);
     struct metrics *m = c->r->metrics;

@@ -59,7 +59,7 @@ struct config_pubkeys {
       "open at one time from one client address; 0 is no limit")
 #define CONFIG_STORE(X)                                                                  \
     X(store, uri, STORE, "sqlite:{state_dir}/ledger.db", RESTART, 1, 500,                \
-      "memory: | sqlite:PATH")                                                           \
+      "memory: | sqlite:PATH | postgresql://USER@HOST/DATABASE (password: ?passfile=PATH)") \
     X(store, min_free_bytes, BYTES, "256MiB", RELOAD, 0, INT64_C(1) << 50,               \
       "with less room on the disk, writes are refused and reads go on")
 #define CONFIG_KEYS(X)                                                                   \

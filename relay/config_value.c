@@ -93,6 +93,26 @@ static bool starts(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
+/* A URI is shown by `config print`, in argv and in backups: it may not hold a password. */
+static bool has_password(const char *uri)
+{
+    const char *host = strstr(uri, "//") + 2;
+    size_t user = strcspn(host, "@/?");
+    return strstr(uri, "password=") != NULL ||
+           (host[user] == '@' && memchr(host, ':', user) != NULL);
+}
+
+static const char *store_complaint(const char *uri)
+{
+    bool postgres = starts(uri, "postgresql://") || starts(uri, "postgres://");
+    if (postgres && has_password(uri))
+        return "must not hold a password; put it into a file of mode 0600 and add "
+               "?passfile=PATH";
+    return postgres || strcmp(uri, "memory:") == 0 || (starts(uri, "sqlite:") && uri[7])
+               ? NULL
+               : "must be memory:, sqlite:PATH or postgresql://USER@HOST/DATABASE";
+}
+
 static bool all_digits(const char *text)
 {
     return *text != '\0' && text[strspn(text, "0123456789")] == '\0';
@@ -113,9 +133,7 @@ static const char *text_complaint(enum config_type type, const char *text)
                                                  : "must be like \"127.0.0.1:7001\", "
                                                    "\"[::1]:7001\" or \"0.0.0.0:7001\"";
     case TYPE_STORE:
-        return strcmp(text, "memory:") == 0 || (starts(text, "sqlite:") && text[7])
-                   ? NULL
-                   : "must be memory: or sqlite:PATH";
+        return store_complaint(text);
     case TYPE_SECRET:
         return strcmp(text, "none") == 0 || strcmp(text, "tty") == 0 ||
                        (starts(text, "fd:") && all_digits(text + 3)) ||

@@ -411,7 +411,8 @@ static void on_tick(void *context)
     metrics_set(m, METRIC_SUBSCRIPTIONS, 0, (int64_t)l->topics.subs);
     bool write = !l->draining && atomic_load(&l->r->write_state) == ERR_OK;
     metrics_set(m, METRIC_READY, M_READY_WRITE, write);
-    metrics_set(m, METRIC_READY, M_READY_READ, !l->draining);
+    metrics_set(m, METRIC_READY, M_READY_READ,
+                !l->draining && !atomic_load(&l->r->store_away));
     trace_flush();
 }
 

@@ -47,6 +47,15 @@ static void ready_write(struct loop *l, struct conn *c)
     answer_text(l, c, e == ERR_OK ? 200 : 503, e == ERR_OK ? "ok\n" : text);
 }
 
+static void ready_read(struct loop *l, struct conn *c)
+{
+    bool away = atomic_load(&l->r->store_away);
+    answer_text(l, c, l->draining || away ? 503 : 200,
+                l->draining ? "draining\n"
+                : away      ? "store: store did not answer\n"
+                            : "ok\n");
+}
+
 static void metrics_page(struct loop *l, struct conn *c)
 {
     struct buf b = {0};
@@ -147,7 +156,7 @@ void on_http(void *context, void *user, const struct ws_request *asked)
     } else if (strcmp(path, "/readyz/write") == 0 && !verbose) {
         ready_write(l, c);
     } else if (strcmp(path, "/readyz/read") == 0 && !verbose) {
-        answer_text(l, c, l->draining ? 503 : 200, l->draining ? "draining\n" : "ok\n");
+        ready_read(l, c);
     } else if (strcmp(path, "/metrics") == 0) {
         route = M_ROUTE_HTTP_METRICS;
         metrics_page(l, c);
@@ -155,8 +164,9 @@ void on_http(void *context, void *user, const struct ws_request *asked)
         route = M_ROUTE_HTTP_STATUS;
         answer(l, c, 200, JSON, status_json(l));
     } else if (strncmp(path, "/readyz/", 8) == 0) {
-        bool ready = !l->draining && (strcmp(path, "/readyz/read") == 0 ||
-                                      atomic_load(&l->r->write_state) == ERR_OK);
+        bool ready = !l->draining && (strcmp(path, "/readyz/read") == 0
+                                          ? !atomic_load(&l->r->store_away)
+                                          : atomic_load(&l->r->write_state) == ERR_OK);
         answer(l, c, ready ? 200 : 503, JSON, status_json(l));
     } else if (strncmp(path, "/log/", 5) == 0) {
         route = M_ROUTE_HTTP_LOG;

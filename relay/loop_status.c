@@ -60,7 +60,7 @@ struct frame *status_json(struct loop *l)
         "schema", "stoa/status/1", "version", STOA_VERSION, "hub", l->r->hub, "region",
         settings(l->r)->hub.region, "federation", federation, "relay_key", relay,
         "uptime_ms", (json_int_t)(clock_mono_ms() - l->began_ms), "ready_read",
-        !l->draining, "ready_write", write == ERR_OK, "write_state", err_word(write),
+        !l->draining && !atomic_load(&l->r->store_away), "ready_write", write == ERR_OK, "write_state", err_word(write),
         "connections", (json_int_t)l->ws_count, "subscriptions",
         (json_int_t)l->topics.subs, "accounts",
         (json_int_t)metrics_value(m, METRIC_ACCOUNTS, 0), "queues", queues_json(l),

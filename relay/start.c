@@ -14,6 +14,7 @@
 
 #define DESCRIPTORS_BESIDE_CONNECTIONS 256u
 #define FREE_EVERY_MS 2000u
+#define STORE_AWAY_MS 1000u
 #define HIGHWATER_EVERY_MS 1000u
 #define STORE_SCHEMA 1u
 
@@ -170,12 +171,25 @@ static void watch_room(struct relay *r)
     }
 }
 
+/* A store on another machine can be away for a while: said once, shown by /readyz. */
+static void watch_store(struct relay *r, enum err e, enum err was, uint64_t *since,
+                        uint64_t now)
+{
+    if (e != was)
+        trace(e == ERR_OK ? TRACE_INFO : TRACE_WARN, "store.maintain",
+              TRACE_ERR("why", e));
+    if (e != was || e != ERR_STORE)
+        *since = now;
+    atomic_store(&r->store_away, e == ERR_STORE && now - *since >= STORE_AWAY_MS);
+}
+
 static void *maintain_thread(void *context)
 {
     struct maintain *m = context;
     struct relay *r = m->r;
     struct chain_of_links none;
-    uint64_t marked = 0, looked = 0;
+    uint64_t marked = 0, looked = 0, since = 0;
+    enum err was = ERR_OK;
     while (queue_take(&m->stop, &none, 1, MAINTAIN_EVERY_MS)) {
         uint64_t now = clock_mono_ms();
         enum err e = r->store->ops->maintain(r->store);
@@ -183,8 +197,8 @@ static void *maintain_thread(void *context)
             relay_broken(r, "maintain", e);
             return NULL;
         }
-        if (e != ERR_OK)
-            trace(TRACE_WARN, "store.maintain", TRACE_ERR("why", e));
+        watch_store(r, e, was, &since, now);
+        was = e;
         if (now - marked >= HIGHWATER_EVERY_MS) {
             marked = now;
             (void)!highwater_save(&r->highwater);
