@@ -50,6 +50,7 @@ enum ctl_exit {
     X(NODE, "node", "NAME", "node the points were earned with: a name or 64 hex digits") \
     X(EPOCH, "epoch", "N", "epoch they were earned in; rises for each account and node") \
     X(REASON, "reason", "TEXT", "why the balance is corrected; everybody can read it")   \
+    X(STORE, "store", "URI", "a hub's store: postgresql://USER@HOST/DATABASE")            \
     X(CHECK, "check", NULL, "check the rows and stop; nothing is sent")                  \
     X(HELP, "help", NULL, "help of this command")
 
@@ -96,6 +97,9 @@ bool ctl_is_terminal(int fd);
 int ctl_status(struct ctl *c);
 int ctl_issue(struct ctl *c); /* accrue and adjust */
 int ctl_key_show(struct ctl *c);
+int ctl_schema_status(struct ctl *c);
+int ctl_schema_plan(struct ctl *c);
+int ctl_schema_apply(struct ctl *c);
 int ctl_help(struct ctl *c);
 void ctl_print_usage(const struct ctl_command *command);
 void ctl_print_commands(void);

@@ -51,6 +51,18 @@ static const struct ctl_command commands[] = {
      ctl_issue},
     {"key show", "FILE", 1, 1, COMMON, "role and public key of a key file",
      "Asks for no passphrase.\n", ctl_key_show},
+    {"schema status", "--store URI", 0, 0, COMMON | BIT(STORE),
+     "version and migrations of a Postgres store",
+     "Exit 1 when a migration is missing, or one that was applied had other text.\n",
+     ctl_schema_status},
+    {"schema plan", "--store URI", 0, 0, COMMON | BIT(STORE),
+     "the SQL that apply would run", "Changes nothing.\n", ctl_schema_plan},
+    {"schema apply", "--store URI", 0, 0, COMMON | BIT(STORE),
+     "bring a Postgres store's schema up to date",
+     "Connect as the role that owns the schema, or shall own it. Each migration is one\n"
+     "transaction; run again it does nothing. Passwords: ?passfile=PATH in the URI.\n\n"
+     "  stoactl schema apply --store postgresql://stoa_owner@db.example/stoa\n",
+     ctl_schema_apply},
     {"help", "[ERROR | errors]", 0, 1, COMMON,
      "what an error means, by number, code or word",
      "  stoactl help T4130      stoactl help balance      stoactl help errors\n",
@@ -76,7 +88,7 @@ void ctl_print_commands(void)
 {
     puts("usage: stoactl COMMAND [arguments] [options]\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-10s %s\n", commands[i].name, commands[i].what);
+        printf("  %-14s %s\n", commands[i].name, commands[i].what);
     puts("\nstoactl COMMAND --help tells more. Exit codes: 0 done, 1 no, 2 not finished "
          "(run it\n"
          "again), 3 outcome unknown (run it again), 4 refused, 64 usage, 65 bad input, "
