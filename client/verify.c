@@ -14,6 +14,7 @@ struct prepared {
     struct entry e;
     struct hash leaf;
     enum err err;
+    bool withheld;
 };
 
 /* Records on their way: read, prepared by any thread, applied in order. */
@@ -48,6 +49,10 @@ struct engine {
 static void prepare(const struct engine *g, const struct verify_lane *l,
                     const struct record *r, struct prepared *p, uint64_t *signatures)
 {
+    p->withheld = l->withheld && r->envelope.size == 0;
+    p->err = ERR_OK;
+    if (p->withheld)
+        return;
     p->err = entry_decode(&p->e, r->envelope.data, r->envelope.size);
     if (p->err != ERR_OK)
         return;
@@ -141,6 +146,15 @@ static void read_and_prepare(struct engine *g, struct lane *n)
     pthread_cond_signal(&g->wake);
 }
 
+static enum err apply_one(const struct verify_lane *l, const struct record *r,
+                          const struct prepared *p)
+{
+    if (p->err != ERR_OK)
+        return l->refuse ? l->refuse(l->context, r, p->err) : p->err;
+    return l->apply(l->context, p->withheld ? NULL : &p->e, r,
+                    p->withheld ? NULL : &p->leaf);
+}
+
 static void apply_first(struct engine *g, struct lane *n)
 {
     struct chunk *c = n->first;
@@ -150,9 +164,7 @@ static void apply_first(struct engine *g, struct lane *n)
     size_t i = 0;
     for (; i < c->count && e == ERR_OK; i++) {
         struct prepared *p = &c->prepared[i];
-        e = p->err != ERR_OK
-                ? p->err
-                : n->l->apply(n->l->context, &p->e, &c->records[i], &p->leaf);
+        e = apply_one(n->l, &c->records[i], p);
     }
     if (n->l->release && c->hold)
         n->l->release(n->l->context, c->hold);

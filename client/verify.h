@@ -35,7 +35,12 @@ struct verify_lane {
                       const struct hash *leaf);
     /* After the last record: final checks. May be NULL. */
     enum err (*finish)(void *context);
+    /* A record that cannot be decoded or whose signature fails, in its turn; what it returns
+     * goes on (ERR_OK) or ends the lane. NULL: `why` ends it. */
+    enum err (*refuse)(void *context, const struct record *r, enum err why);
     bool no_leaf; /* leaf hashes are not wanted */
+    bool withheld; /* an empty envelope is not there to be seen: apply gets no entry (NULL) and
+                      no leaf (NULL) for it; else it is malformed */
     /* Results. */
     enum err err;
     uint64_t

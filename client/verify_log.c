@@ -7,15 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "client/replay.h"
 #include "ledger/scratch.h"
-#include "crypto/key.h"
-
-#define TABLE_FIRST 1024 /* places; a power of two */
-
-struct seat {
-    struct account account;
-    struct tips tips;
-};
 
 /* What one channel carried, as its source put it and as its destination settled it:
  * hashes of the items in order, so that the two ends can be compared at the shorter
@@ -30,91 +23,12 @@ struct slot_run {
     const struct verify_source *source;
     const struct verify_options *o;
     uint64_t next;
-    struct hub_account hub;
-    struct tips hub_tips;
+    struct replay p;
     struct frontier frontier;
-    uint64_t hub_lamport, hub_time_ms;
-    uint64_t mix;
-    size_t table_size, seat_count;
-    uint32_t *table; /* seat + 1 */
-    struct seat **seats;
-    struct effects *fx;
     bool keep_items;
     struct carried *sent;    /* by destination slot */
     struct carried *settled; /* by source slot */
 };
-
-/* ---- accounts ------------------------------------------------------------------------
- */
-
-static size_t place_of(const struct slot_run *s, const struct hash *id)
-{
-    uint64_t word;
-    memcpy(&word, id->b, sizeof(word));
-    word = (word ^ s->mix) * UINT64_C(0x9e3779b97f4a7c15);
-    return (size_t)(word >> 20) & (s->table_size - 1);
-}
-
-static struct seat *find(const struct slot_run *s, const struct hash *id)
-{
-    if (s->table_size == 0)
-        return NULL;
-    for (size_t at = place_of(s, id); s->table[at]; at = (at + 1) & (s->table_size - 1)) {
-        struct seat *seat = s->seats[s->table[at] - 1];
-        if (memcmp(seat->account.id.b, id->b, HASH_BYTES) == 0)
-            return seat;
-    }
-    return NULL;
-}
-
-static void put(struct slot_run *s, uint32_t number)
-{
-    size_t at = place_of(s, &s->seats[number]->account.id);
-    while (s->table[at])
-        at = (at + 1) & (s->table_size - 1);
-    s->table[at] = number + 1;
-}
-
-static enum err grow(struct slot_run *s)
-{
-    size_t size = s->table_size ? s->table_size * 2 : TABLE_FIRST;
-    uint32_t *table = calloc(size, sizeof(*table));
-    struct seat **seats = realloc(s->seats, size / 2 * sizeof(struct seat *));
-    if (seats)
-        s->seats = seats;
-    if (!table || !seats) {
-        free(table);
-        return ERR_MEMORY;
-    }
-    free(s->table);
-    s->table = table;
-    s->table_size = size;
-    for (uint32_t i = 0; i < s->seat_count; i++)
-        put(s, i);
-    return ERR_OK;
-}
-
-static enum err open_account(struct slot_run *s, const struct entry *e,
-                             const struct record *r)
-{
-    if (find(s, &e->id))
-        return ERR_ACCOUNT_EXISTS;
-    if (s->seat_count * 2 >= s->table_size)
-        TRY(grow(s));
-    struct seat *seat = calloc(1, sizeof(*seat));
-    if (!seat)
-        return ERR_MEMORY;
-    account_init(&seat->account, &alloc_heap);
-    enum err err = account_apply(&seat->account, &s->hub, e, r, VIEW_SLOT, s->fx);
-    if (err != ERR_OK) {
-        account_close(&seat->account);
-        free(seat);
-        return err;
-    }
-    s->seats[s->seat_count] = seat;
-    put(s, (uint32_t)s->seat_count++);
-    return ERR_OK;
-}
 
 /* ---- channels ------------------------------------------------------------------------
  */
@@ -142,7 +56,7 @@ static enum err carry(struct carried *c, uint64_t seq, const struct hash *cause,
 
 static enum err carry_all(struct slot_run *s, const struct entry *e)
 {
-    const struct effects *fx = s->fx;
+    const struct effects *fx = s->p.fx;
     for (size_t i = 0; i < fx->item_count; i++) {
         const struct channel_item *m = &fx->items[i];
         if (m->destination_slot >= SLOTS_MAX)
@@ -186,79 +100,17 @@ static void slot_release(void *context, void *hold)
         s->source->release(s->source->context, hold);
 }
 
-static bool of_hub(const struct entry *e)
-{
-    return e->kind == KIND_LOG_OPEN || e->kind == KIND_HUB_KEY || e->kind == KIND_RULES ||
-           e->kind == KIND_BOUNCE;
-}
-
-static enum err apply_to(struct slot_run *s, const struct entry *e,
-                         const struct record *r)
-{
-    struct tips *tips = &s->hub_tips;
-    const struct hash *head = &s->hub.head;
-    uint64_t position = s->hub.position;
-    if (of_hub(e)) {
-        if (r->position != position)
-            return ERR_CORRUPT;
-        TRY(hub_account_apply(&s->hub, e, r, VIEW_SLOT, s->fx));
-    } else {
-        struct seat *seat = NULL;
-        if (e->kind == KIND_OPEN) {
-            if (r->position != 0)
-                return ERR_CORRUPT;
-            TRY(open_account(s, e, r));
-            seat = s->seats[s->seat_count - 1];
-        } else {
-            seat = s->table_size ? find(s, &e->account) : NULL;
-            if (!seat)
-                return ERR_ACCOUNT_UNKNOWN;
-            if (r->position != seat->account.position)
-                return ERR_CORRUPT;
-            TRY(account_apply(&seat->account, &s->hub, e, r, VIEW_SLOT, s->fx));
-        }
-        tips = &seat->tips;
-        head = &seat->account.head;
-    }
-    if (memcmp(head->b, r->account_head.b, HASH_BYTES) != 0)
-        return ERR_CORRUPT;
-    return s->o->mode == VERIFY_TIP && !s->o->no_signatures ? tips_note(tips, e) : ERR_OK;
-}
-
-/* hub_lamport(i) = 1 + max(hub_lamport(i-1), source hub lamport of a credit or bounce).
- */
-static enum err check_clocks(struct slot_run *s, const struct entry *e,
-                             const struct record *r)
-{
-    uint64_t before = s->hub_lamport;
-    if (e->kind == KIND_CREDIT || e->kind == KIND_BOUNCE) {
-        UNINITIALIZED struct payload p;
-        TRY(payload_decode(&p, e->kind, e->payload));
-        uint64_t source = e->kind == KIND_BOUNCE ? p.bounce.item.source_lamport
-                                                 : p.credit.source_lamport;
-        if (source > before)
-            before = source;
-    }
-    if (r->hub_lamport != before + 1 || r->hub_time_ms < s->hub_time_ms)
-        return ERR_CORRUPT;
-    s->hub_lamport = r->hub_lamport;
-    s->hub_time_ms = r->hub_time_ms;
-    return ERR_OK;
-}
-
 static enum err slot_apply(void *context, const struct entry *e, const struct record *r,
                            const struct hash *leaf)
 {
     struct slot_run *s = context;
+    struct replay_fault fault;
     if (r->slot != s->out->slot || r->index != s->frontier.size)
         return ERR_CORRUPT;
     if (r->index == 0 && s->out->log_open && !hash_equal(&e->id, s->out->log_open))
         return ERR_FORK;
-    if ((r->index == 0) != (e->kind == KIND_LOG_OPEN))
-        return ERR_CORRUPT;
-    TRY(check_clocks(s, e, r));
-    TRY(apply_to(s, e, r));
-    if (s->keep_items && (s->fx->item_count > 0 || s->fx->settles))
+    TRY(replay_apply(&s->p, e, r, &fault));
+    if (s->keep_items && (s->p.fx->item_count > 0 || s->p.fx->settles))
         TRY(carry_all(s, e));
     return frontier_append(&s->frontier, leaf) ? ERR_OK : ERR_RANGE;
 }
@@ -270,8 +122,8 @@ static enum err check_checkpoint(struct slot_run *s)
     if (note.size == 0)
         return ERR_OK;
     struct checkpoint c;
-    if (!s->hub.open ||
-        !checkpoint_open(&c, (const char *)note.data, note.size, &s->hub.log)) {
+    if (!s->p.hub.open ||
+        !checkpoint_open(&c, (const char *)note.data, note.size, &s->p.hub.log)) {
         snprintf(s->out->why, sizeof(s->out->why),
                  "checkpoint is not signed by the slot's log key");
         return ERR_SIGNATURE;
@@ -286,80 +138,29 @@ static enum err check_checkpoint(struct slot_run *s)
     return ERR_OK;
 }
 
-static int by_id(const void *a, const void *b)
-{
-    const struct seat *const *x = a, *const *y = b;
-    return memcmp((*x)->account.id.b, (*y)->account.id.b, HASH_BYTES);
-}
-
-/* Digest over all accounts, hub account included, in ascending id order. */
-static enum err digest(struct slot_run *s)
-{
-    struct frontier f;
-    struct buf room = {0};
-    size_t cap = hub_account_encode_size(&s->hub);
-    memset(&f, 0, sizeof(f));
-    if (!buf_reserve(&room, cap))
-        return ERR_MEMORY;
-    struct hash of_hub_account = hub_account_digest(&s->hub, room.data, room.cap);
-    bool hub_done = false;
-    if (s->seat_count)
-        qsort(s->seats, s->seat_count, sizeof(s->seats[0]), by_id);
-    for (size_t i = 0; i <= s->seat_count; i++) {
-        struct account *a = i < s->seat_count ? &s->seats[i]->account : NULL;
-        if (!hub_done && (!a || memcmp(s->hub.id.b, a->id.b, HASH_BYTES) < 0)) {
-            struct hash leaf = hash_leaf(of_hub_account.b, HASH_BYTES);
-            (void)frontier_append(&f, &leaf);
-            hub_done = true;
-        }
-        if (!a)
-            break;
-        if (!buf_reserve(&room, account_encode_size(a))) {
-            buf_close(&room);
-            return ERR_MEMORY;
-        }
-        struct hash of_account = account_digest(a, room.data, room.cap);
-        struct hash leaf = hash_leaf(of_account.b, HASH_BYTES);
-        (void)frontier_append(&f, &leaf);
-        s->out->balances += a->balance;
-    }
-    buf_close(&room);
-    s->out->digest = frontier_root(&f);
-    return ERR_OK;
-}
-
 static enum err slot_finish(void *context)
 {
     struct slot_run *s = context;
     if (s->out->checkpoint.size == 0 && s->frontier.size == 0)
         return ERR_OK;
     TRY(check_checkpoint(s));
-    s->out->accounts = s->seat_count;
-    s->out->accrued = s->hub.accrued;
-    s->out->adjusted = s->hub.adjusted;
-    s->out->sent = s->hub.sent;
-    s->out->settled = s->hub.settled;
-    return digest(s);
+    s->out->accounts = s->p.seat_count;
+    s->out->accrued = s->p.hub.accrued;
+    s->out->adjusted = s->p.hub.adjusted;
+    s->out->sent = s->p.hub.sent;
+    s->out->settled = s->p.hub.settled;
+    return replay_digest(&s->p, &s->out->digest, &s->out->balances);
 }
 
 static void slot_close(struct slot_run *s)
 {
-    for (size_t i = 0; i < s->seat_count; i++) {
-        account_close(&s->seats[i]->account);
-        tips_close(&s->seats[i]->tips);
-        free(s->seats[i]);
-    }
     for (size_t i = 0; s->sent && i < SLOTS_MAX; i++)
         free(s->sent[i].items);
     for (size_t i = 0; s->settled && i < SLOTS_MAX; i++)
         free(s->settled[i].items);
     free(s->sent);
     free(s->settled);
-    tips_close(&s->hub_tips);
-    hub_account_close(&s->hub);
-    free(s->seats);
-    free(s->table);
-    free(s->fx);
+    replay_close(&s->p);
 }
 
 /* ---- all slots -----------------------------------------------------------------------
@@ -389,17 +190,17 @@ static enum err verify_all_tips(struct log_run *g, const struct verify_options *
 {
     size_t count = 0;
     for (size_t i = 0; i < g->count; i++)
-        count += g->slots[i].seat_count + 1;
+        count += g->slots[i].p.seat_count + 1;
     g->checks = calloc(count, sizeof(*g->checks));
     if (!g->checks)
         return ERR_MEMORY;
     for (size_t i = 0; i < g->count; i++) {
         struct slot_run *s = &g->slots[i];
         g->checks[g->check_count].slot = s;
-        g->checks[g->check_count++].tips = &s->hub_tips;
-        for (size_t k = 0; k < s->seat_count; k++) {
+        g->checks[g->check_count++].tips = &s->p.hub_tips;
+        for (size_t k = 0; k < s->p.seat_count; k++) {
             g->checks[g->check_count].slot = s;
-            g->checks[g->check_count++].tips = &s->seats[k]->tips;
+            g->checks[g->check_count++].tips = &s->p.seats[k]->tips;
         }
     }
     enum err e = verify_each(count, o->threads, check_tips, g);
@@ -424,15 +225,15 @@ static bool is_whole_hub(const struct log_run *g)
     size_t distinct = 0;
     for (size_t i = 0; i < g->count; i++) {
         const struct slot_run *s = &g->slots[i];
-        if (!s->hub.open || s->out->err != ERR_OK ||
-            s->hub.slots != g->slots[0].hub.slots ||
-            strcmp(s->hub.hub, g->slots[0].hub.hub) != 0)
+        if (!s->p.hub.open || s->out->err != ERR_OK ||
+            s->p.hub.slots != g->slots[0].p.hub.slots ||
+            strcmp(s->p.hub.hub, g->slots[0].p.hub.hub) != 0)
             return false;
-        if (!seen[s->hub.slot])
+        if (!seen[s->p.hub.slot])
             distinct++;
-        seen[s->hub.slot] = true;
+        seen[s->p.hub.slot] = true;
     }
-    return g->count > 0 && distinct == g->slots[0].hub.slots && distinct == g->count;
+    return g->count > 0 && distinct == g->slots[0].p.hub.slots && distinct == g->count;
 }
 
 /* A destination may be behind its source, never beside or past it. */
@@ -444,14 +245,14 @@ static enum err compare_channels(struct log_run *g, struct verify_log_report *re
         struct slot_run *to = &g->slots[i];
         for (size_t k = 0; k < g->count; k++) {
             struct slot_run *from = &g->slots[k];
-            const struct carried *put_there = &from->sent[to->hub.slot];
-            const struct carried *taken = &to->settled[from->hub.slot];
+            const struct carried *put_there = &from->sent[to->p.hub.slot];
+            const struct carried *taken = &to->settled[from->p.hub.slot];
             if (taken->count > put_there->count ||
                 (taken->count && memcmp(taken->items, put_there->items,
                                         taken->count * sizeof(struct hash)) != 0)) {
                 to->out->err = ERR_CHANNEL;
                 snprintf(to->out->why, sizeof(to->out->why),
-                         "settled something that slot %u did not send", from->hub.slot);
+                         "settled something that slot %u did not send", from->p.hub.slot);
                 return ERR_CHANNEL;
             }
         }
@@ -476,14 +277,12 @@ static enum err open_run(struct slot_run *s, struct verify_slot *out,
     s->source = source;
     s->o = o;
     s->keep_items = keep_items;
-    hub_account_init(&s->hub, &alloc_heap);
-    random_bytes(&s->mix, sizeof(s->mix));
-    s->fx = calloc(1, sizeof(*s->fx));
+    TRY(replay_open(&s->p, asked.slot, o->mode == VERIFY_TIP && !o->no_signatures));
     if (keep_items) {
         s->sent = calloc(SLOTS_MAX, sizeof(*s->sent));
         s->settled = calloc(SLOTS_MAX, sizeof(*s->settled));
     }
-    return s->fx && (!keep_items || (s->sent && s->settled)) ? ERR_OK : ERR_MEMORY;
+    return !keep_items || (s->sent && s->settled) ? ERR_OK : ERR_MEMORY;
 }
 
 static enum err run_lanes(struct log_run *g, const struct verify_options *o,

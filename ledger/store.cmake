@@ -17,6 +17,7 @@ add_library(ledger_store_sqlite STATIC
   store_sqlite_create.c
   store_sqlite_index.c
   store_sqlite_maintain.c
+  store_sqlite_raw.c
   store_sqlite_read.c
   store_sqlite_runs.c
   store_sqlite_side.c)

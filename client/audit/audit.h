@@ -36,7 +36,9 @@ enum audit_check { AUDIT_CHECKS(AUDIT_ENUM_) AUDIT_CHECK_END };
 
 enum audit_severity { AUDIT_WARNING, AUDIT_CRITICAL };
 
-#define AUDIT_FINDINGS_MAX 1024 /* more are counted */
+#define AUDIT_FINDINGS_MAX 4096 /* of one report; more are counted */
+#define AUDIT_SLOT_FINDINGS_MAX 16 /* of one slot; more are counted */
+#define AUDIT_SEEN_MAX 4096 /* checkpoints kept of one log */
 #define AUDIT_TEXT_MAX 200
 struct audit_finding {
     enum audit_check check;
@@ -68,7 +70,9 @@ struct audit_slot_result {
 };
 
 struct audit_report {
+    char hub[HUB_NAME_MAX + 1];
     struct hash policy; /* hash of the file */
+    bool conserved; /* all slots there and points add up */
     bool first_use;     /* keys were taken from the source on the user's word */
     enum audit_mode mode;
     uint64_t ran, skipped; /* bit per check */
@@ -97,6 +101,9 @@ struct audit_options {
     const char *state_dir; /* saved state and checkpoints seen; NULL: none kept */
     const char *evidence_dir; /* NULL: none written */
     const struct policy *policy;
+    bool first_use; /* the policy was made from the source itself */
+    const struct bytes *checkpoints; /* more notes that must fit (receipts, gossip) */
+    size_t checkpoint_count;
     uint64_t max_age_s; /* cadence; 0: not checked */
     uint64_t now_s;     /* for cadence only; stays outside the signed body */
     bool no_signatures; /* `replay` */

@@ -20,6 +20,7 @@
 #include "ledger/bytes.h"
 #include "ledger/entry.h"
 #include "ledger/err.h"
+#include "ledger/kinds.h"
 
 #define AUDIT_WHY_MAX 400
 #define AUDIT_READ_MAX 256 /* records in one read */
@@ -42,12 +43,14 @@ struct audit_record {
     struct record r; /* slot and index as stored; others as far as `has` says */
     uint8_t leaf[LEAF_BYTES];
     struct hash id, account, leaf_hash;
-    const char *file; /* name within the source, or "table record"; lives as long as hold */
+    const char *damage; /* what is wrong with the row itself; NULL: nothing. Static */
+    const char *file; /* name within the source, or its table; lives as long as hold */
     uint64_t offset;  /* of the envelope's first byte in it; row number for a database */
 };
 
 struct audit_source;
 struct audit_source_ops {
+    const char *(*where)(const struct audit_source *s, uint32_t slot);
     void (*close)(struct audit_source *s);
     /* Slots it holds, ascending; at most SLOTS_MAX. */
     enum err (*slots)(struct audit_source *s, uint32_t out[], size_t *count);
@@ -64,17 +67,23 @@ struct audit_source_ops {
      * source without tiles. */
     enum err (*tile)(struct audit_source *s, uint32_t slot, unsigned level, uint64_t n,
                      unsigned width, struct hash out[TILE_HASHES]);
-    /* Other checkpoints the source keeps of a slot (an export's, a mirror's history). NULL:
-     * none. */
-    enum err (*history)(struct audit_source *s, uint32_t slot,
-                        bool (*visit)(void *context, struct bytes note), void *context);
+    /* What else a hub's own file says of itself: the frontier it keeps beside a checkpoint
+     * (lowest level first). NULL: a source without. */
+    enum err (*edges)(struct audit_source *s, uint32_t slot, tree_size *size,
+                      struct hash out[MERKLE_LEVELS_MAX], size_t *count);
+    /* The hub's name and number of slots as the container names them. NULL: it does not. */
+    enum err (*identity)(struct audit_source *s, struct hash *federation,
+                         char hub[HUB_NAME_MAX + 1], uint32_t *slots);
 };
 struct audit_source {
     const struct audit_source_ops *ops;
     const char *kind; /* "url", "directory", "export", "sqlite" */
     char name[256];   /* as the user gave it, without credentials */
-    char where[AUDIT_WHY_MAX]; /* of the last ERR_CORRUPT, ERR_FILE, ERR_NET */
+    bool own;       /* the hub's own file: pinned accounts may stand in it whole */
 };
+
+/* Sentence of the last failure of a call for `slot`, "" when there was none. */
+const char *audit_source_where(const struct audit_source *s, uint32_t slot);
 
 /* By its form: http(s)://, a directory, a .jsonl file (or "-" for standard input), a SQLite
  * file (a hub's ledger or an export; told apart by its tables). ERR_USAGE, ERR_MISSING,

@@ -1,0 +1,66 @@
+#include "client/audit/source.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "client/audit/source_edges.h"
+
+#ifdef AUDIT_HAS_EXPORT
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+#endif
+
+/* Leave out "user:password@" of a URL. */
+static void name_of(char out[256], const char *where)
+{
+    const char *host = strstr(where, "://");
+    const char *at = host ? strchr(host + 3, '@') : NULL;
+    const char *slash = host ? strchr(host + 3, '/') : NULL;
+    if (at && (!slash || at < slash))
+        snprintf(out, 256, "%.*s%.200s", (int)(host + 3 - where), where, at + 1);
+    else
+        snprintf(out, 256, "%.255s", where);
+}
+
+enum err audit_source_open(struct audit_source **out, const char *where,
+                           const struct audit_source_options *o, char why[AUDIT_WHY_MAX])
+{
+    static const struct audit_source_options none;
+    struct stat st;
+    enum err e;
+    *out = NULL;
+    why[0] = 0;
+    if (!o)
+        o = &none;
+    if (strncmp(where, "http://", 7) == 0 || strncmp(where, "https://", 8) == 0) {
+        e = audit_source_url(out, where, o, why);
+    } else if (strncmp(where, "sqlite:", 7) == 0) {
+        e = audit_source_sqlite(out, where + 7, why);
+    } else if (stat(where, &st) != 0) {
+        snprintf(why, AUDIT_WHY_MAX,
+                 "%.200s: no such file or directory; a source is a hub's URL, a published "
+                 "directory, a .jsonl export or a SQLite ledger",
+                 where);
+        return ERR_MISSING;
+    } else if (S_ISDIR(st.st_mode)) {
+        e = audit_source_directory(out, where, why);
+#ifdef AUDIT_HAS_EXPORT
+    } else if (ends_with(where, ".jsonl")) {
+        e = audit_source_export(out, where, why);
+#endif
+    } else {
+        e = audit_source_sqlite(out, where, why);
+    }
+    if (e == ERR_OK)
+        name_of((*out)->name, where);
+    return e;
+}
+
+const char *audit_source_where(const struct audit_source *s, uint32_t slot)
+{
+    return s->ops->where ? s->ops->where(s, slot) : "";
+}
