@@ -132,6 +132,7 @@ static enum err open_ledger(struct postgres_store *s)
     TRY(pg_session_ledger(&s->link, &s->ledger));
     if (!s->ledger.any)
         return missing(s);
+    TRY(pg_session_may_write(&s->link));
     return become_writer(s);
 }
 

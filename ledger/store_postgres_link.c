@@ -288,6 +288,7 @@ static void session_options(char *out, size_t cap, const char *theirs)
     snprintf(out, cap,
              "%s -c search_path=pg_catalog -c statement_timeout=%u -c lock_timeout=%u"
              " -c idle_in_transaction_session_timeout=%u -c enable_seqscan=off"
+             " -c enable_mergejoin=off -c enable_hashjoin=off"
              " -c plan_cache_mode=force_generic_plan -c jit=off"
              " -c max_parallel_workers_per_gather=0 -c bytea_output=hex"
              " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"

@@ -149,3 +149,17 @@ enum err pg_session_ledger(struct pg_link *l, struct pg_ledger *out)
                       l->target->name);
     return e;
 }
+
+enum err pg_session_may_write(struct pg_link *l)
+{
+    PGresult *r = NULL;
+    TRY(pg_simple(l,
+                  "SELECT has_column_privilege('stoa.slot', 'size', 'UPDATE') AND"
+                  " has_table_privilege('stoa.record', 'INSERT')",
+                  &r));
+    bool may = r != NULL && PQntuples(r) == 1 && is(r, 0, "t");
+    PQclear(r);
+    return may ? ERR_OK
+               : unfit(l, "this role may not write to the ledger; connect as stoa_relay, or "
+                          "as the owner (deploy/schema/roles.sql)");
+}

@@ -38,6 +38,16 @@ void suite_server_stop(void)
         pgproc_close(&server);
 }
 
+struct pgproc *suite_server(void)
+{
+    return &server;
+}
+
+const char *suite_database(const struct suite *s)
+{
+    return strrchr(s->uri, '/') + 1;
+}
+
 /* Each test has a database of its own; the last one is dropped to keep the folder small. */
 static void make_database(struct suite *s)
 {

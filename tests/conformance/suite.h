@@ -43,6 +43,9 @@ extern const char *suite_kind; /* "memory", "sqlite", "postgresql" */
 /* What the kind needs to run: for postgresql a server. 0; 77: there is none to start; 1. */
 int suite_server_start(void);
 void suite_server_stop(void);
+struct pgproc;
+struct pgproc *suite_server(void); /* the one of postgresql */
+const char *suite_database(const struct suite *s); /* on it */
 
 /* A fresh ledger, every slot claimed at epoch 1. cmocka setup and teardown. */
 int suite_setup(void **state);
