@@ -112,8 +112,11 @@ static void a_cut_at_any_byte_loses_and_doubles_nothing(void **state)
     sweep(&r, CUTTER_TO_CLIENT, 2 * answered, 1);
     unsigned in_answers = r.happened;
     sweep(&r, CUTTER_TO_SERVER, 2 * sent, 1 + sent / 150);
-    /* Around COMMIT; an append that also forgets settled items is a little longer. */
-    for (uint64_t n = sent - 60; n < sent + 300; n += 3)
+    /* Around COMMIT. Appends differ a little in length, by the edges of their trees. */
+    sent = atomic_load(&r.cut.passed[CUTTER_TO_SERVER]);
+    assert_int_equal(one(&r, CUTTER_TO_SERVER, UINT32_MAX), STORE_COMMITTED);
+    sent = atomic_load(&r.cut.passed[CUTTER_TO_SERVER]) - sent;
+    for (uint64_t n = sent - 400; n < sent + 400; n += 5)
         (void)one(&r, CUTTER_TO_SERVER, n);
     printf("%u committed, %u unknown (%u of them there), %u cuts; an append is %llu bytes and "
            "its answers %llu\n",
@@ -122,7 +125,7 @@ static void a_cut_at_any_byte_loses_and_doubles_nothing(void **state)
     assert_true(in_answers > 0);                     /* COMMIT made, its answer lost */
     assert_true(r.outcomes[STORE_COMMITTED] > 50);   /* cut before, and said again */
     unsigned not_made = r.outcomes[STORE_UNKNOWN] - r.happened / SLOTS_OF_ONE;
-    assert_true(not_made > 0); /* COMMIT cut on its way */
+    assert_true(not_made > 2); /* COMMIT cut on its way */
     for (uint32_t i = 0; i < SLOTS_OF_ONE; i++)
         suite_check_lookups(s, i, 1);
     suite_check_all(s);

@@ -1,0 +1,110 @@
+# A hub on Postgres: a session of payments while the server loses a backend to kill -9, crashes,
+# and is away for a while. The relay is never restarted for it; nothing is lost, nothing counts
+# twice; and everything verifies from the first record afterwards.
+. "${0%/*}/../cli/lib.sh"
+SET="--set hub.name=test --set hub.state_dir=$T/hub --set listen.admin= --set store.min_free_bytes=0
+ --set keys.passphrase=none --set store.uri=$STOA_PG_URI"
+# shellcheck disable=SC2086
+stoad init $SET >"$T/init.out" 2>"$T/hub.err" || fail "stoad init: $(cat "$T/hub.err")"
+# shellcheck disable=SC2086
+stoad init $SET >"$T/init.out" 2>"$T/again.err" && fail "a second init on the same ledger"
+hub_start "store.uri=$STOA_PG_URI"
+# shellcheck disable=SC2086
+stoad run $SET --set hub.state_dir="$T/second" --set hub.keys_dir="$T/hub/keys" \
+    --set listen.client=127.0.0.1:0 >/dev/null 2>"$T/err" </dev/null && fail "a second relay on the same slots"
+says 'in use by another process'
+
+# server WORD: done when it has been done.
+server()
+{
+    N=$(grep -c . "$STOA_PG_PIPE.done" 2>/dev/null)
+    echo "$1" >"$STOA_PG_PIPE"
+    n=0
+    until [ "$(grep -c . "$STOA_PG_PIPE.done" 2>/dev/null)" != "${N:-0}" ]; do
+        n=$((n + 1))
+        [ $n -lt 600 ] || fail "the server does not do: $1"
+        sleep 0.05
+    done
+    tail -n 1 "$STOA_PG_PIPE.done" | grep -q ' ok$' || fail "the server failed to: $1"
+}
+
+# ready PART STATUS: wait until /readyz/PART answers it.
+ready()
+{
+    n=0
+    until stoactl status "http://127.0.0.1:$PORT" --json >"$T/out" 2>/dev/null </dev/null
+          [ "$(get "status.ready_$1")" = "$2" ]; do
+        n=$((n + 1))
+        [ $n -lt 300 ] || fail "ready_$1 does not become $2"
+        sleep 0.1
+    done
+}
+
+wallet anna
+wallet bo
+BO=$(address bo)
+accrue "$(address anna)" 1000
+A="--wallet $T/anna"
+PAID=0
+
+# pay: until it is done, whatever happens meanwhile; the same request every time.
+pay()
+{
+    PAID=$((PAID + 1))
+    for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        # shellcheck disable=SC2086
+        stoa send "$BO" 1 $A --request "pg-$PAID" --timeout 5s >"$T/out" 2>"$T/err" </dev/null && return
+        code=$?
+        case $code in 2 | 3 | 69 | 75) sleep 0.3 ;; *) fail "exit $code of payment $PAID" ;; esac
+    done
+    fail "payment $PAID is never done"
+}
+
+# while_paying WORD: payments in a row, and in their midst the server does that.
+while_paying()
+{
+    (sleep "0.$1"; echo "$2" >"$STOA_PG_PIPE") &
+    WAIT=$!
+    for k in 1 2 3 4 5 6 7 8; do
+        pay
+    done
+    wait $WAIT
+}
+
+for i in 1 2 3 4; do
+    while_paying "$i" cut
+    while_paying "$i" crash
+done
+equal "$(grep -c ' ok$' "$STOA_PG_PIPE.done")" 8 "backends killed and crashes made"
+equal "$(balance bo)" "$PAID.00" "bo after the server lost backends and crashed"
+
+server stop
+ready write false
+ready read false
+# shellcheck disable=SC2086
+stoa send "$BO" 1 $A --request away --timeout 2s >"$T/out" 2>"$T/err" </dev/null && fail "a payment without a store"
+server start
+ready write true
+ready read true
+pay
+# shellcheck disable=SC2086
+ok stoa send "$BO" 1 $A --request away
+PAID=$((PAID + 1))
+# shellcheck disable=SC2086
+ok stoa resume $A
+equal "$(balance bo)" "$PAID.00" "bo at the end"
+equal "$(balance anna)" "$((1000 - PAID)).00" "anna at the end"
+# shellcheck disable=SC2086
+ok stoa history $A --csv
+equal "$(grep -c ,transfer, "$T/out")" "$PAID" "transfers in the ledger"
+# shellcheck disable=SC2086
+ok stoa verify $A --full
+kill -0 "$HUB_PID" || fail "the relay ended"
+hub_kill
+hub_start "store.uri=$STOA_PG_URI"
+# shellcheck disable=SC2086
+ok stoa verify $A --full
+equal "$(balance bo)" "$PAID.00" "bo after a restart of the relay"
+ok stoactl schema status --store "$STOA_PG_URI"
+grep -q 'stoa_owner:' "$T/hub.err" && fail "a URI in the trace"
+echo "hub: good, $PAID payments"

@@ -1,0 +1,104 @@
+/* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit code; 77
+ * where there is none to start. The command finds in the environment
+ *   STOA_PG_URI   of an empty database "stoa", as the owner
+ *   STOA_PG_PIPE  a fifo: a word written to it is obeyed, and answered in STOA_PG_PIPE.done:
+ *                 "crash" (SIGQUIT and start again), "stop", "start", "cut" (kill -9 of one
+ *                 backend of a store, which makes the server cut all and recover) */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/lib/pgproc.h"
+
+static struct pgproc server;
+
+/* The oldest session of a store: the writer's. */
+static bool cut(void)
+{
+    char out[64];
+    if (!pgproc_sql(&server, "postgres",
+                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'stoa'"
+                    " ORDER BY backend_start LIMIT 1",
+                    out, sizeof(out)))
+        return false;
+    int pid = atoi(out);
+    return pid > 1 && kill(pid, SIGKILL) == 0;
+}
+
+static bool obey(const char *word)
+{
+    if (strcmp(word, "cut") == 0)
+        return cut();
+    if (strcmp(word, "start") == 0)
+        return pgproc_start(&server);
+    pgproc_stop(&server, SIGQUIT);
+    return strcmp(word, "stop") == 0 || pgproc_start(&server);
+}
+
+/* One line, one deed. */
+static void serve(int fd, const char *done)
+{
+    char line[32];
+    ssize_t n = read(fd, line, sizeof(line) - 1);
+    if (n <= 0)
+        return;
+    line[n] = '\0';
+    line[strcspn(line, "\n")] = '\0';
+    bool ok = obey(line);
+    FILE *f = fopen(done, "a");
+    if (f) {
+        fprintf(f, "%s %s\n", line, ok ? "ok" : "failed");
+        fclose(f);
+    }
+}
+
+static int wait_for(pid_t child, const char *pipe, const char *done)
+{
+    int status, fd = open(pipe, O_RDWR | O_CLOEXEC);
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        if (waitpid(child, &status, WNOHANG) == child)
+            break;
+        if (poll(&p, 1, 50) > 0)
+            serve(fd, done);
+    }
+    close(fd);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int main(int argc, char **argv)
+{
+    char uri[400], pipe[300], done[310];
+    int code = 1;
+    if (argc < 2)
+        return 64;
+    if (!pgproc_there()) {
+        fprintf(stderr, "skipped: no postgres is installed (deploy/packages.sh test)\n");
+        return 77;
+    }
+    if (pgproc_open(&server) && pgproc_database(&server, "stoa")) {
+        pgproc_uri(&server, "stoa", 0, uri, sizeof(uri));
+        snprintf(pipe, sizeof(pipe), "%s/pipe", server.dir);
+        snprintf(done, sizeof(done), "%s.done", pipe);
+        setenv("STOA_PG_URI", uri, 1);
+        setenv("STOA_PG_PIPE", pipe, 1);
+        if (mkfifo(pipe, 0600) == 0) {
+            pid_t child = fork();
+            if (child == 0) {
+                execvp(argv[1], argv + 1);
+                _exit(127);
+            }
+            code = wait_for(child, pipe, done);
+        }
+    } else {
+        fprintf(stderr, "%s\n", server.why);
+    }
+    pgproc_close(&server);
+    return code;
+}
