@@ -1,0 +1,23 @@
+/* Two signed checkpoints that cannot both be true, kept as files: both notes as they were
+ * signed, and the tiles' own consistency path from the larger tree, so that whoever has the
+ * log's key can check them offline. */
+#ifndef CLIENT_AUDIT_FETCH_EVIDENCE_H
+#define CLIENT_AUDIT_FETCH_EVIDENCE_H
+
+#include "client/audit/fetch.h"
+#include "client/audit/fetch_dir.h"
+#include "client/audit/fetch_tree.h"
+
+struct fetch_evidence_of {
+    const struct vkey *log;
+    struct bytes small, large; /* notes; equal sizes: either */
+    tree_size small_size;
+    struct fetch_tree *tree; /* opened under the large one; NULL: for equal sizes */
+};
+/* Writes evidence/fork-<slot and sizes>.*; `name` becomes the first of the files. ERR_FILE,
+ * ERR_STORE_FULL, ERR_MEMORY; the errors of the tree's tiles. */
+MUST_CHECK enum err fetch_evidence_write(struct fetch_dir *d,
+                                         const struct fetch_evidence_of *pair,
+                                         char name[FETCH_EVIDENCE_NAME_MAX]);
+
+#endif
