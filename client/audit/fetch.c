@@ -22,7 +22,7 @@ static bool cancelled(const struct fetch_run *run)
     return run->o->cancel && __atomic_load_n(run->o->cancel, __ATOMIC_RELAXED);
 }
 
-void fetch_fail(struct fetch_log *l, enum fetch_state state, enum err e, const char *why)
+void fetch_tell(struct fetch_log *l, enum fetch_state state, enum err e, const char *why)
 {
     struct fetch_run *run = l->run;
     pthread_mutex_lock(&run->lock);
@@ -40,11 +40,16 @@ void fetch_fail(struct fetch_log *l, enum fetch_state state, enum err e, const c
     if (!run->r->why[0] && !asked_to && state != FETCH_MISSING)
         snprintf(run->r->why, sizeof(run->r->why), "%s", why);
     pthread_mutex_unlock(&run->lock);
-    __atomic_store_n(&l->dead, true, __ATOMIC_RELEASE);
     /* A source that has stopped answering and a disk that takes no more are every log's. */
     if (asked_to || e == ERR_NET || e == ERR_TIMEOUT || e == ERR_FILE ||
         e == ERR_STORE_FULL || e == ERR_MEMORY)
         __atomic_store_n(&run->stop, true, __ATOMIC_RELAXED);
+}
+
+void fetch_fail(struct fetch_log *l, enum fetch_state state, enum err e, const char *why)
+{
+    fetch_tell(l, state, e, why);
+    __atomic_store_n(&l->dead, true, __ATOMIC_RELEASE);
 }
 
 static void tick(void *context)

@@ -38,7 +38,9 @@ struct fetch_run {
     uint64_t started_ms;
 };
 
-/* Something went wrong with a log: its state, a sentence, and no more work on it. */
+/* Something went wrong with a log: its state and a sentence. */
+void fetch_tell(struct fetch_log *l, enum fetch_state state, enum err e, const char *why);
+/* The same, and no more work on it. */
 void fetch_fail(struct fetch_log *l, enum fetch_state state, enum err e, const char *why);
 
 /* One file of `width` records or hashes of a log, checked by `good`, from the disk, else from

@@ -214,13 +214,13 @@ static enum err decide(struct fetch_log *l, struct seen *fresh, struct seen *kep
     l->behind = fresh->v.checkpoint.size < c->size;
     if (!buf_add(&l->note, best->note.data, best->note.size))
         return ERR_MEMORY;
+    TRY(open_tree(l, c, why));
+    for (size_t i = 0; i < 3; i++)
+        TRY(check_beginning(l, all[i], why));
     snprintf(path, sizeof(path), FETCH_SEEN, (unsigned)l->out->slot);
     if (best == fresh)
         TRY(fetch_dir_write(&l->run->dir, path, bytes_of(l->note.data, l->note.size), true,
                             why));
-    TRY(open_tree(l, c, why));
-    for (size_t i = 0; i < 3; i++)
-        TRY(check_beginning(l, all[i], why));
     TRY(write_edges(l, why));
     return fill_levels(l);
 }

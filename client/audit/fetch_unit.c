@@ -215,9 +215,9 @@ static struct fetch_log *log_of(struct fetch_run *run, uint64_t unit, uint64_t *
     return &run->logs[i];
 }
 
-static void note_failure(struct fetch_log *l, enum err e, const char *why)
+static enum fetch_state state_of(enum err e)
 {
-    fetch_fail(l, e == ERR_CORRUPT ? FETCH_REFUSED : FETCH_OPEN, e, why);
+    return e == ERR_CORRUPT ? FETCH_REFUSED : FETCH_OPEN;
 }
 
 void fetch_unit_tile(void *context, uint64_t i)
@@ -233,7 +233,7 @@ void fetch_unit_tile(void *context, uint64_t i)
     if (e == ERR_OK)
         memcpy(l->level[run->level] + n * TILE_HASHES, b.data, b.size);
     else
-        note_failure(l, e, why);
+        fetch_fail(l, state_of(e), e, why[0] ? why : err_text(e));
     buf_close(&b);
 }
 
@@ -254,8 +254,10 @@ void fetch_unit_bundle(void *context, uint64_t i)
         l->units_done++;
         l->out->withheld += b->withheld;
         pthread_mutex_unlock(&run->lock);
+    } else if (e == ERR_NOT_FOUND) {
+        fetch_tell(l, FETCH_OPEN, e, why); /* other bundles may be there */
     } else {
-        note_failure(l, e, why[0] ? why : err_text(e));
+        fetch_fail(l, state_of(e), e, why[0] ? why : err_text(e));
     }
     buf_close(&room);
     free(b);
