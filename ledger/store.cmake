@@ -59,3 +59,4 @@ add_library(ledger_store_postgres STATIC
 target_link_libraries(ledger_store_postgres PUBLIC ledger_store
   PRIVATE ledger_codec ledger_trace PostgreSQL::PostgreSQL)
 target_link_options(ledger_store_postgres INTERFACE LINKER:-u,store_edge_postgresql)
+install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/stoa)

@@ -69,7 +69,7 @@ struct pg_link {
 
 /* Statements are prepared when a session begins. */
 #define PG_STATEMENTS(X)                                                                   \
-    X(BEGIN, PG_WRITER, "BEGIN")                                                           \
+    X(BEGIN, PG_WRITER, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")                                                           \
     X(COMMIT, PG_WRITER, "COMMIT")                                                         \
     X(ROLLBACK, PG_WRITER, "ROLLBACK")                                                     \
     X(LOCK_WAIT, PG_WRITER, "SELECT set_config('lock_timeout', $1::int4::text, true)")     \

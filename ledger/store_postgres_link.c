@@ -226,6 +226,7 @@ enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count)
         char name[STATEMENT_NAME_MAX];
         const struct pg_params *p = &steps[i].p;
         assert(pg_roles[steps[i].statement] == l->role);
+        PQclear(steps[i].result); /* of a try before this one */
         steps[i].result = NULL;
         statement_name(steps[i].statement, name);
         if (PQsendQueryPrepared(l->c, name, p->count, p->value, p->length, binary, 1) != 1)

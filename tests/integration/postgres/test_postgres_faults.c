@@ -232,8 +232,8 @@ static void damage_is_an_error_and_not_an_answer(void **state)
         "UPDATE stoa.record SET hub_time_ms = hub_time_ms + 1 WHERE slot = 2 AND idx = 40",
         "UPDATE stoa.record SET account_head = leaf_hash WHERE slot = 2 AND idx = 40",
         "UPDATE stoa.record SET leaf_hash = account_head WHERE slot = 2 AND idx = 40",
-        "UPDATE stoa.record SET envelope = set_byte(envelope, 70, 1 -"
-        " (get_byte(envelope, 70) & 1)) WHERE slot = 2 AND idx = 40",
+        ("UPDATE stoa.record SET envelope = set_byte(envelope, 70, get_byte(envelope, 70) # 1)"
+         " WHERE slot = 2 AND idx = 40"),
         "DELETE FROM stoa.record WHERE slot = 2 AND idx = 40"};
     assert_int_equal(suite_append(s, 2, 600), STORE_COMMITTED);
     edge_sql(s, "CREATE TABLE public.kept AS SELECT * FROM stoa.record WHERE slot = 2"

@@ -128,10 +128,10 @@ static void nobody_can_write_a_double_or_an_impossible_value(void **state)
     static const char *const wrong[] = {
         "INSERT INTO stoa.record SELECT * FROM stoa.record WHERE slot = 1 AND idx = 3",
         /* the same entry elsewhere in its slot; the same position of an account */
-        "INSERT INTO stoa.record SELECT slot, 999, 999, 1, 1, account, entry, account_head,"
-        " leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3",
-        "INSERT INTO stoa.record SELECT slot, 999, position, 1, 1, account, leaf_hash,"
-        " account_head, leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3",
+        ("INSERT INTO stoa.record SELECT slot, 999, 999, 1, 1, account, entry, account_head,"
+         " leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3"),
+        ("INSERT INTO stoa.record SELECT slot, 999, position, 1, 1, account, leaf_hash,"
+         " account_head, leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3"),
         "UPDATE stoa.record SET entry = '\\x00' WHERE slot = 1 AND idx = 3",
         "UPDATE stoa.record SET slot = 16 WHERE slot = 1 AND idx = 3", /* no such partition */
         "UPDATE stoa.record SET idx = -1 WHERE slot = 1 AND idx = 3",
@@ -139,9 +139,9 @@ static void nobody_can_write_a_double_or_an_impossible_value(void **state)
         "UPDATE stoa.slot SET checkpoint = '' WHERE slot = 1",
         "UPDATE stoa.slot SET epoch = -1 WHERE slot = 1",
         "UPDATE stoa.tile SET hashes = 'x' WHERE slot = 1",
-        "INSERT INTO stoa.outbox SELECT slot, source_index + 1, payee_index,"
-        " destination_slot, out_seq, 1, 1, false, cause, payer, payee FROM stoa.outbox"
-        " WHERE slot = 1 LIMIT 1",
+        ("INSERT INTO stoa.outbox SELECT slot, source_index + 1, payee_index,"
+         " destination_slot, out_seq, 1, 1, false, cause, payer, payee FROM stoa.outbox"
+         " WHERE slot = 1 LIMIT 1"),
         "INSERT INTO stoa.ledger SELECT * FROM stoa.ledger",
         "UPDATE stoa.ledger SET slots = 12"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
@@ -248,6 +248,52 @@ static void a_password_is_refused_and_not_repeated(void **state)
     }
 }
 
+static void put_text(const char *path, const char *how, const char *text)
+{
+    FILE *f = fopen(path, how);
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static enum err open_with(struct suite *s, const char *passfile, struct store_why *why)
+{
+    char uri[700];
+    struct store *other = NULL;
+    snprintf(uri, sizeof uri, "postgresql://secretive@127.0.0.1:%u/%s?passfile=%s",
+             (unsigned)suite_server()->port, suite_database(s), passfile);
+    enum err e = store_open(uri, &other, why);
+    if (e == ERR_OK)
+        other->ops->close(other);
+    return e;
+}
+
+static void a_password_comes_from_a_file(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    char hba[400], pass[400], wrong[400];
+    snprintf(hba, sizeof hba, "%s/data/pg_hba.conf", suite_server()->dir);
+    snprintf(pass, sizeof pass, "%s/pass", suite_server()->dir);
+    snprintf(wrong, sizeof wrong, "%s/wrong", suite_server()->dir);
+    edge_sql(s, "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'hunter2'");
+    put_text(hba, "w", "host all secretive 127.0.0.1/32 scram-sha-256\n"
+                       "local all all trust\nhost all all 127.0.0.1/32 trust\n");
+    edge_sql(s, "SELECT pg_reload_conf()");
+    edge_nap(300);
+    put_text(pass, "w", "*:*:*:secretive:hunter2\n");
+    put_text(wrong, "w", "*:*:*:secretive:hunter3\n");
+    assert_int_equal(chmod(pass, 0600) | chmod(wrong, 0600), 0);
+    if (open_with(s, pass, &why) != ERR_OK)
+        fail_msg("%s", why.text);
+    assert_int_equal(open_with(s, wrong, &why), ERR_CONFIG);
+    assert_null(strstr(why.text, "hunter"));
+    assert_int_equal(setenv("PGPASSWORD", "hunter2", 1), 0);
+    assert_int_equal(open_with(s, pass, &why), ERR_USAGE);
+    assert_null(strstr(why.text, "hunter"));
+    unsetenv("PGPASSWORD");
+}
+
 /* What a statement does with a table, told by the server's own plan. */
 static void explain(const struct suite *s, enum pg_statement which, const char *values)
 {
@@ -302,6 +348,7 @@ static int all(void)
         EDGE(the_relays_role_can_add_and_not_change),
         EDGE(the_relays_role_can_make_a_ledger_in_a_schema_it_does_not_own),
         cmocka_unit_test(a_password_is_refused_and_not_repeated),
+        EDGE(a_password_comes_from_a_file),
         EDGE(every_hot_question_goes_by_an_index),
         EDGE(a_standby_is_refused),
     };
