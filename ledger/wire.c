@@ -483,6 +483,7 @@ static const struct shape {
     [WIRE_SEALED_GET] = {3, read_rid_and_id},
     [WIRE_SEALED_IS] = {4, read_sealed_is},
     [WIRE_BYE] = {4, read_bye},
+    [WIRE_COSIGNED] = {3, read_checkpoint},
 };
 
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])

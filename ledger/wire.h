@@ -52,7 +52,8 @@
     X(WIRE_SEALED_PUT, 23)   /* C [23, rid, entry, salt, data] */                          \
     X(WIRE_SEALED_GET, 24)   /* C [24, rid, entry] */                                      \
     X(WIRE_SEALED_IS, 25)    /* H [25, rid, salt, data] */                                 \
-    X(WIRE_BYE, 26)          /* H [26, code, text, retry_after_ms]; the socket closes next */
+    X(WIRE_BYE, 26)          /* H [26, code, text, retry_after_ms]; the socket closes next */ \
+    X(WIRE_COSIGNED, 27)     /* C [27, rid, slot]; answered by CHECKPOINT_IS */
 
 #define WIRE_ENUM_(name, number) name = number,
 enum wire_type { WIRE_LIST(WIRE_ENUM_) };
@@ -130,7 +131,7 @@ struct wire_frame {
     uint64_t from, max; /* SUBSCRIBE, FETCH */
     uint64_t mode;
     uint64_t next, end; /* PAGE */
-    uint64_t kind, slot, a, b; /* PROOF, CHECKPOINT; slot also HEAD_IS */
+    uint64_t kind, slot, a, b; /* PROOF, CHECKPOINT, COSIGNED; slot also HEAD_IS */
     struct bytes path;
     struct bytes note; /* size 0: nil */
     struct hash id;    /* HEAD account, SETTLEMENT cause, SEALED_* entry */

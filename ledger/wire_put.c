@@ -307,6 +307,7 @@ static void (*const putters[])(struct mp_writer *w, const struct wire_frame *f) 
     [WIRE_SEALED_GET] = put_rid_and_id,
     [WIRE_SEALED_IS] = put_sealed_is,
     [WIRE_BYE] = put_bye,
+    [WIRE_COSIGNED] = put_checkpoint,
 };
 
 void wire_put(struct mp_writer *w, const struct wire_frame *f)

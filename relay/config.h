@@ -110,6 +110,24 @@ struct config_pubkeys {
 #define CONFIG_DRAIN(X)                                                                  \
     X(drain, grace_ms, MS, "10s", RELOAD, 0, 3600000,                                    \
       "from \"draining\" to the close of connections still open")
+#define CONFIG_WITNESS(X)                                                                \
+    X(witness, logs, PATH, "", RESTART, 0, 400,                                          \
+      "tlog-policy file: the logs it names are witnessed at /witness; \"\" is none")      \
+    X(witness, requests_a_second, COUNT, 20, RELOAD, 0, 1000000,                         \
+      "add-checkpoint requests of one address, over time; 0 is no limit")                \
+    X(witness, burst, COUNT, 300, RELOAD, 1, 1000000,                                    \
+      "of those at once: one a slot of the logs behind one address, or more")
+#define CONFIG_COSIGN(X)                                                                 \
+    X(cosign, policy, PATH, "", RESTART, 0, 400,                                         \
+      "tlog-policy file: witnesses with URLs, and the quorum of this hub's "             \
+      "checkpoints; \"\" is none")                                                       \
+    X(cosign, every_ms, MS, "1s", RELOAD, 10, 3600000,                                   \
+      "between two checkpoints of a log that witnesses are asked for")                   \
+    X(cosign, max_age_ms, MS, "10s", RELOAD, 0, 86400000,                                \
+      "a checkpoint with a quorum is served this long after a newer one is there")       \
+    X(cosign, timeout_ms, MS, "5s", RELOAD, 100, 600000, "of one question to a witness") \
+    X(cosign, ca_file, PATH, "", RESTART, 0, 400,                                        \
+      "roots to trust for https:// witnesses, PEM; \"\" is the system's")
 #define CONFIG_LOG(X)                                                                    \
     X(log, level, LEVEL, "info", RELOAD, 1, 8, "error | warn | info | debug")            \
     X(log, format, FORMAT, "logfmt", RELOAD, 1, 8, "logfmt | json, on standard error")
@@ -124,6 +142,8 @@ struct config_pubkeys {
     S(commit, CONFIG_COMMIT)                                                             \
     S(access, CONFIG_ACCESS)                                                             \
     S(drain, CONFIG_DRAIN)                                                               \
+    S(witness, CONFIG_WITNESS)                                                           \
+    S(cosign, CONFIG_COSIGN)                                                             \
     S(log, CONFIG_LOG)
 
 #define CONFIG_MEMBER_NAME(key) char key[CONFIG_TEXT_MAX];

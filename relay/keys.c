@@ -13,9 +13,11 @@ struct role_file {
     const char *role;
     const char *file;
 };
-enum { FILE_LOG, FILE_RELAY, FILE_ISSUER, FILE_COUNT };
-static const struct role_file files[FILE_COUNT] = {
-    {"log", "log.key"}, {"relay", "relay.key"}, {"issuer", "issuer.key"}};
+enum { FILE_LOG, FILE_RELAY, FILE_ISSUER, FILE_COSIGNER, FILE_COUNT };
+static const struct role_file files[FILE_COUNT] = {{"log", "log.key"},
+                                                   {"relay", "relay.key"},
+                                                   {"issuer", "issuer.key"},
+                                                   {"cosigner", "cosigner.key"}};
 
 static enum err say(char *why, enum err e, const char *what, const char *path,
                     const char *detail)
@@ -141,30 +143,41 @@ enum err key_file_open(struct key **out, const char *path, const char *role,
 enum err hub_keys_load(struct hub_keys *out, const char *dir, const char *source,
                        char *why)
 {
+    static const unsigned wanted[] = {FILE_LOG, FILE_RELAY, FILE_COSIGNER};
+    struct key **const keys[] = {&out->log, &out->relay, &out->cosigner};
+    char log_path[PATH_BYTES_MAX], relay_path[PATH_BYTES_MAX], own_path[PATH_BYTES_MAX];
+    char *const paths[] = {log_path, relay_path, own_path};
+    bool any_encrypted = false;
+    size_t count = sizeof wanted / sizeof wanted[0];
     *out = (struct hub_keys){0};
     why[0] = '\0';
-    char log_path[PATH_BYTES_MAX], relay_path[PATH_BYTES_MAX];
-    struct pubkey pub;
-    bool log_encrypted, relay_encrypted;
-    if (!path_of(log_path, dir, &files[FILE_LOG]) ||
-        !path_of(relay_path, dir, &files[FILE_RELAY]))
-        return say(why, ERR_FILE, "path is too long:", dir, "");
-    TRY(check_mode(log_path, why));
-    TRY(check_mode(relay_path, why));
-    TRY(peek_one(&pub, log_path, files[FILE_LOG].role, &log_encrypted, why));
-    TRY(peek_one(&pub, relay_path, files[FILE_RELAY].role, &relay_encrypted, why));
-
+    for (size_t i = 0; i < count; i++) {
+        struct pubkey pub;
+        bool encrypted;
+        if (!path_of(paths[i], dir, &files[wanted[i]]))
+            return say(why, ERR_FILE, "path is too long:", dir, "");
+        enum err e = check_mode(paths[i], why);
+        if (e == ERR_MISSING && wanted[i] == FILE_COSIGNER) {
+            count = i;
+            why[0] = '\0';
+            break;
+        }
+        if (e != ERR_OK)
+            return e;
+        TRY(peek_one(&pub, paths[i], files[wanted[i]].role, &encrypted, why));
+        any_encrypted = any_encrypted || encrypted;
+    }
     char *passphrase = NULL;
-    if (log_encrypted || relay_encrypted) {
+    if (any_encrypted) {
         if (strcmp(source, PLAIN_SOURCE) == 0)
             return say(why, ERR_CONFIG, "key files are encrypted:", dir,
                        "set keys.passphrase to where the passphrase comes from");
         TRY(read_passphrase(&passphrase, source, "passphrase of the hub's keys: ", false,
                             why));
     }
-    enum err e = load_one(&out->log, log_path, files[FILE_LOG].role, passphrase, why);
-    if (e == ERR_OK)
-        e = load_one(&out->relay, relay_path, files[FILE_RELAY].role, passphrase, why);
+    enum err e = ERR_OK;
+    for (size_t i = 0; i < count && e == ERR_OK; i++)
+        e = load_one(keys[i], paths[i], files[wanted[i]].role, passphrase, why);
     secret_free(passphrase);
     if (e != ERR_OK)
         hub_keys_close(out);
@@ -175,20 +188,27 @@ void hub_keys_close(struct hub_keys *k)
 {
     key_free(k->log);
     key_free(k->relay);
+    key_free(k->cosigner);
     *k = (struct hub_keys){0};
 }
 
 enum err hub_keys_public(struct hub_pubkeys *out, const char *dir, char *why)
 {
-    struct pubkey *const keys[FILE_COUNT] = {&out->log, &out->relay, &out->issuer};
+    struct pubkey *const keys[FILE_COUNT] = {&out->log, &out->relay, &out->issuer,
+                                             &out->cosigner};
     why[0] = '\0';
     for (size_t i = 0; i < FILE_COUNT; i++) {
         char path[PATH_BYTES_MAX];
         bool encrypted;
         if (!path_of(path, dir, &files[i]))
             return say(why, ERR_FILE, "path is too long:", dir, "");
-        TRY(peek_one(keys[i], path, files[i].role, &encrypted, why));
+        enum err e = peek_one(keys[i], path, files[i].role, &encrypted, why);
+        if (e == ERR_MISSING && i == FILE_COSIGNER)
+            *keys[i] = (struct pubkey){{0}};
+        else if (e != ERR_OK)
+            return e;
     }
+    why[0] = '\0';
     return ERR_OK;
 }
 
@@ -224,7 +244,8 @@ static enum err generate_one(const char *path, const char *role, const char *pas
 enum err hub_keys_generate(const char *dir, const char *source, enum keyfile_cost cost,
                            struct hub_pubkeys *out, char *why)
 {
-    struct pubkey *const keys[FILE_COUNT] = {&out->log, &out->relay, &out->issuer};
+    struct pubkey *const keys[FILE_COUNT] = {&out->log, &out->relay, &out->issuer,
+                                             &out->cosigner};
     char paths[FILE_COUNT][PATH_BYTES_MAX];
     why[0] = '\0';
     TRY(check_free(dir, why));
@@ -242,5 +263,21 @@ enum err hub_keys_generate(const char *dir, const char *source, enum keyfile_cos
     if (e != ERR_OK)
         while (written > 0)
             unlink(paths[--written]);
+    return e;
+}
+
+enum err key_file_make(const char *path, const char *role, const char *source,
+                       enum keyfile_cost cost, struct pubkey *out, char *why)
+{
+    struct stat s;
+    char *passphrase;
+    why[0] = '\0';
+    if (lstat(path, &s) == 0)
+        return say(why, ERR_EXISTS, "key file is there already:", path,
+                   "nothing was written");
+    TRY(read_passphrase(&passphrase, source, "new passphrase for the key file: ", true,
+                        why));
+    enum err e = generate_one(path, role, passphrase, cost, out, why);
+    secret_free(passphrase);
     return e;
 }

@@ -8,6 +8,7 @@
 
 #include "ledger/trace.h"
 #include "relay/clock.h"
+#include "relay/cosigner.h"
 #include "relay/reader.h"
 
 #define CONNS_FIRST 64u
@@ -313,6 +314,15 @@ static void on_mail(struct loop *l, struct mail *m)
         if (c && c->ws)
             on_tile(l, c, m);
         break;
+    case MAIL_WITNESS:
+        c = conn_of(l, m->conn);
+        assert(l->reads > 0);
+        l->reads--;
+        if (c && c->ws) {
+            ws_http_answer(c->ws, m->status, m->type, HTTP_NO_STORE, m->frame);
+            m->frame = NULL;
+        }
+        break;
     case MAIL_STATE:
         break; /* only the wake-up */
     }
@@ -413,6 +423,7 @@ static void on_tick(void *context)
     metrics_set(m, METRIC_READY, M_READY_WRITE, write);
     metrics_set(m, METRIC_READY, M_READY_READ,
                 !l->draining && !atomic_load(&l->r->store_away));
+    cosigner_watch(l->r->cosigner);
     trace_flush();
 }
 
@@ -498,6 +509,8 @@ static enum err load_published(struct loop *l)
         p->time_ms = clock_wall_ms();
         p->note_size = at.checkpoint_size;
         memcpy(p->note, at.checkpoint, at.checkpoint_size);
+        cosigner_published(l->r->cosigner, slot, p->size,
+                           bytes_of(p->note, p->note_size));
     }
     return ERR_OK;
 }

@@ -4,6 +4,8 @@
  */
 #include "relay/loop_internal.h"
 
+#include "relay/cosigner.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -325,6 +327,7 @@ void on_event(struct loop *l, struct event *e)
     p->time_ms = e->time_ms;
     p->note_size = e->note_size;
     memcpy(p->note, e->note, e->note_size);
+    cosigner_published(l->r->cosigner, e->slot, p->size, bytes_of(p->note, p->note_size));
     metrics_set(l->r->metrics, METRIC_CHECKPOINT_TIME, 0, (int64_t)e->time_ms);
     if (l->topics.count == 0)
         return;

@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit_internal.h"
+#include "relay/cosigner.h"
 #include "relay/reader.h"
 
 #define NOTE_ROOM 16u
@@ -112,10 +113,15 @@ static void tell_checkpoint(struct loop *l, struct conn *c, const struct wire_fr
         return;
     }
     const struct published *p = &l->published[f->slot];
+    struct bytes note = bytes_of(p->note, p->note_size);
+    char room[COSIGNED_BYTES_MAX];
+    if (f->type == WIRE_COSIGNED)
+        note = bytes_of(room, cosigner_quorum(l->r->cosigner, (uint32_t)f->slot, room));
     conn_send(l, c,
-              frame_of(&(struct wire_frame){.type = WIRE_CHECKPOINT_IS,
-                                            .rid = f->rid,
-                                            .note = bytes_of(p->note, p->note_size)}));
+              note.size == 0
+                  ? frame_error(f->rid, ERR_NOT_FOUND, 0)
+                  : frame_of(&(struct wire_frame){
+                        .type = WIRE_CHECKPOINT_IS, .rid = f->rid, .note = note}));
     time_frame(l, M_ROUTE_CHECKPOINT, M_CODE_OK, since_us);
 }
 
@@ -139,7 +145,7 @@ static void read_or_ask(struct loop *l, struct conn *c, const struct session_ste
 {
     struct request *q = NULL;
     bool took = false;
-    if (f->type == WIRE_CHECKPOINT) {
+    if (f->type == WIRE_CHECKPOINT || f->type == WIRE_COSIGNED) {
         session_read_done(&c->session);
         tell_checkpoint(l, c, f);
         return;

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "relay/clock.h"
+#include "relay/cosigner.h"
+#include "relay/witness_door.h"
 
 #define TEXT "text/plain; charset=utf-8"
 #define JSON "application/json"
@@ -102,7 +104,10 @@ static void log_page(struct loop *l, struct conn *c, const char *rest)
     rest += 3;
     if (strcmp(rest, "checkpoint") == 0) {
         const struct published *p = &l->published[slot];
-        struct frame *note = frame_from(p->note, p->note_size);
+        char room[COSIGNED_BYTES_MAX];
+        size_t size = cosigner_served(l->r->cosigner, slot, room);
+        struct frame *note =
+            size > 0 ? frame_from(room, size) : frame_from(p->note, p->note_size);
         ws_http_answer(c->ws, note ? 200 : 500, TEXT, HTTP_SECONDS, note);
         return;
     }
@@ -128,6 +133,45 @@ static void log_page(struct loop *l, struct conn *c, const char *rest)
     l->reads++;
 }
 
+/* "<SHA-256 of the origin, hex>/checkpoint": what this witness last cosigned of a log. */
+static void witnessed_page(struct loop *l, struct conn *c, const char *rest)
+{
+    char hex[2 * HASH_BYTES + 1] = "", note[WITNESS_NOTE_MAX];
+    size_t size = 0;
+    if (strlen(rest) > 2 * HASH_BYTES && strcmp(rest + 2 * HASH_BYTES, "/checkpoint") == 0) {
+        memcpy(hex, rest, 2 * HASH_BYTES);
+        size = witness_door_checkpoint(l->r->witness, hex, note);
+    }
+    if (size == 0) {
+        answer_text(l, c, 404, "nothing was cosigned of such a log\n");
+        return;
+    }
+    struct frame *f = frame_from(note, size);
+    ws_http_answer(c->ws, f ? 200 : 500, TEXT, HTTP_SECONDS, f);
+}
+
+static const char *refused_text(unsigned status)
+{
+    return status == 404   ? "no log is witnessed here\n"
+           : status == 413 ? "longer than an add-checkpoint request can be\n"
+           : status == 429 ? "too many requests from this address\n"
+                           : "busy\n";
+}
+
+static void post_page(struct loop *l, struct conn *c, const struct ws_request *asked)
+{
+    if (strcmp(asked->path, WITNESS_PREFIX "add-checkpoint") != 0) {
+        ws_http_answer(c->ws, 405, TEXT, HTTP_NO_STORE, NULL);
+        return;
+    }
+    unsigned status =
+        l->draining ? 503 : witness_door_post(l->r->witness, c->id, &c->address, asked->body);
+    if (status)
+        answer_text(l, c, status, refused_text(status));
+    else
+        l->reads++;
+}
+
 static void front_page(struct loop *l, struct conn *c)
 {
     char text[TEXT_MAX];
@@ -148,7 +192,8 @@ void on_http(void *context, void *user, const struct ws_request *asked)
     uint64_t began = clock_mono_us();
     enum metric_route route = M_ROUTE_HTTP_OTHER;
     if (asked->method == WS_POST) {
-        ws_http_answer(c->ws, 405, TEXT, HTTP_NO_STORE, NULL);
+        route = M_ROUTE_HTTP_WITNESS;
+        post_page(l, c, asked);
     } else if (strcmp(path, "/") == 0) {
         front_page(l, c);
     } else if (strcmp(path, "/livez") == 0) {
@@ -171,6 +216,9 @@ void on_http(void *context, void *user, const struct ws_request *asked)
     } else if (strncmp(path, "/log/", 5) == 0) {
         route = M_ROUTE_HTTP_LOG;
         log_page(l, c, path + 5);
+    } else if (strncmp(path, WITNESS_PREFIX, strlen(WITNESS_PREFIX)) == 0) {
+        route = M_ROUTE_HTTP_WITNESS;
+        witnessed_page(l, c, path + strlen(WITNESS_PREFIX));
     } else {
         answer_text(l, c, 404, "not found\n");
     }

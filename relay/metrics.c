@@ -32,6 +32,18 @@ void metrics_close(struct metrics *m)
     free(m);
 }
 
+void metrics_name_witness(struct metrics *m, unsigned number, const char *name)
+{
+    assert(number < METRIC_WITNESSES_MAX);
+    char *out = m->witness[number];
+    size_t i = 0;
+    for (; name[i] && i < METRIC_WITNESS_NAME_MAX; i++)
+        out[i] = (char)(name[i] == '"' || name[i] == '\\' ? '_' : name[i]);
+    out[i] = 0;
+    if (number >= m->witnesses)
+        m->witnesses = number + 1;
+}
+
 /* Index of the first cell of a label combination. */
 static size_t cell_of(const struct metrics *m, enum metric id, unsigned label)
 {

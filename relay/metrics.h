@@ -53,8 +53,22 @@ enum metric_route {
     M_ROUTE_HTTP_LOG,
     M_ROUTE_HTTP_STATUS,
     M_ROUTE_HTTP_METRICS,
-    M_ROUTE_HTTP_OTHER
+    M_ROUTE_HTTP_OTHER,
+    M_ROUTE_HTTP_WITNESS
 };
+/* Of POST /witness/add-checkpoint. */
+enum metric_witnessed {
+    M_WITNESSED_COSIGNED,
+    M_WITNESSED_MALFORMED,
+    M_WITNESSED_UNSIGNED,
+    M_WITNESSED_UNKNOWN,
+    M_WITNESSED_CONFLICT,
+    M_WITNESSED_REFUSED,
+    M_WITNESSED_LIMITED,
+    M_WITNESSED_FAILED
+};
+#define METRIC_WITNESSES_MAX 63
+#define METRIC_WITNESS_NAME_MAX 64 /* what is longer is cut */
 enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
 
 /* name, kind, text name without prefix, label a, label b, unit, help.
@@ -122,6 +136,20 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "reloads applied since the start, plus 1")                                         \
     X(METRIC_RESTART, GAUGE, "config_restart_required", NONE, NONE, ONE,                 \
       "changed settings that wait for a restart")                                        \
+    X(METRIC_WITNESSED, COUNTER, "witness_requests_total", WITNESSED, NONE, ONE,         \
+      "checkpoints of other logs brought here to be cosigned")                           \
+    X(METRIC_WITNESS_FORKS, COUNTER, "witness_forks_total", NONE, NONE, ONE,             \
+      "signed forks of witnessed logs, refused and kept as evidence")                    \
+    X(METRIC_COSIGNED, COUNTER, "cosign_received_total", WITNESS, NONE, ONE,             \
+      "cosignatures of this hub's checkpoints")                                          \
+    X(METRIC_COSIGN_FAILED, COUNTER, "cosign_failures_total", WITNESS, NONE, ONE,        \
+      "questions to a witness that brought none")                                        \
+    X(METRIC_COSIGN_SEEN, GAUGE, "cosign_last_timestamp_seconds", WITNESS, NONE, MS,     \
+      "when a witness last cosigned")                                                    \
+    X(METRIC_COSIGN_QUORUM, GAUGE, "cosign_quorum_met", NONE, NONE, ONE,                 \
+      "1 while every log serves a checkpoint that met the quorum")                       \
+    X(METRIC_COSIGN_BELOW, GAUGE, "cosign_logs_below_quorum", NONE, NONE, ONE,           \
+      "logs whose newest checkpoint is served without a quorum")                         \
     X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
       "trace lines, written or suppressed; filled in by metrics_write")
 
@@ -134,6 +162,9 @@ struct metrics; /* opaque: holds the cells, sized by the table */
 /* The only allocation; NULL when memory is out. `schema` is the store's. */
 struct metrics *metrics_open(unsigned schema, unsigned wire);
 void metrics_close(struct metrics *m);
+/* Names for the label "witness", from the operator's own policy file; before any thread
+ * runs. Without it metrics with that label show no lines. */
+void metrics_name_witness(struct metrics *m, unsigned number, const char *name);
 
 /* Below, `label` is an index of the metric's label a (0 when it has none) and, when it
  * has a label b too, METRIC_PAIR(a, b). A kind or label that does not fit is a bug

@@ -26,14 +26,17 @@ WORDS(scope, "local")
 WORDS(transport, "websocket", "http")
 WORDS(route, "hello", "submit", "subscribe", "fetch", "proof", "checkpoint", "head",
       "settlement", "sealed", "other", "http_log", "http_status", "http_metrics",
-      "http_other")
+      "http_other", "http_witness")
 WORDS(code, "ok", "refused", "failed")
+WORDS(witnessed, "cosigned", "malformed", "unsigned", "unknown", "conflict", "refused",
+      "limited", "failed")
 
 _Static_assert(WORD_COUNT(state) == M_STATE_STOPPED + 1, "state");
 _Static_assert(WORD_COUNT(op) == M_OP_SEALED + 1, "op");
 _Static_assert(WORD_COUNT(queue) == M_QUEUE_OUTBOX + 1, "queue");
 _Static_assert(WORD_COUNT(limit) == M_LIMIT_QUEUE + 1, "limit");
-_Static_assert(WORD_COUNT(route) == M_ROUTE_HTTP_OTHER + 1, "route");
+_Static_assert(WORD_COUNT(route) == M_ROUTE_HTTP_WITNESS + 1, "route");
+_Static_assert(WORD_COUNT(witnessed) == M_WITNESSED_FAILED + 1, "witnessed");
 _Static_assert(WORD_COUNT(code) == M_CODE_FAILED + 1, "code");
 
 /* Refusals, in table order: the words of the error table are the values of "reason". */
@@ -77,6 +80,8 @@ static const char *level_word(unsigned i)
 
 static const struct metric_label label_NONE = {NULL, 1, NULL};
 static const struct metric_label label_REASON = {"reason", REASON_COUNT, reason_word};
+static const struct metric_label label_WITNESS = {"witness", METRIC_WITNESSES_MAX,
+                                                  NULL};
 static const struct metric_label label_LEVEL = {"level", TRACE_LEVELS, level_word};
 #define LABEL(LABEL_ID, text, name)                                                      \
     static const struct metric_label label_##LABEL_ID = {text, WORD_COUNT(name),         \
@@ -93,6 +98,7 @@ LABEL(SCOPE, "scope", scope)
 LABEL(TRANSPORT, "transport", transport)
 LABEL(ROUTE, "route", route)
 LABEL(CODE, "code", code)
+LABEL(WITNESSED, "result", witnessed)
 
 #define ROW(id, kind, name, a, b, unit, help)                                            \
     [id] = {KIND_##kind, UNIT_##unit, name, help, &label_##a, &label_##b},

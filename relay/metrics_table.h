@@ -15,7 +15,8 @@
 enum metric_kind { KIND_COUNTER, KIND_GAUGE, KIND_HISTOGRAM };
 enum metric_unit { UNIT_ONE, UNIT_US, UNIT_MS };
 
-/* The values of one label. NONE has one value and no name. */
+/* The values of one label. NONE has one value and no name. `word` NULL: values are named at
+ * the start, by metrics_name_witness. */
 struct metric_label {
     const char *name;
     unsigned count;
@@ -47,6 +48,8 @@ size_t metric_combinations(const struct metric_row *row);
 struct metrics {
     unsigned schema;
     unsigned wire;
+    unsigned witnesses; /* how many have a name */
+    char witness[METRIC_WITNESSES_MAX][METRIC_WITNESS_NAME_MAX + 1];
     size_t start[METRIC_COUNT]; /* first cell of a metric */
     _Atomic uint64_t cells[];
 };

@@ -40,11 +40,13 @@ static void format_value(char *out, enum metric_unit unit, int64_t v)
 }
 
 /* `a="x",b="y"` of a combination, "" when the metric has no labels. */
-static void format_labels(char *out, const struct metric_row *row, unsigned a, unsigned b)
+static void format_labels(char *out, const struct metrics *m,
+                          const struct metric_row *row, unsigned a, unsigned b)
 {
     out[0] = '\0';
     if (row->a->name)
-        snprintf(out, LABELS_BYTES_MAX, "%s=\"%s\"", row->a->name, row->a->word(a));
+        snprintf(out, LABELS_BYTES_MAX, "%s=\"%s\"", row->a->name,
+                 row->a->word ? row->a->word(a) : m->witness[a]);
     if (row->b->name) {
         size_t n = strlen(out);
         snprintf(out + n, LABELS_BYTES_MAX - n, ",%s=\"%s\"", row->b->name,
@@ -104,7 +106,9 @@ static bool put_combination(struct buf *out, const struct metrics *m, enum metri
     const struct metric_row *row = &metric_rows[id];
     size_t at = m->start[id] + ((size_t)a * row->b->count + b) * metric_cells_each(row);
     char labels[LABELS_BYTES_MAX];
-    format_labels(labels, row, a, b);
+    if (!row->a->word && row->a->name && a >= m->witnesses)
+        return true;
+    format_labels(labels, m, row, a, b);
     if (row->kind == KIND_HISTOGRAM) {
         if (labels[0] && metrics_value(m, id, METRIC_PAIR(a, b)) == 0)
             return true;

@@ -43,6 +43,8 @@ struct relay {
     struct pinned pinned;
     struct highwater highwater;
     struct ws *ws;
+    struct cosigner *cosigner; /* NULL: no witness is asked */
+    struct witness_door *witness; /* NULL: no log is witnessed here */
     struct verify verify;
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */

@@ -150,6 +150,7 @@ void session_frame(struct session *s, const struct session_rules *r,
     case WIRE_FETCH:
     case WIRE_PROOF:
     case WIRE_CHECKPOINT:
+    case WIRE_COSIGNED:
     case WIRE_SEALED_GET:
     case WIRE_SEALED_PUT:
         s->reads++;

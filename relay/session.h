@@ -62,7 +62,7 @@ enum session_act {
     SESSION_SUBMIT,  /* take frame->list; `take` entries of it have tokens */
     SESSION_SUBSCRIBE,
     SESSION_UNSUBSCRIBE,
-    SESSION_READ,   /* FETCH, PROOF, CHECKPOINT, SEALED_GET, SEALED_PUT: to a reader */
+    SESSION_READ,   /* FETCH, PROOF, CHECKPOINT, COSIGNED, SEALED_*: to a reader */
     SESSION_ASK,    /* HEAD, SETTLEMENT: to the commit thread */
     SESSION_LIMITS, /* answer LIMITS_IS */
     SESSION_ERROR,  /* answer ERROR with `code`, go on */

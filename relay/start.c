@@ -8,9 +8,11 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit.h"
+#include "relay/cosigner.h"
 #include "relay/loop.h"
 #include "relay/reader.h"
 #include "relay/relay.h"
+#include "relay/witness_door.h"
 
 #define DESCRIPTORS_BESIDE_CONNECTIONS 256u
 #define FREE_EVERY_MS 2000u
@@ -25,7 +27,9 @@ enum start_code {
     START_RECOVER = 7813,
     START_LISTEN = 7814,
     START_HIGHWATER = 7815,
-    START_RESOURCES = 7816
+    START_RESOURCES = 7816,
+    START_WITNESS = 7817,
+    START_COSIGN = 7818
 };
 
 void say_error(unsigned code, const char *what, const char *why, const char *try_this)
@@ -400,6 +404,8 @@ static int start_threads(struct running *u)
     }
     if (e == ERR_OK)
         e = committer_start(u->commit);
+    if (e == ERR_OK)
+        e = cosigner_start(r->cosigner);
     u->maintain.r = r;
     queue_init(&u->maintain.stop);
     if (e == ERR_OK &&
@@ -411,6 +417,25 @@ static int start_threads(struct running *u)
     }
     say_error(START_RESOURCES, "threads", err_text(e), "");
     return CONFIG_EXIT;
+}
+
+/* Beside the ledger: nothing of it waits for these. */
+static int open_witnesses(struct relay *r)
+{
+    char why[WITNESS_DOOR_WHY_MAX > COSIGNER_WHY_MAX ? WITNESS_DOOR_WHY_MAX
+                                                     : COSIGNER_WHY_MAX];
+    enum err e = cosigner_open(&r->cosigner, r, why);
+    if (e != ERR_OK) {
+        say_error(START_COSIGN, "cosign.policy", why[0] ? why : err_text(e), "");
+        return CONFIG_EXIT;
+    }
+    e = witness_door_open(&r->witness, r, why);
+    if (e != ERR_OK) {
+        say_error(START_WITNESS, "witness.logs", why[0] ? why : err_text(e),
+                  r->keys.cosigner || r->memory ? "" : "stoactl key new cosigner FILE");
+        return CONFIG_EXIT;
+    }
+    return 0;
 }
 
 static int bring_up(struct running *u, const struct start_options *o)
@@ -445,6 +470,9 @@ static int bring_up(struct running *u, const struct start_options *o)
                                                                   : CONFIG_EXIT;
     }
     raise_limits(r->config);
+    bad = open_witnesses(r);
+    if (bad)
+        return bad;
     e = loop_open(&u->loop, r, why);
     if (e != ERR_OK) {
         say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
@@ -480,6 +508,8 @@ static void drop_mail(struct link *l)
 static void take_down(struct running *u)
 {
     struct relay *r = &u->r;
+    cosigner_stop(r->cosigner);
+    witness_door_close(r->witness);
     if (u->verify_open)
         verify_stop(&r->verify);
     if (u->commit)
@@ -496,6 +526,7 @@ static void take_down(struct running *u)
         ws_close(r->ws);
     if (u->loop)
         loop_close(u->loop);
+    cosigner_close(r->cosigner);
     if (u->commit)
         committer_close(u->commit);
     if (u->verify_open)

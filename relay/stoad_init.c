@@ -53,6 +53,7 @@ static void print_made(const struct relay_config *c, const struct store_identity
     print_key("log key", &keys->log);
     print_key("relay key", &keys->relay);
     print_key("issuer key", &keys->issuer);
+    print_key("cosigner key", &keys->cosigner);
     for (uint32_t slot = 0; slot < id->slots; slot++) {
         struct vkey v;
         snprintf(origin, sizeof(origin), "%s/%02x", id->hub, (unsigned)slot);
@@ -60,6 +61,12 @@ static void print_made(const struct relay_config *c, const struct store_identity
             continue;
         size_t n = vkey_format(&v, text, sizeof(text));
         printf("vkey         %.*s\n", (int)n, text);
+    }
+    snprintf(origin, sizeof(origin), COSIGNER_NAME, id->hub);
+    struct vkey cosigner;
+    if (vkey_make(&cosigner, origin, NOTE_COSIGNATURE, &keys->cosigner)) {
+        size_t n = vkey_format(&cosigner, text, sizeof(text));
+        printf("cosigner     %.*s\n", (int)n, text);
     }
     printf("next         move issuer.key to another machine: it creates points and the "
            "relay\n"

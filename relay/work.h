@@ -115,13 +115,16 @@ enum mail_kind {
     MAIL_PAGE,  /* records for a subscription */
     MAIL_HELLO, /* verdict over a HELLO's checkpoints */
     MAIL_HTTP,  /* body of an HTTP answer */
+    MAIL_WITNESS, /* a witness's answer, as it goes out */
     MAIL_STATE  /* the commit thread changed what it can do: look at hub->writable */
 };
 struct mail {
     struct link link;
     enum mail_kind kind;
     conn_id conn;
-    struct frame *frame; /* SEND, PAGE, HTTP; may be NULL; owned */
+    struct frame *frame; /* SEND, PAGE, HTTP, WITNESS; may be NULL; owned */
+    unsigned status;     /* WITNESS: of HTTP */
+    const char *type;    /* WITNESS: static */
     uint32_t entries;    /* SEND: submitted entries it answers */
     bool read;           /* SEND: it answers a read */
     enum err code;       /* PAGE, HELLO, HTTP */

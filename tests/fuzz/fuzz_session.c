@@ -79,8 +79,9 @@ static void make_frame(struct input *in, struct mp_writer *w)
     static const uint64_t types[] = {WIRE_SUBMIT,     WIRE_SUBSCRIBE,  WIRE_UNSUBSCRIBE,
                                      WIRE_FETCH,      WIRE_PROOF,      WIRE_CHECKPOINT,
                                      WIRE_HEAD,       WIRE_LIMITS,     WIRE_SETTLEMENT,
-                                     WIRE_SEALED_PUT, WIRE_SEALED_GET, WIRE_OK};
-    struct wire_frame f = {.type = types[take_below(in, 12)], .rid = take(in, 2)};
+                                     WIRE_SEALED_PUT, WIRE_SEALED_GET, WIRE_COSIGNED,
+                                     WIRE_OK};
+    struct wire_frame f = {.type = types[take_below(in, 13)], .rid = take(in, 2)};
     f.key.what = f.type == WIRE_FETCH ? take_below(in, 3) : take_below(in, 2);
     f.key.slot = f.slot = take(in, 1);
     f.from = take(in, 1);

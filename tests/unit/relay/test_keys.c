@@ -36,7 +36,8 @@ static int start(void **state)
 static int stop(void **state)
 {
     (void)state;
-    const char *names[] = {"log.key", "relay.key", "issuer.key", "pass"};
+    const char *names[] = {"log.key", "relay.key", "issuer.key", "cosigner.key",
+                           "pass"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         unlink(in(names[i]));
     rmdir(dir);

@@ -221,6 +221,11 @@ static void checkpoint_is(struct mp_writer *w)
                     .type = WIRE_CHECKPOINT_IS, .rid = 12, .note = text("note\n")});
 }
 
+static void cosigned(struct mp_writer *w)
+{
+    wire_put(w, &(struct wire_frame){.type = WIRE_COSIGNED, .rid = 12, .slot = 15});
+}
+
 static void head(struct mp_writer *w)
 {
     wire_put(w, &(struct wire_frame){.type = WIRE_HEAD,
@@ -340,6 +345,7 @@ static const struct {
     {"proof_is", proof_is},
     {"checkpoint", checkpoint},
     {"checkpoint_is", checkpoint_is},
+    {"cosigned", cosigned},
     {"head", head},
     {"head_is", head_is},
     {"head_is_no_chain", head_is_no_chain},
