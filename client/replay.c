@@ -237,6 +237,17 @@ void replay_withheld(struct replay *p, const struct record *r)
     p->size++;
 }
 
+struct hash item_hash(const struct hash *cause, uint64_t payee_index,
+                      const struct hash *payee, int64_t amount, uint64_t source_index,
+                      uint64_t source_lamport, bool is_return)
+{
+    uint64_t numbers[5] = {payee_index, (uint64_t)amount, source_index, source_lamport,
+                           is_return};
+    struct hash_part parts[3] = {
+        {cause->b, HASH_BYTES}, {payee->b, HASH_BYTES}, {numbers, sizeof(numbers)}};
+    return hash_parts(parts, 3);
+}
+
 /* ---- the end -------------------------------------------------------------------------
  */
 

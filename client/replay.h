@@ -56,6 +56,10 @@ void replay_withheld(struct replay *p, const struct record *r);
 /* RFC 6962 root over account digests in id order; *balances is the sum. Sorts the seats. */
 MUST_CHECK enum err replay_digest(struct replay *p, struct hash *digest,
                                   int64_t *balances);
+/* What both ends of a channel must agree on about one item. */
+struct hash item_hash(const struct hash *cause, uint64_t payee_index,
+                      const struct hash *payee, int64_t amount, uint64_t source_index,
+                      uint64_t source_lamport, bool is_return);
 /* NULL: not open. */
 struct replay_seat *replay_find(const struct replay *p, const struct hash *account);
 /* Add an account that is known already (a saved state); takes over what `a` owns. */

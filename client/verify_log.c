@@ -47,10 +47,8 @@ static enum err carry(struct carried *c, uint64_t seq, const struct hash *cause,
         c->items = items;
         c->cap = cap;
     }
-    uint64_t numbers[5] = {payee_index, (uint64_t)amount, index, lamport, is_return};
-    struct hash_part parts[3] = {
-        {cause->b, HASH_BYTES}, {payee->b, HASH_BYTES}, {numbers, sizeof(numbers)}};
-    c->items[c->count++] = hash_parts(parts, 3);
+    c->items[c->count++] =
+        item_hash(cause, payee_index, payee, amount, index, lamport, is_return);
     return ERR_OK;
 }
 

@@ -1,0 +1,16 @@
+# The program: commands that are not there yet are left out of its table.
+add_executable(stoa_audit cli.c cmd_verify.c cmd_words.c main.c)
+set_target_properties(stoa_audit PROPERTIES OUTPUT_NAME stoa-audit)
+target_link_libraries(stoa_audit PRIVATE stoa_flags audit_report audit_engine audit_source
+  crypto_keyfile_io PkgConfig::JANSSON)
+foreach(part fetch export diff watch evidence selftest)
+  if(EXISTS ${CMAKE_CURRENT_LIST_DIR}/cmd_${part}.c)
+    target_sources(stoa_audit PRIVATE cmd_${part}.c)
+    string(TOUPPER ${part} upper)
+    target_compile_definitions(stoa_audit PRIVATE AUDIT_HAS_${upper})
+    if(TARGET audit_${part})
+      target_link_libraries(stoa_audit PRIVATE audit_${part})
+    endif()
+  endif()
+endforeach()
+install(TARGETS stoa_audit RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -1,0 +1,124 @@
+/* Shared by the engine's files; nobody else includes it. */
+#ifndef CLIENT_AUDIT_ENGINE_H
+#define CLIENT_AUDIT_ENGINE_H
+
+#include "client/audit/audit.h"
+#include "client/audit/items.h"
+#include "client/replay.h"
+
+#define TILE_LEVELS 6 /* 256^6 leaves */
+
+/* What a source handed over, waiting for its turn: records are judged in the order read. */
+struct block {
+    struct block *next;
+    size_t count, at;
+    struct audit_record records[AUDIT_READ_MAX];
+};
+
+struct channel_end {
+    struct item_list sent;    /* by this slot, to slot i */
+    struct item_list settled; /* by this slot, from slot i */
+};
+
+struct seen {
+    tree_size size;
+    struct hash root;
+    char *note; /* owned, with a final zero */
+    size_t note_size;
+};
+
+struct slot_audit {
+    struct audit *a;
+    uint32_t slot;
+    const struct policy_log *log;
+    struct audit_slot_result *out;
+    struct buf note; /* the checkpoint audited */
+    struct checkpoint checkpoint;
+    struct policy_verdict verdict;
+    bool judged; /* the checkpoint can be trusted: records are worth reading */
+    /* reading; shared by the thread that reads and the one that judges */
+    pthread_mutex_t lock;
+    char read_where[AUDIT_WHY_MAX];
+    uint64_t next; /* index the next read begins at */
+    struct block *first, *last;
+    enum err read_err;
+    /* judging */
+    uint64_t index; /* of the record in turn */
+    struct replay p;
+    bool dead;     /* a record could not be applied: states are not followed any more */
+    bool lost;     /* indices do not follow each other: the tree cannot be built */
+    struct frontier tree;   /* over leaves computed from envelopes where there are any */
+    struct frontier stored; /* over leaves as stored, from the first that differs on */
+    bool differs;
+    struct hash tile[TILE_LEVELS][TILE_HASHES];
+    unsigned tile_count[TILE_LEVELS];
+    uint64_t tile_number[TILE_LEVELS];
+    bool tile_bad, damaged; /* told once */
+    bool signature_told;
+    bool ahead; /* rules or kinds that this program does not know */
+    uint64_t twice; /* index of an entry that may stand in the log already; 0: none */
+    struct hash twice_id;
+    size_t twice_finding;
+    size_t forked; /* number + 1 of a seen checkpoint that cannot be true beside this tree */
+    struct channel_end *channels;
+    struct seen *seen; /* ascending size */
+    size_t seen_count, seen_at;
+    tree_size from; /* a saved state reached this far */
+    uint64_t last_time_ms; /* hub time of the newest record */
+    /* results */
+    struct audit_finding findings[AUDIT_SLOT_FINDINGS_MAX];
+    size_t finding_count, finding_more;
+    uint64_t withheld;
+    bool pinned_seen;
+};
+
+struct audit {
+    struct audit_source *source;
+    const struct audit_options *o;
+    struct audit_report *report;
+    struct item_file items;
+    size_t count;
+    struct slot_audit *slots;
+    uint64_t total, before;
+    uint64_t signatures;
+    bool interrupted;
+    struct {
+        uint64_t began_us, told_us;
+    } clock;
+};
+
+/* findings.c */
+void find_add(struct slot_audit *s, const struct audit_finding *f);
+/* At a record; expected and found are texts ("" for none). */
+__attribute__((format(printf, 7, 8))) void
+find_at(struct slot_audit *s, enum audit_check check, uint64_t index,
+        const struct audit_record *r, const char *expected, const char *found,
+        const char *format, ...);
+enum audit_check audit_check_of(enum err e);
+void skip_check(struct audit_report *r, enum audit_check c, const char *why);
+void report_close_slots(struct audit *a);
+
+/* judge.c: one record after the other */
+enum err judge_read(void *context, struct record out[], size_t max, size_t *count,
+                    void **hold);
+void judge_release(void *context, void *hold);
+enum err judge_apply(void *context, const struct entry *e, const struct record *r,
+                     const struct hash *leaf);
+enum err judge_refuse(void *context, const struct record *r, enum err why);
+enum err judge_finish(void *context);
+void judge_blocks_close(struct slot_audit *s);
+
+/* state.c: what is kept between runs */
+enum err audit_folder(const char *path, char why[AUDIT_WHY_MAX]);
+/* Whole, durable, by rename. */
+enum err audit_write(const char *dir, const char *name, const void *data, size_t size,
+                     char why[AUDIT_WHY_MAX]);
+enum err state_load(struct audit *a, char why[AUDIT_WHY_MAX]);
+enum err state_save(struct audit *a, char why[AUDIT_WHY_MAX]);
+enum err seen_load(struct slot_audit *s);
+enum err seen_add(struct slot_audit *s, struct bytes note, const struct checkpoint *c);
+enum err seen_save(struct audit *a, char why[AUDIT_WHY_MAX]);
+/* Forks found: both notes into a file that stands alone, in o->evidence_dir. */
+enum err evidence_keep(struct audit *a, char why[AUDIT_WHY_MAX]);
+
+#endif
