@@ -65,6 +65,8 @@ const struct failpoint failpoints[] = {
     {"index.commit.done", FAILPOINT_PASS, D},
     {"close.ledger", FAILPOINT_PASS, D},
     {"close.ledger.done", FAILPOINT_PASS, D},
+    /* beside the ledger */
+    {"witness.stored", FAILPOINT_PASS, FAILPOINT_WITNESS},
     {NULL, FAILPOINT_PASS, 0},
 };
 

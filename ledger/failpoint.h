@@ -34,7 +34,8 @@ enum store_fault_verdict failpoint_effect(const char *name);
 
 /* When a hub comes to a point, and what can be made of it. */
 enum failpoint_phase { FAILPOINT_INIT = 1, FAILPOINT_START = 2, FAILPOINT_WORK = 4,
-                       FAILPOINT_DRAIN = 8 };
+                       FAILPOINT_DRAIN = 8,
+                       FAILPOINT_WITNESS = 16 /* where another log is witnessed */ };
 enum failpoint_kind { FAILPOINT_PASS, FAILPOINT_STEP, FAILPOINT_EFFECT };
 struct failpoint {
     const char *name;

@@ -229,12 +229,23 @@ void cosigner_watch(struct cosigner *c)
           below ? "cosign.below_quorum" : "cosign.quorum_met", TRACE_U64("logs", below));
 }
 
-/* Every witness that has an address is asked; together they must be able to make a
- * quorum. */
+/* It is the file that this hub's readers are given, so it names this hub's logs. Every
+ * witness that has an address is asked; together they must be able to make a quorum. */
 static enum err check(struct cosigner *c, char *why)
 {
     uint64_t all = 0;
     const struct policy *p = c->policy;
+    for (uint32_t slot = 0; slot < c->r->slots; slot++) {
+        const struct vkey *v = &c->r->log_vkeys[slot];
+        size_t number;
+        if (policy_log_find(p, v->name, &number) &&
+            pubkey_equal(&p->logs[number].key.key, &v->key))
+            continue;
+        snprintf(why, COSIGNER_WHY_MAX,
+                 "%.300s has no line \"log\" with this hub's key for %s",
+                 settings(c->r)->cosign.policy, v->name);
+        return ERR_CONFIG;
+    }
     for (unsigned i = 0; i < p->witness_count; i++) {
         metrics_name_witness(c->r->metrics, i, p->witnesses[i].name);
         if (p->witnesses[i].url[0])
