@@ -33,11 +33,11 @@ static uint64_t free_bytes(struct store *base)
     return UINT64_MAX;
 }
 
-/* Does the session still live? It is made anew here, between two appends, rather than by the
- * next append. */
+/* Does the session still live? It is made anew here, between two appends, rather than by
+ * the next append. */
 static enum err look(struct postgres_store *s)
 {
-    enum err e = pg_ready(&s->link);
+    enum err e = postgres_ready(s);
     if (e != ERR_OK || pg_now_ms() - s->link.used_ms < POSTGRES_PING_EVERY_MS)
         return e;
     struct pg_step step = {.statement = PG_WRITER_SLOT};
@@ -45,11 +45,12 @@ static enum err look(struct postgres_store *s)
     e = pg_exchange(&s->link, &step, 1);
     pg_clear(&step, 1);
     if (e != ERR_OK && s->link.lost)
-        e = pg_ready(&s->link);
+        e = postgres_ready(s);
     return e;
 }
 
-/* Vacuum and checkpoints are the server's. What is left is to know whether it is there. */
+/* Vacuum and checkpoints are the server's. What is left is to know whether it is there.
+ */
 static enum err maintain(struct store *base)
 {
     struct postgres_store *s = postgres_of(base);
@@ -107,8 +108,9 @@ static enum err make(const char *rest, struct postgres_store **out, struct store
 
 static enum err missing(struct postgres_store *s)
 {
-    store_why_set(&s->link.why, "%s: there is no ledger in this database; make one with: "
-                                "stoad init",
+    store_why_set(&s->link.why,
+                  "%s: there is no ledger in this database; make one with: "
+                  "stoad init",
                   s->target.name);
     return ERR_MISSING;
 }
@@ -117,8 +119,8 @@ static enum err missing(struct postgres_store *s)
 static enum err become_writer(struct postgres_store *s)
 {
     pg_drop(&s->link);
-    s->link = (struct pg_link){
-        .target = &s->target, .role = PG_WRITER, .bound = &s->ledger};
+    s->link =
+        (struct pg_link){.target = &s->target, .role = PG_WRITER, .bound = &s->ledger};
     return pg_ready(&s->link);
 }
 
@@ -126,7 +128,8 @@ static enum err open_ledger(struct postgres_store *s)
 {
     enum err e = pg_ready(&s->link);
     if (e == ERR_MISSING)
-        store_why_set(&s->link.why, "%s: there is no such database; make one with: createdb",
+        store_why_set(&s->link.why,
+                      "%s: there is no such database; make one with: createdb",
                       s->target.name);
     TRY(e);
     TRY(pg_session_ledger(&s->link, &s->ledger));
@@ -194,7 +197,8 @@ static enum err create_ledger(struct postgres_store *s, const char *rest,
     int version = 0;
     enum err e = pg_ready(&s->link);
     if (e == ERR_MISSING)
-        store_why_set(&s->link.why, "%s: there is no such database; make one with: createdb",
+        store_why_set(&s->link.why,
+                      "%s: there is no such database; make one with: createdb",
                       s->target.name);
     TRY(e);
     TRY(pg_session_version(&s->link, &version));
@@ -220,4 +224,5 @@ static enum err postgres_create(const char *rest, const struct store_identity *i
 /* libpq knows both spellings, so do we. */
 const struct store_edge store_edge_postgresql = {"postgresql", postgres_create,
                                                  postgres_open};
-const struct store_edge store_edge_postgres = {"postgres", postgres_create, postgres_open};
+const struct store_edge store_edge_postgres = {"postgres", postgres_create,
+                                               postgres_open};

@@ -1,10 +1,11 @@
-/* What the files of the Postgres edge share and nobody outside includes. The only files that
- * see libpq-fe.h are store_postgres*. Schema: deploy/schema; promises and figures:
+/* What the files of the Postgres edge share and nobody outside includes. The only files
+ * that see libpq-fe.h are store_postgres*. Schema: deploy/schema; promises and figures:
  * docs/architecture/postgres.md.
  *
- * A link is one connection and belongs to one thread at a time: the writer's is guarded by
- * its mutex (maintain looks at it too), each reader has its own. Everything waits with a
- * deadline; a link that missed one is closed, never used again half-way through an answer. */
+ * A link is one connection and belongs to one thread at a time: the writer's is guarded
+ * by its mutex (maintain looks at it too), each reader has its own. Everything waits with
+ * a deadline; a link that missed one is closed, never used again half-way through an
+ * answer. */
 #ifndef LEDGER_STORE_POSTGRES_H
 #define LEDGER_STORE_POSTGRES_H
 
@@ -16,23 +17,25 @@
 #include "ledger/store_tree.h"
 #include "ledger/store_util.h"
 
-#define POSTGRES_SERVER_MIN 150000    /* 15: the oldest one the tests run on */
-#define POSTGRES_CONNECT_MS 5000u     /* from the first packet to a session that is ready */
+#define POSTGRES_SERVER_MIN 150000 /* 15: the oldest one the tests run on */
+#define POSTGRES_CONNECT_MS 5000u  /* from the first packet to a session that is ready */
 #define POSTGRES_STATEMENT_MS 10000u  /* the server gives a statement up after this */
 #define POSTGRES_ANSWER_MS 12000u     /* we give up an exchange after this */
 #define POSTGRES_LOCK_MS 2000u        /* a row someone else holds */
 #define POSTGRES_CLAIM_LOCK_MS 300u   /* a slot someone else owns */
-#define POSTGRES_IDLE_TXN_MS 10000u   /* the server ends a transaction that says nothing */
+#define POSTGRES_IDLE_TXN_MS 10000u   /* the server ends a transaction that says nothing \
+                                       */
 #define POSTGRES_BACKOFF_MS 100u      /* after a failed connect, doubled up to .. */
 #define POSTGRES_BACKOFF_MAX_MS 2000u /* .. this: calls answer ERR_STORE at once */
 #define POSTGRES_TRIES_MAX 4u         /* of one append, after a conflict or a lost link */
 #define POSTGRES_PING_EVERY_MS 1000u  /* maintain looks whether the server is there */
 #define POSTGRES_INSERT_BYTES 8388608u /* of records in one statement */
-#define POSTGRES_PAGE_RECORDS 256u    /* read at a time */
+#define POSTGRES_PAGE_RECORDS 256u     /* read at a time */
 #define POSTGRES_TEXT_MAX 320
 #define POSTGRES_URI_MAX 1024
 #define POSTGRES_LEDGER_ID_BYTES 16
-#define POSTGRES_LOCK_CLASS 0x53746f61 /* advisory locks: (this, slot) is a slot's owner */
+#define POSTGRES_LOCK_CLASS                                                              \
+    0x53746f61 /* advisory locks: (this, slot) is a slot's owner */
 
 /* Where to connect. `name` is for people: user, host, database, never a secret. */
 struct pg_target {
@@ -59,91 +62,98 @@ struct pg_link {
     uint64_t retry_at_ms;          /* no connect before */
     uint64_t used_ms;              /* last answer */
     uint32_t failures;
-    uint32_t sessions;      /* connections made so far */
-    bool lost;              /* the last error was the loss of the link */
-    bool again;             /* .. was a conflict: the transaction may be tried again */
-    bool warned;            /* the server warned during the last exchange */
-    char sqlstate[6];       /* of the last error; "" */
-    struct store_why why;   /* the last error, for people */
+    uint32_t sessions;    /* connections made so far */
+    bool lost;            /* the last error was the loss of the link */
+    bool again;           /* .. was a conflict: the transaction may be tried again */
+    bool warned;          /* the server warned during the last exchange */
+    char sqlstate[6];     /* of the last error; "" */
+    struct store_why why; /* the last error, for people */
 };
 
 /* Statements are prepared when a session begins. */
-#define PG_STATEMENTS(X)                                                                   \
-    X(BEGIN, PG_WRITER, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")                                                           \
-    X(COMMIT, PG_WRITER, "COMMIT")                                                         \
-    X(ROLLBACK, PG_WRITER, "ROLLBACK")                                                     \
-    X(LOCK_WAIT, PG_WRITER, "SELECT set_config('lock_timeout', $1::int4::text, true)")     \
-    X(OWN, PG_WRITER, "SELECT pg_advisory_lock($1::int4, $2::int4)")                       \
-    X(LAZY, PG_WRITER, "SET LOCAL synchronous_commit = off")                               \
-    X(CLAIM, PG_WRITER,                                                                    \
-      "UPDATE stoa.slot SET epoch = epoch + 1 WHERE slot = $1::int4 RETURNING epoch")      \
-    X(MOVE, PG_WRITER,                                                                     \
-      "UPDATE stoa.slot AS s SET size = u.new, edges = u.edges, checkpoint = u.note"       \
-      " FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[],"          \
-      " $6::bytea[]) AS u(slot, epoch, old, new, edges, note)"                             \
-      " WHERE s.slot = u.slot AND s.epoch = u.epoch AND s.size = u.old RETURNING s.slot")  \
-    X(RECORDS, PG_WRITER,                                                                  \
-      "INSERT INTO stoa.record(slot, idx, position, hub_lamport, hub_time_ms, account,"    \
-      " entry, account_head, leaf_hash, envelope) SELECT * FROM unnest($1::int4[],"        \
-      " $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[], $7::bytea[],"         \
-      " $8::bytea[], $9::bytea[], $10::bytea[])")                                          \
-    X(TILES, PG_WRITER,                                                                    \
-      "INSERT INTO stoa.tile(slot, level, n, root, hashes) SELECT * FROM"                  \
-      " unnest($1::int4[], $2::int4[], $3::int8[], $4::bytea[], $5::bytea[])")             \
-    X(ITEMS, PG_WRITER,                                                                    \
-      "INSERT INTO stoa.outbox(slot, source_index, payee_index, destination_slot, out_seq," \
-      " source_lamport, amount, is_return, cause, payer, payee) SELECT s, i, p, d, o, l,"  \
-      " a, r <> 0, c, f, t FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int4[],"    \
-      " $5::int8[], $6::int8[], $7::int8[], $8::int4[], $9::bytea[], $10::bytea[],"        \
-      " $11::bytea[]) AS u(s, i, p, d, o, l, a, r, c, f, t)")                              \
-    X(FORGET, PG_WRITER,                                                                   \
-      "DELETE FROM stoa.outbox AS o USING unnest($1::int4[], $2::int8[], $3::int8[]) AS"   \
-      " u(slot, low, high) WHERE o.slot = u.slot AND o.source_index >= u.low"              \
-      " AND o.source_index < u.high")                                                      \
-    X(OUTBOX, PG_WRITER,                                                                   \
-      "SELECT source_index, payee_index, destination_slot, out_seq, source_lamport,"       \
-      " amount, is_return::int4, cause, payer, payee FROM stoa.outbox"                     \
-      " WHERE slot = $1::int4 AND (source_index, payee_index) > ($2::int8, $3::int8)"      \
-      " ORDER BY source_index, payee_index LIMIT $4::int8")                                \
-    X(SNAPSHOT_PUT, PG_WRITER,                                                             \
-      "INSERT INTO stoa.snapshot(slot, part, parts, size, data) VALUES ($1::int4,"         \
-      " $2::int4, $3::int4, $4::int8, $5::bytea)")                                         \
-    X(SNAPSHOT_DROP, PG_WRITER, "DELETE FROM stoa.snapshot WHERE slot = $1::int4")         \
-    X(SNAPSHOT, PG_WRITER,                                                                 \
-      "SELECT parts, size, data FROM stoa.snapshot WHERE slot = $1::int4"                  \
-      " AND part = $2::int4")                                                              \
-    X(SEALED_PUT, PG_WRITER,                                                               \
-      "INSERT INTO stoa.sealed(entry, data) VALUES ($1::bytea, $2::bytea)"                 \
-      " ON CONFLICT DO NOTHING")                                                           \
-    X(SEALED_ERASE, PG_WRITER, "DELETE FROM stoa.sealed WHERE entry = $1::bytea")          \
-    X(WRITER_SLOT, PG_WRITER,                                                              \
-      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")        \
-    X(SLOT, PG_READER,                                                                     \
-      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")        \
-    X(SIZE, PG_READER, "SELECT size FROM stoa.slot WHERE slot = $1::int4")                 \
-    X(RANGE, PG_READER,                                                                    \
-      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE slot = $1::int4"          \
-      " AND idx >= $2::int8 AND idx < $3::int8 ORDER BY idx")                              \
-    X(ACCOUNT, PG_READER,                                                                  \
-      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE account = $1::bytea"      \
-      " AND slot = $2::int4 AND position >= $3::int8 AND position < $4::int8"              \
-      " ORDER BY position")                                                                \
-    X(ANY_ACCOUNT, PG_READER,                                                              \
-      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE account = $1::bytea"      \
-      " AND position >= $2::int8 AND position < $3::int8 ORDER BY position")               \
-    X(FIND, PG_READER, "SELECT slot, idx FROM stoa.record WHERE entry = $1::bytea LIMIT 1") \
-    X(LEAVES, PG_READER,                                                                   \
-      "SELECT leaf_hash FROM stoa.record WHERE slot = $1::int4 AND idx >= $2::int8"        \
-      " AND idx < $3::int8 ORDER BY idx")                                                  \
-    X(TILE, PG_READER,                                                                     \
-      "SELECT root, hashes FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"      \
-      " AND n = $3::int8")                                                                 \
-    X(ROOTS, PG_READER,                                                                    \
-      "SELECT root FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"              \
-      " AND n >= $3::int8 AND n < $4::int8 ORDER BY n")                                    \
+#define PG_STATEMENTS(X)                                                                 \
+    X(BEGIN, PG_WRITER, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")               \
+    X(COMMIT, PG_WRITER, "COMMIT")                                                       \
+    X(ROLLBACK, PG_WRITER, "ROLLBACK")                                                   \
+    X(LOCK_WAIT, PG_WRITER, "SELECT set_config('lock_timeout', $1::int4::text, true)")   \
+    X(OWN, PG_WRITER, "SELECT pg_advisory_lock($1::int4, $2::int4)")                     \
+    X(OWN_AGAIN, PG_WRITER,                                                              \
+      "SELECT pg_try_advisory_lock($1::int4, u.slot) FROM unnest($2::int4[]) AS u(slot)") \
+    X(LAZY, PG_WRITER, "SET LOCAL synchronous_commit = off")                             \
+    X(CLAIM, PG_WRITER,                                                                  \
+      "UPDATE stoa.slot SET epoch = epoch + 1 WHERE slot = $1::int4 RETURNING epoch")    \
+    X(MOVE, PG_WRITER,                                                                   \
+      "UPDATE stoa.slot AS s SET size = u.new, edges = u.edges, checkpoint = u.note"     \
+      " FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[],"        \
+      " $6::bytea[]) AS u(slot, epoch, old, new, edges, note)"                           \
+      " WHERE s.slot = u.slot AND s.epoch = u.epoch AND s.size = u.old RETURNING "       \
+      "s.slot")                                                                          \
+    X(RECORDS, PG_WRITER,                                                                \
+      "INSERT INTO stoa.record(slot, idx, position, hub_lamport, hub_time_ms, account,"  \
+      " entry, account_head, leaf_hash, envelope) SELECT * FROM unnest($1::int4[],"      \
+      " $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::bytea[], $7::bytea[],"       \
+      " $8::bytea[], $9::bytea[], $10::bytea[])")                                        \
+    X(TILES, PG_WRITER,                                                                  \
+      "INSERT INTO stoa.tile(slot, level, n, root, hashes) SELECT * FROM"                \
+      " unnest($1::int4[], $2::int4[], $3::int8[], $4::bytea[], $5::bytea[])")           \
+    X(ITEMS, PG_WRITER,                                                                  \
+      "INSERT INTO stoa.outbox(slot, source_index, payee_index, destination_slot, "      \
+      "out_seq,"                                                                         \
+      " source_lamport, amount, is_return, cause, payer, payee) SELECT s, i, p, d, o, "  \
+      "l,"                                                                               \
+      " a, r <> 0, c, f, t FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int4[],"  \
+      " $5::int8[], $6::int8[], $7::int8[], $8::int4[], $9::bytea[], $10::bytea[],"      \
+      " $11::bytea[]) AS u(s, i, p, d, o, l, a, r, c, f, t)")                            \
+    X(FORGET, PG_WRITER,                                                                 \
+      "DELETE FROM stoa.outbox AS o USING unnest($1::int4[], $2::int8[], $3::int8[]) AS" \
+      " u(slot, low, high) WHERE o.slot = u.slot AND o.source_index >= u.low"            \
+      " AND o.source_index < u.high")                                                    \
+    X(OUTBOX, PG_WRITER,                                                                 \
+      "SELECT source_index, payee_index, destination_slot, out_seq, source_lamport,"     \
+      " amount, is_return::int4, cause, payer, payee FROM stoa.outbox"                   \
+      " WHERE slot = $1::int4 AND (source_index, payee_index) > ($2::int8, $3::int8)"    \
+      " ORDER BY source_index, payee_index LIMIT $4::int8")                              \
+    X(SNAPSHOT_PUT, PG_WRITER,                                                           \
+      "INSERT INTO stoa.snapshot(slot, part, parts, size, data) VALUES ($1::int4,"       \
+      " $2::int4, $3::int4, $4::int8, $5::bytea)")                                       \
+    X(SNAPSHOT_DROP, PG_WRITER, "DELETE FROM stoa.snapshot WHERE slot = $1::int4")       \
+    X(SNAPSHOT, PG_WRITER,                                                               \
+      "SELECT parts, size, data FROM stoa.snapshot WHERE slot = $1::int4"                \
+      " AND part = $2::int4")                                                            \
+    X(SEALED_PUT, PG_WRITER,                                                             \
+      "INSERT INTO stoa.sealed(entry, data) VALUES ($1::bytea, $2::bytea)"               \
+      " ON CONFLICT DO NOTHING")                                                         \
+    X(SEALED_ERASE, PG_WRITER, "DELETE FROM stoa.sealed WHERE entry = $1::bytea")        \
+    X(WRITER_SLOT, PG_WRITER,                                                            \
+      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
+    X(SLOT, PG_READER,                                                                   \
+      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
+    X(SIZE, PG_READER, "SELECT size FROM stoa.slot WHERE slot = $1::int4")               \
+    X(RANGE, PG_READER,                                                                  \
+      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE slot = $1::int4"        \
+      " AND idx >= $2::int8 AND idx < $3::int8 ORDER BY idx")                            \
+    X(ACCOUNT, PG_READER,                                                                \
+      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE account = $1::bytea"    \
+      " AND slot = $2::int4 AND position >= $3::int8 AND position < $4::int8"            \
+      " ORDER BY position")                                                              \
+    X(ANY_ACCOUNT, PG_READER,                                                            \
+      "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE account = $1::bytea"    \
+      " AND position >= $2::int8 AND position < $3::int8 ORDER BY position")             \
+    X(FIND, PG_READER,                                                                   \
+      "SELECT slot, idx FROM stoa.record WHERE entry = $1::bytea LIMIT 1")               \
+    X(LEAVES, PG_READER,                                                                 \
+      "SELECT leaf_hash FROM stoa.record WHERE slot = $1::int4 AND idx >= $2::int8"      \
+      " AND idx < $3::int8 ORDER BY idx")                                                \
+    X(TILE, PG_READER,                                                                   \
+      "SELECT root, hashes FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"    \
+      " AND n = $3::int8")                                                               \
+    X(ROOTS, PG_READER,                                                                  \
+      "SELECT root FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"            \
+      " AND n >= $3::int8 AND n < $4::int8 ORDER BY n")                                  \
     X(SEALED, PG_READER, "SELECT data FROM stoa.sealed WHERE entry = $1::bytea")
-#define PG_RECORD_COLUMNS                                                                  \
-    "idx, position, hub_lamport, hub_time_ms, account, account_head, leaf_hash, envelope"
+#define PG_RECORD_COLUMNS                                                                \
+    "idx, position, hub_lamport, hub_time_ms, account, account_head, leaf_hash, "        \
+    "envelope"
 
 #define PG_STATEMENT_ENUM_(name, role, text) PG_##name,
 enum pg_statement { PG_STATEMENTS(PG_STATEMENT_ENUM_) PG_STATEMENT_COUNT };
@@ -189,12 +199,12 @@ void pg_target_close(struct pg_target *t);
 uint64_t pg_now_ms(void);
 void pg_sleep_ms(unsigned ms);
 unsigned pg_jitter_ms(unsigned most);
-/* A link that is connected and bound, or is made so now. ERR_STORE: not there, or too soon
- * after it was not; ERR_MISSING, ERR_SCHEMA, ERR_CONFIG, ERR_CORRUPT: see why. */
+/* A link that is connected and bound, or is made so now. ERR_STORE: not there, or too
+ * soon after it was not; ERR_MISSING, ERR_SCHEMA, ERR_CONFIG, ERR_CORRUPT: see why. */
 enum err pg_ready(struct pg_link *l);
 void pg_drop(struct pg_link *l);
-/* Steps sent as one pipeline, answered in one exchange. The first error ends it; results of
- * the steps before it stand. pg_clear afterwards, always. */
+/* Steps sent as one pipeline, answered in one exchange. The first error ends it; results
+ * of the steps before it stand. pg_clear afterwards, always. */
 struct pg_step {
     enum pg_statement statement;
     struct pg_params p;
@@ -202,7 +212,8 @@ struct pg_step {
 };
 enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count);
 void pg_clear(struct pg_step steps[], size_t count);
-/* One simple query, before a session is prepared (PG_PLAIN) or while it is: text results. */
+/* One simple query, before a session is prepared (PG_PLAIN) or while it is: text results.
+ */
 enum err pg_simple(struct pg_link *l, const char *sql, PGresult **out);
 /* What the server's answer means; notes it in the link. */
 enum err pg_result_err(struct pg_link *l, const PGresult *r);
@@ -223,12 +234,12 @@ struct postgres_store {
     struct pg_ledger ledger;
     pthread_mutex_t lock; /* of the writer's link and all below */
     struct pg_link link;
-    uint32_t owned_session;      /* the session that holds `owned` */
-    bool owned[SLOTS_MAX];       /* advisory locks had */
-    uint64_t forgot[SLOTS_MAX];  /* outbox: nothing is left below */
+    uint32_t owned_session;     /* the session that holds `owned` */
+    bool owned[SLOTS_MAX];      /* advisory locks had */
+    uint64_t forgot[SLOTS_MAX]; /* outbox: nothing is left below */
     struct pg_array array[PG_PARAMS_MAX];
     atomic_bool broken;
-    atomic_bool away;            /* the last look found no server */
+    atomic_bool away; /* the last look found no server */
     atomic_uint_fast64_t looked_ms;
 };
 static inline struct postgres_store *postgres_of(struct store *s)
@@ -239,20 +250,22 @@ static inline struct postgres_store *postgres_of(struct store *s)
 enum err postgres_note(struct postgres_store *s, enum err e);
 
 /* store_postgres_append.c */
+/* A writer's session, made anew when it was lost, that owns what the last one did. */
+enum err postgres_ready(struct postgres_store *s);
 enum err postgres_begin(struct postgres_store *s, bool lazy);
 /* Commit if `e` is ERR_OK, else roll back and return `e`. `effect` names the commit.
  * ERR_UNKNOWN: sent, and not answered. */
 enum err postgres_end(struct postgres_store *s, const char *effect, enum err e);
 enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch);
-void postgres_append(struct store *base, const struct store_append appends[], size_t count,
-                     enum store_outcome outcome[]);
+void postgres_append(struct store *base, const struct store_append appends[],
+                     size_t count, enum store_outcome outcome[]);
 /* store_postgres_rows.c: what an append is made of, as arrays */
-enum err postgres_put_records(struct postgres_store *s, const struct store_append *const a[],
-                              size_t count);
-enum err postgres_put_tiles(struct postgres_store *s, const struct store_append *const a[],
-                            size_t count);
-enum err postgres_put_items(struct postgres_store *s, const struct store_append *const a[],
-                            size_t count);
+enum err postgres_put_records(struct postgres_store *s,
+                              const struct store_append *const a[], size_t count);
+enum err postgres_put_tiles(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count);
+enum err postgres_put_items(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count);
 enum err postgres_forget_items(struct postgres_store *s,
                                const struct store_append *const a[], size_t count);
 /* store_postgres_side.c */

@@ -86,8 +86,7 @@ static bool is_state(const char *sqlstate, const char *state)
 
 static enum err state_err(struct pg_link *l, const char *s)
 {
-    l->again =
-        is_state(s, "40001") || is_state(s, "40P01") || is_state(s, "55P03");
+    l->again = is_state(s, "40001") || is_state(s, "40P01") || is_state(s, "55P03");
     if (is_state(s, "53100")) /* disk_full: the transaction is rolled back */
         return ERR_STORE_FULL;
     if (is_state(s, "55P03"))
@@ -98,7 +97,8 @@ static enum err state_err(struct pg_link *l, const char *s)
         return ERR_CONFIG;
     if (is_state(s, "58030")) /* io_error */
         return ERR_IO;
-    if (is_class(s, "XX") || is_class(s, "42")) /* damaged; a table is not as it was made */
+    if (is_class(s, "XX") ||
+        is_class(s, "42")) /* damaged; a table is not as it was made */
         return is_state(s, "XX000") ? ERR_STORE : ERR_CORRUPT;
     return ERR_STORE;
 }
@@ -193,8 +193,8 @@ static enum err collect(struct pg_link *l, struct pg_step steps[], size_t count)
     bool again = false;
     char state[sizeof l->sqlstate] = "";
     for (size_t i = 0; i < count; i++) {
-        enum err e =
-            statement_result(l, first == ERR_OK && steps != NULL ? &steps[i].result : NULL);
+        enum err e = statement_result(
+            l, first == ERR_OK && steps != NULL ? &steps[i].result : NULL);
         if (l->c == NULL)
             return e;
         if (e != ERR_OK && first == ERR_OK) {
@@ -229,7 +229,8 @@ enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count)
         PQclear(steps[i].result); /* of a try before this one */
         steps[i].result = NULL;
         statement_name(steps[i].statement, name);
-        if (PQsendQueryPrepared(l->c, name, p->count, p->value, p->length, binary, 1) != 1)
+        if (PQsendQueryPrepared(l->c, name, p->count, p->value, p->length, binary, 1) !=
+            1)
             return lose(l, "the connection was cut");
     }
     if (PQpipelineSync(l->c) != 1)
@@ -336,8 +337,8 @@ static PGconn *start_connect(const struct pg_target *t)
 /* A refusal while connecting has no result to ask; its words carry the state. */
 static void connect_state(struct pg_link *l, const char *words)
 {
-    static const char *const known[] = {"3D000", "28P01", "28000", "53300", "57P03",
-                                        "42501"};
+    static const char *const known[] = {"3D000", "28P01", "28000",
+                                        "53300", "57P03", "42501"};
     l->sqlstate[0] = '\0';
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char mark[16];

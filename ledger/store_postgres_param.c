@@ -43,9 +43,9 @@ void pg_add_bytes(struct pg_params *p, const void *data, size_t size)
 void pg_array_clear(struct pg_array *a, enum pg_type type)
 {
     uint8_t header[ARRAY_HEADER] = {0};
-    put32(header, 1);             /* dimensions */
+    put32(header, 1); /* dimensions */
     put32(header + 8, (uint32_t)type);
-    put32(header + 16, 1);        /* the first index */
+    put32(header + 16, 1); /* the first index */
     buf_clear(&a->b);
     a->count = 0;
     a->failed = !buf_add(&a->b, header, sizeof header);

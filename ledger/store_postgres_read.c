@@ -1,7 +1,8 @@
 /* Readers: connections of their own, made at the first question and again after a loss.
  *
- * No read transaction is held: a record, a leaf or a full tile under a committed size never
- * changes, so it is enough to read the size first. Visits run while nothing waits for them. */
+ * No read transaction is held: a record, a leaf or a full tile under a committed size
+ * never changes, so it is enough to read the size first. Visits run while nothing waits
+ * for them. */
 #include "ledger/store_postgres.h"
 
 #include <assert.h>
@@ -39,7 +40,8 @@ static enum err ask(struct postgres_reader *r, struct pg_step *step)
     return e;
 }
 
-static enum err read_slot(struct store_reader *base, uint32_t slot, struct store_slot *out)
+static enum err read_slot(struct store_reader *base, uint32_t slot,
+                          struct store_slot *out)
 {
     struct postgres_reader *r = reader_of(base);
     struct pg_step step = {.statement = PG_SLOT};
@@ -91,7 +93,7 @@ static enum err record_row(const PGresult *p, int row, struct record *r,
 struct walk {
     store_visit *visit;
     void *context;
-    uint64_t next;   /* index, or position, that the next row must have */
+    uint64_t next; /* index, or position, that the next row must have */
     bool by_position;
     bool stopped;
 };
@@ -166,7 +168,8 @@ static enum err account_page(struct postgres_reader *r, const struct hash *accou
 
 /* By its id an account tells its slot, but for the slots' own accounts. */
 static enum err read_account(struct store_reader *base, const struct hash *account,
-                             uint64_t from, uint64_t max, store_visit *visit, void *context)
+                             uint64_t from, uint64_t max, store_visit *visit,
+                             void *context)
 {
     struct postgres_reader *r = reader_of(base);
     struct walk w = {visit, context, from, true, false};
@@ -190,8 +193,8 @@ static enum err read_account(struct store_reader *base, const struct hash *accou
     return ERR_OK;
 }
 
-static enum err read_find(struct store_reader *base, const struct hash *id, uint32_t *slot,
-                          uint64_t *index)
+static enum err read_find(struct store_reader *base, const struct hash *id,
+                          uint32_t *slot, uint64_t *index)
 {
     struct postgres_reader *r = reader_of(base);
     struct pg_step step = {.statement = PG_FIND};
@@ -212,8 +215,8 @@ static enum err read_find(struct store_reader *base, const struct hash *id, uint
 /* ---- the tree ---- */
 
 /* One column of hashes, all of `count` rows. */
-static enum err take_hashes(struct postgres_reader *r, struct pg_step *step, unsigned count,
-                            struct hash out[])
+static enum err take_hashes(struct postgres_reader *r, struct pg_step *step,
+                            unsigned count, struct hash out[])
 {
     enum err e = ask(r, step);
     if (e == ERR_OK && (unsigned)PQntuples(step->result) != count)
@@ -252,8 +255,8 @@ static enum err source_tile(void *context, unsigned level, uint64_t n,
     return e;
 }
 
-static enum err source_roots(void *context, unsigned level, uint64_t first, unsigned count,
-                             struct hash out[])
+static enum err source_roots(void *context, unsigned level, uint64_t first,
+                             unsigned count, struct hash out[])
 {
     struct postgres_reader *r = context;
     struct pg_step step = {.statement = PG_ROOTS};

@@ -27,8 +27,9 @@ static enum err run(struct postgres_store *s, enum pg_statement statement, size_
     return e;
 }
 
-static const enum pg_type record_types[] = {PG_INT4,  PG_INT8,  PG_INT8,  PG_INT8,  PG_INT8,
-                                            PG_BYTEA, PG_BYTEA, PG_BYTEA, PG_BYTEA, PG_BYTEA};
+static const enum pg_type record_types[] = {PG_INT4,  PG_INT8,  PG_INT8,  PG_INT8,
+                                            PG_INT8,  PG_BYTEA, PG_BYTEA, PG_BYTEA,
+                                            PG_BYTEA, PG_BYTEA};
 #define RECORD_ARRAYS (sizeof record_types / sizeof *record_types)
 
 static void add_record(struct pg_array x[], const struct store_record *in)
@@ -45,8 +46,8 @@ static void add_record(struct pg_array x[], const struct store_record *in)
     pg_array_bytes(&x[9], in->r.envelope.data, in->r.envelope.size);
 }
 
-enum err postgres_put_records(struct postgres_store *s, const struct store_append *const a[],
-                              size_t count)
+enum err postgres_put_records(struct postgres_store *s,
+                              const struct store_append *const a[], size_t count)
 {
     clear(s, record_types, RECORD_ARRAYS);
     for (size_t i = 0; i < count; i++)
@@ -63,8 +64,8 @@ enum err postgres_put_records(struct postgres_store *s, const struct store_appen
 static const enum pg_type tile_types[] = {PG_INT4, PG_INT4, PG_INT8, PG_BYTEA, PG_BYTEA};
 #define TILE_ARRAYS (sizeof tile_types / sizeof *tile_types)
 
-enum err postgres_put_tiles(struct postgres_store *s, const struct store_append *const a[],
-                            size_t count)
+enum err postgres_put_tiles(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count)
 {
     struct pg_array *x = s->array;
     clear(s, tile_types, TILE_ARRAYS);
@@ -85,8 +86,9 @@ enum err postgres_put_tiles(struct postgres_store *s, const struct store_append 
     return x[0].count == 0 ? ERR_OK : run(s, PG_TILES, TILE_ARRAYS);
 }
 
-static const enum pg_type item_types[] = {PG_INT4, PG_INT8, PG_INT8,  PG_INT4,  PG_INT8, PG_INT8,
-                                          PG_INT8, PG_INT4, PG_BYTEA, PG_BYTEA, PG_BYTEA};
+static const enum pg_type item_types[] = {PG_INT4,  PG_INT8,  PG_INT8, PG_INT4,
+                                          PG_INT8,  PG_INT8,  PG_INT8, PG_INT4,
+                                          PG_BYTEA, PG_BYTEA, PG_BYTEA};
 #define ITEM_ARRAYS (sizeof item_types / sizeof *item_types)
 
 static void add_item(struct pg_array x[], const struct channel_item *in)
@@ -104,8 +106,8 @@ static void add_item(struct pg_array x[], const struct channel_item *in)
     pg_array_bytes(&x[10], in->payee.b, HASH_BYTES);
 }
 
-enum err postgres_put_items(struct postgres_store *s, const struct store_append *const a[],
-                            size_t count)
+enum err postgres_put_items(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count)
 {
     clear(s, item_types, ITEM_ARRAYS);
     for (size_t i = 0; i < count; i++)
@@ -123,8 +125,8 @@ static const enum pg_type forget_types[] = {PG_INT4, PG_INT8, PG_INT8};
 #define FORGET_ARRAYS (sizeof forget_types / sizeof *forget_types)
 
 /* From where the last one ended: what was deleted before is not walked over again. */
-enum err postgres_forget_items(struct postgres_store *s, const struct store_append *const a[],
-                               size_t count)
+enum err postgres_forget_items(struct postgres_store *s,
+                               const struct store_append *const a[], size_t count)
 {
     clear(s, forget_types, FORGET_ARRAYS);
     for (size_t i = 0; i < count; i++) {

@@ -38,9 +38,10 @@ static enum err version_of(struct pg_link *l, int *version)
     TRY(pg_session_version(l, version));
     if (*version <= postgres_schema_version())
         return ERR_OK;
-    store_why_set(&l->why,
-                  "%s: the schema is version %d, this program knows %d; run a newer program",
-                  l->target->name, *version, postgres_schema_version());
+    store_why_set(
+        &l->why,
+        "%s: the schema is version %d, this program knows %d; run a newer program",
+        l->target->name, *version, postgres_schema_version());
     return ERR_SCHEMA;
 }
 
@@ -58,7 +59,8 @@ static enum err look_up(struct pg_link *l, struct postgres_schema_row *row)
     PGresult *r = NULL;
     snprintf(sql, sizeof sql,
              "SELECT encode(sha256, 'hex'), to_char(applied_at AT TIME ZONE 'UTC',"
-             " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM stoa.schema_migration WHERE version = %d",
+             " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM stoa.schema_migration WHERE "
+             "version = %d",
              row->migration->version);
     TRY(pg_simple(l, sql, &r));
     hex_encode(hex, row->sha256.b, HASH_BYTES);
@@ -153,8 +155,9 @@ enum err postgres_schema_read(const char *uri, int *version, postgres_schema_vis
     return with_link(uri, read_all, version, visit, context, why);
 }
 
-enum err postgres_schema_apply(const char *uri, int *version, postgres_schema_visit *visit,
-                               void *context, struct store_why *why)
+enum err postgres_schema_apply(const char *uri, int *version,
+                               postgres_schema_visit *visit, void *context,
+                               struct store_why *why)
 {
     return with_link(uri, apply_all, version, visit, context, why);
 }

@@ -1,11 +1,12 @@
-/* The schema of the Postgres edge: numbered SQL files (deploy/schema/NNNN_name.sql) that are
- * built into the programs, applied in order, each in one transaction, and remembered with
- * their hash in stoa.schema_migration. Never edited once released: a change is a new file.
+/* The schema of the Postgres edge: numbered SQL files (deploy/schema/NNNN_name.sql) that
+ * are built into the programs, applied in order, each in one transaction, and remembered
+ * with their hash in stoa.schema_migration. Never edited once released: a change is a new
+ * file.
  *
- * Knows no libpq; blocking, for command lines and store_create. URIs as store_open takes them,
- * scheme included. ERR_USAGE; ERR_STORE: no server; ERR_CONFIG: it may not be done by this
- * role or on this server; ERR_SCHEMA: the database is ahead of this program; ERR_CORRUPT: an
- * applied file is not the one built in. `why` says it in a sentence. */
+ * Knows no libpq; blocking, for command lines and store_create. URIs as store_open takes
+ * them, scheme included. ERR_USAGE; ERR_STORE: no server; ERR_CONFIG: it may not be done
+ * by this role or on this server; ERR_SCHEMA: the database is ahead of this program;
+ * ERR_CORRUPT: an applied file is not the one built in. `why` says it in a sentence. */
 #ifndef LEDGER_STORE_POSTGRES_SCHEMA_H
 #define LEDGER_STORE_POSTGRES_SCHEMA_H
 

@@ -28,8 +28,8 @@ static bool is(const PGresult *r, int column, const char *value)
     return strcmp(PQgetvalue(r, 0, column), value) == 0;
 }
 
-/* synchronous_commit below "on" acknowledges what a crash, or the loss of the primary, takes
- * away; a session may raise it for itself, so ours does. */
+/* synchronous_commit below "on" acknowledges what a crash, or the loss of the primary,
+ * takes away; a session may raise it for itself, so ours does. */
 static enum err raise_commit(struct pg_link *l, const char *has)
 {
     if (strcmp(has, "on") == 0 || strcmp(has, "remote_apply") == 0)
@@ -46,8 +46,9 @@ static enum err check_settings(struct pg_link *l, const PGresult *r)
         return unfit(l, "the server runs with fsync=off and would lose what was "
                         "acknowledged; set fsync=on and restart it");
     if (atoi(PQgetvalue(r, 0, 4)) != PQbackendPID(l->c))
-        return unfit(l, "a connection pooler stands before the server; sessions, locks and "
-                        "prepared statements need Postgres itself: name its own port");
+        return unfit(l,
+                     "a connection pooler stands before the server; sessions, locks and "
+                     "prepared statements need Postgres itself: name its own port");
     return raise_commit(l, PQgetvalue(r, 0, 2));
 }
 
@@ -160,6 +161,7 @@ enum err pg_session_may_write(struct pg_link *l)
     bool may = r != NULL && PQntuples(r) == 1 && is(r, 0, "t");
     PQclear(r);
     return may ? ERR_OK
-               : unfit(l, "this role may not write to the ledger; connect as stoa_relay, or "
-                          "as the owner (deploy/schema/roles.sql)");
+               : unfit(l,
+                       "this role may not write to the ledger; connect as stoa_relay, or "
+                       "as the owner (deploy/schema/roles.sql)");
 }

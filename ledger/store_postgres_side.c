@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define ITEMS_A_PAGE 1024
-#define READ_TRIES 2 /* the second on a new session, when the first had died unnoticed */
+#define READ_TRIES 2 /* the second on a new session, when the first had died unnoticed   \
+                      */
 
 /* ---- slot ---- */
 
@@ -40,7 +41,7 @@ static enum err ask(struct postgres_store *s, struct pg_step *step)
     if (atomic_load(&s->broken))
         return ERR_IO;
     for (int i = 0; i < READ_TRIES; i++) {
-        e = pg_ready(&s->link);
+        e = postgres_ready(s);
         if (e == ERR_OK)
             e = pg_exchange(&s->link, step, 1);
         if (e != ERR_STORE || !s->link.lost)
@@ -66,7 +67,8 @@ enum err postgres_slot(struct store *base, uint32_t slot, struct store_slot *out
 
 /* ---- outbox ---- */
 
-static enum err item_row(const PGresult *r, int row, uint32_t slot, struct channel_item *i)
+static enum err item_row(const PGresult *r, int row, uint32_t slot,
+                         struct channel_item *i)
 {
     uint64_t index, payee, destination, seq, lamport, is_return;
     TRY(pg_u64(r, row, 0, STORE_INDEX_MAX, &index));
@@ -162,8 +164,8 @@ static enum err drop_parts(struct postgres_store *s, uint32_t slot)
     return e;
 }
 
-static enum err put_part(struct postgres_store *s, uint32_t slot, size_t part, size_t parts,
-                         tree_size size, struct bytes data)
+static enum err put_part(struct postgres_store *s, uint32_t slot, size_t part,
+                         size_t parts, tree_size size, struct bytes data)
 {
     struct pg_step step = {.statement = PG_SNAPSHOT_PUT};
     assert(data.size > 0 && data.size <= STORE_SNAPSHOT_PART_MAX);
@@ -202,7 +204,8 @@ enum err postgres_snapshot_drop(struct store *base, uint32_t slot)
 
 /* Part `part`; ERR_NOT_FOUND when there is none. */
 static enum err load_part(struct postgres_store *s, struct pg_step *step, uint32_t slot,
-                          uint32_t part, uint64_t *parts, tree_size *size, struct bytes *out)
+                          uint32_t part, uint64_t *parts, tree_size *size,
+                          struct bytes *out)
 {
     step->statement = PG_SNAPSHOT;
     pg_add_i32(&step->p, slot);
@@ -245,7 +248,8 @@ enum err postgres_snapshot_load(struct store *base, uint32_t slot, tree_size *si
 /* ---- sealed attachments ---- */
 
 /* `statement` changes one row; `none`: what it means when it changed nothing. */
-static enum err sealed_change(struct postgres_store *s, struct pg_step *step, enum err none)
+static enum err sealed_change(struct postgres_store *s, struct pg_step *step,
+                              enum err none)
 {
     pthread_mutex_lock(&s->lock);
     enum err e = postgres_begin(s, false);
@@ -260,7 +264,8 @@ static enum err sealed_change(struct postgres_store *s, struct pg_step *step, en
     return postgres_note(s, e);
 }
 
-enum err postgres_sealed_put(struct store *base, const struct hash *entry, struct bytes data)
+enum err postgres_sealed_put(struct store *base, const struct hash *entry,
+                             struct bytes data)
 {
     struct pg_step step = {.statement = PG_SEALED_PUT};
     if (data.size > INT32_MAX)

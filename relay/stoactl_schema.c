@@ -28,9 +28,9 @@ static void print_row(void *context, const struct postgres_schema_row *row)
         return;
     if (l->rows)
         json_array_append_new(l->rows,
-                              json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", m->version,
-                                        "name", m->name, "state", state, "sha256", hex,
-                                        "applied_at", row->applied_at));
+                              json_pack("{s:i, s:s, s:s, s:s, s:s}", "version",
+                                        m->version, "name", m->name, "state", state,
+                                        "sha256", hex, "applied_at", row->applied_at));
     else if (l->sql)
         printf("-- %04d_%s.sql sha256 %s\n%s\n", m->version, m->name, hex, m->sql);
     else
@@ -40,8 +40,9 @@ static void print_row(void *context, const struct postgres_schema_row *row)
 
 static int failed(struct ctl *c, enum err e, const struct store_why *why)
 {
-    const char *hint = e == ERR_CONFIG ? "run it as the role that owns the schema, against "
-                                         "the primary"
+    const char *hint = e == ERR_CONFIG
+                           ? "run it as the role that owns the schema, against "
+                             "the primary"
                        : e == ERR_SCHEMA ? "upgrade this program"
                                          : NULL;
     return ctl_fail(c, e == ERR_STORE ? EXIT_UNREACHABLE : ctl_exit_of(e), e, hint, "%s",
@@ -63,8 +64,9 @@ static int want_store(struct ctl *c)
 {
     return c->value[OPT_STORE] && c->value[OPT_STORE][0]
                ? EXIT_DONE
-               : ctl_fail(c, EXIT_USAGE, ERR_USAGE, NULL,
-                          "--store wants the store's URI: postgresql://USER@HOST/DATABASE");
+               : ctl_fail(
+                     c, EXIT_USAGE, ERR_USAGE, NULL,
+                     "--store wants the store's URI: postgresql://USER@HOST/DATABASE");
 }
 
 static int look(struct ctl *c, bool plan)
@@ -84,7 +86,8 @@ static int look(struct ctl *c, bool plan)
         ctl_say(c, "an applied migration is not the one built in: someone edited it");
     if (plan && l.pending == 0)
         ctl_say(c, "nothing to apply: version %d is the newest", version);
-    return finish(c, &l, version, !plan && (l.altered || l.pending) ? EXIT_NO : EXIT_DONE);
+    return finish(c, &l, version,
+                  !plan && (l.altered || l.pending) ? EXIT_NO : EXIT_DONE);
 }
 
 int ctl_schema_status(struct ctl *c)
@@ -105,7 +108,8 @@ int ctl_schema_apply(struct ctl *c)
     if (code != EXIT_DONE)
         return code;
     l.rows = c->json ? json_array() : NULL;
-    enum err e = postgres_schema_apply(c->value[OPT_STORE], &version, print_row, &l, &why);
+    enum err e =
+        postgres_schema_apply(c->value[OPT_STORE], &version, print_row, &l, &why);
     if (e != ERR_OK) {
         json_decref(l.rows);
         return failed(c, e, &why);

@@ -1,5 +1,5 @@
-/* Measures ways into Postgres on one server of its own, in one run; prints one line a way.
- * bench_postgres [seconds [records-per-commit [envelope-bytes]]]
+/* Measures ways into Postgres on one server of its own, in one run; prints one line a
+ * way. bench_postgres [seconds [records-per-commit [envelope-bytes]]]
  *
  *   store      the store's append, end to end: everything of a batch over 16 slots
  *   unnest     INSERT .. SELECT unnest(arrays) into the record table, and COMMIT
@@ -63,13 +63,13 @@ static void tell(const struct meter *m)
     fflush(stdout);
 }
 
-static void bench_file(const struct pgproc *p)
+static void bench_file(const struct pgproc *server)
 {
     struct meter m = {"fdatasync", 0, 0, 0};
     char path[300];
     size_t size = per_commit * (envelope_bytes + 180);
     char *bytes = malloc(size);
-    snprintf(path, sizeof path, "%s/data/bench", p->dir);
+    snprintf(path, sizeof path, "%s/data/bench", server->dir);
     int fd = open(path, O_CREAT | O_WRONLY | O_APPEND, 0600);
     must(fd >= 0 && bytes != NULL, "file");
     memset(bytes, 7, size);
@@ -87,7 +87,7 @@ static void bench_file(const struct pgproc *p)
     tell(&m);
 }
 
-static void bench_store(struct pgproc *p, const char *database)
+static void bench_store(struct pgproc *server, const char *database)
 {
     struct meter m = {"store", 0, 0, 0};
     struct store_identity id = {.hub = "bench", .slots = SLOTS};
@@ -96,8 +96,8 @@ static void bench_store(struct pgproc *p, const char *database)
     static struct feed_slot feed[SLOTS];
     static struct feed_append f[SLOTS];
     char uri[400];
-    must(pgproc_database(p, database), p->why);
-    pgproc_uri(p, database, 0, uri, sizeof uri);
+    must(pgproc_database(server, database), server->why);
+    pgproc_uri(server, database, 0, uri, sizeof uri);
     must(store_create(uri, &id, &s, &why) == ERR_OK, why.text);
     for (uint32_t i = 0; i < SLOTS; i++) {
         uint64_t epoch = 0;
@@ -127,7 +127,8 @@ static void bench_store(struct pgproc *p, const char *database)
 }
 
 /* Rows for the record table by hand; slots in turn, ids that never repeat. */
-static struct store_record *make_rows(struct feed_slot feed[SLOTS], struct feed_append f[SLOTS])
+static struct store_record *make_rows(struct feed_slot feed[SLOTS],
+                                      struct feed_append f[SLOTS])
 {
     struct store_record *rows = malloc(per_commit * sizeof *rows);
     size_t n = 0;
@@ -151,8 +152,9 @@ static void run(PGconn *c, const char *sql)
 static void insert_rows(PGconn *c, const struct store_record *rows, size_t count)
 {
     static struct pg_array x[10];
-    static const enum pg_type types[] = {PG_INT4,  PG_INT8,  PG_INT8,  PG_INT8,  PG_INT8,
-                                         PG_BYTEA, PG_BYTEA, PG_BYTEA, PG_BYTEA, PG_BYTEA};
+    static const enum pg_type types[] = {PG_INT4,  PG_INT8,  PG_INT8,  PG_INT8,
+                                         PG_INT8,  PG_BYTEA, PG_BYTEA, PG_BYTEA,
+                                         PG_BYTEA, PG_BYTEA};
     static const int binary[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     struct pg_params p = {.count = 0};
     for (size_t i = 0; i < 10; i++)
@@ -220,11 +222,11 @@ static void copy_rows(PGconn *c, const char *sql, const struct store_record *row
     }
 }
 
-#define COLUMNS                                                                            \
-    "(slot, idx, position, hub_lamport, hub_time_ms, account, entry, account_head,"        \
+#define COLUMNS                                                                          \
+    "(slot, idx, position, hub_lamport, hub_time_ms, account, entry, account_head,"      \
     " leaf_hash, envelope)"
 
-static void bench_way(struct pgproc *p, const char *name, const char *sql, bool copy)
+static void bench_way(struct pgproc *server, const char *name, const char *sql, bool copy)
 {
     struct meter m = {name, 0, 0, 0};
     struct store_identity id = {.hub = "bench", .slots = SLOTS};
@@ -235,8 +237,8 @@ static void bench_way(struct pgproc *p, const char *name, const char *sql, bool 
     char uri[400], database[40];
     static unsigned ways;
     snprintf(database, sizeof database, "way_%u", ++ways);
-    must(pgproc_database(p, database), p->why);
-    pgproc_uri(p, database, 0, uri, sizeof uri);
+    must(pgproc_database(server, database), server->why);
+    pgproc_uri(server, database, 0, uri, sizeof uri);
     must(store_create(uri, &id, &s, &why) == ERR_OK, why.text);
     s->ops->close(s);
     for (uint32_t i = 0; i < SLOTS; i++)
@@ -246,7 +248,8 @@ static void bench_way(struct pgproc *p, const char *name, const char *sql, bool 
     run(c, "CREATE TABLE public.plain AS SELECT slot, idx, position, hub_lamport,"
            " hub_time_ms, account, entry, account_head, leaf_hash, envelope"
            " FROM stoa.record WITH NO DATA");
-    run(c, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off");
+    run(c, "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit "
+           "= off");
     if (!copy) {
         PGresult *r = PQprepare(c, "put", sql, 0, NULL);
         must(PQresultStatus(r) == PGRES_COMMAND_OK, PQerrorMessage(c));
@@ -273,9 +276,15 @@ static void bench_way(struct pgproc *p, const char *name, const char *sql, bool 
     tell(&m);
 }
 
+static struct pgproc p = {.settings = "max_wal_size = 4GB\n"};
+
+static void clean_up(void)
+{
+    pgproc_close(&p);
+}
+
 int main(int argc, char **argv)
 {
-    static struct pgproc p = {.settings = "max_wal_size = 4GB\n"};
     if (argc > 1)
         seconds = atof(argv[1]);
     if (argc > 2)
@@ -283,20 +292,20 @@ int main(int argc, char **argv)
     if (argc > 3)
         envelope_bytes = strtoul(argv[3], NULL, 10);
     must(crypto_start() && per_commit > 0, "arguments");
-    if (!pgproc_open(&p)) {
+    if (atexit(clean_up) != 0 || !pgproc_open(&p)) {
         fprintf(stderr, "%s\n", p.why);
         return 1;
     }
     bench_file(&p);
     bench_store(&p, "bench_1");
     char conflict[2048];
-    snprintf(conflict, sizeof conflict, "%s ON CONFLICT DO NOTHING", pg_texts[PG_RECORDS]);
+    snprintf(conflict, sizeof conflict, "%s ON CONFLICT DO NOTHING",
+             pg_texts[PG_RECORDS]);
     bench_way(&p, "unnest", pg_texts[PG_RECORDS], false);
     bench_way(&p, "conflict", conflict, false);
     bench_way(&p, "copy", "COPY stoa.record" COLUMNS " FROM STDIN (FORMAT binary)", true);
     bench_way(&p, "plain-copy", "COPY public.plain" COLUMNS " FROM STDIN (FORMAT binary)",
               true);
     bench_store(&p, "bench_2"); /* again: how much is chance */
-    pgproc_close(&p);
     return 0;
 }

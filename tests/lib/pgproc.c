@@ -122,10 +122,11 @@ static bool write_settings(struct pgproc *p)
     FILE *f = fopen(path, "a");
     if (!f || p->port == 0)
         return false;
-    fprintf(f,
-            "listen_addresses = '127.0.0.1'\nport = %u\nunix_socket_directories = '%s'\n"
-            "max_connections = 60\nshared_buffers = 64MB\nlog_min_messages = warning\n%s\n",
-            (unsigned)p->port, p->dir, p->settings);
+    fprintf(
+        f,
+        "listen_addresses = '127.0.0.1'\nport = %u\nunix_socket_directories = '%s'\n"
+        "max_connections = 60\nshared_buffers = 64MB\nlog_min_messages = warning\n%s\n",
+        (unsigned)p->port, p->dir, p->settings);
     return fclose(f) == 0;
 }
 
@@ -149,15 +150,15 @@ static bool make_folder(struct pgproc *p)
 
 bool pgproc_open(struct pgproc *p)
 {
-    static const char *const initdb[] = {"initdb",     "-D",        "data",
-                                         "-U",         PGPROC_USER, "--auth=trust",
-                                         "--no-sync",  "-E",        "UTF8",
-                                         "--locale=C", NULL};
+    static const char *const initdb[] = {"initdb",    "-D",           "data",      "-U",
+                                         PGPROC_USER, "--auth=trust", "--no-sync", "-E",
+                                         "UTF8",      "--locale=C",   NULL};
     p->pid = 0;
     p->uid = 0;
     p->why[0] = p->dir[0] = '\0';
     if (!find_bin(p->bin, sizeof(p->bin)) || !make_folder(p)) {
-        snprintf(p->why, sizeof(p->why), "no Postgres, or no folder: %s", strerror(errno));
+        snprintf(p->why, sizeof(p->why), "no Postgres, or no folder: %s",
+                 strerror(errno));
         return false;
     }
     if (!run(p, initdb) || !write_settings(p)) {
@@ -240,9 +241,10 @@ bool pgproc_sql(struct pgproc *p, const char *database, const char *sql, char *o
 {
     char port[8];
     snprintf(port, sizeof(port), "%u", (unsigned)p->port);
-    const char *const argv[] = {"psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1",
-                                "-h", p->dir, "-p", port, "-U", PGPROC_USER, "-d", database,
-                                "-c", sql, NULL};
+    const char *const argv[] = {
+        "psql",   "-X",   "-q", "-A", "-t", "-v",        "ON_ERROR_STOP=1",
+        "-h",     p->dir, "-p", port, "-U", PGPROC_USER, "-d",
+        database, "-c",   sql,  NULL};
     int pipe_fd[2], status = 0;
     size_t size = 0;
     if (pipe2(pipe_fd, O_CLOEXEC) != 0)

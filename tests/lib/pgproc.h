@@ -1,10 +1,11 @@
-/* A real Postgres of a test's own: initdb in a temporary folder, started on a unix socket and
- * a free loopback port, stopped by pid, removed. As root it runs as user "postgres" (or
- * "nobody"), since initdb refuses root. Trusts whoever connects from this machine. Tests
- * only; failures are returned with a sentence in `why`.
+/* A real Postgres of a test's own: initdb in a temporary folder, started on a unix socket
+ * and a free loopback port, stopped by pid, removed. As root it runs as user "postgres"
+ * (or "nobody"), since initdb refuses root. Trusts whoever connects from this machine.
+ * Tests only; failures are returned with a sentence in `why`.
  *
- * The programs are those of $STOA_PG_BIN, or the newest in /usr/lib/postgresql. Without any a
- * test skips: pgproc_there. Ends with the process that started it, whatever happens to it. */
+ * The programs are those of $STOA_PG_BIN, or the newest in /usr/lib/postgresql. Without
+ * any a test skips: pgproc_there. Ends with the process that started it, whatever happens
+ * to it. */
 #ifndef TESTS_LIB_PGPROC_H
 #define TESTS_LIB_PGPROC_H
 
@@ -18,10 +19,10 @@
 
 struct pgproc {
     char bin[300];
-    char dir[256];  /* holds data/, the socket and the log */
-    uid_t uid;      /* 0: as ourselves */
+    char dir[256]; /* holds data/, the socket and the log */
+    uid_t uid;     /* 0: as ourselves */
     gid_t gid;
-    pid_t pid;      /* 0: not running */
+    pid_t pid; /* 0: not running */
     uint16_t port;
     char settings[1024]; /* more lines for postgresql.conf; before pgproc_open */
     char why[PGPROC_WHY_MAX];
@@ -32,13 +33,14 @@ bool pgproc_there(void);
 /* initdb and start. `settings` is kept, all else is filled in. */
 bool pgproc_open(struct pgproc *p);
 bool pgproc_start(struct pgproc *p);
-/* SIGQUIT: at once, as after a crash. SIGINT: cut sessions and shut down. Waits for the end. */
+/* SIGQUIT: at once, as after a crash. SIGINT: cut sessions and shut down. Waits for the
+ * end. */
 void pgproc_stop(struct pgproc *p, int signal_number);
 /* Stop if running; remove the folder. */
 void pgproc_close(struct pgproc *p);
 
-/* Run SQL with psql as the superuser; output, unaligned and without headers, into out (NULL:
- * none). False when psql fails. */
+/* Run SQL with psql as the superuser; output, unaligned and without headers, into out
+ * (NULL: none). False when psql fails. */
 bool pgproc_sql(struct pgproc *p, const char *database, const char *sql, char *out,
                 size_t cap);
 /* Make an empty database. */

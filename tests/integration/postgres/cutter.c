@@ -107,7 +107,8 @@ static void *run(void *context)
         struct pollfd p[1 + 2 * PAIRS_MAX] = {{.fd = c->listener, .events = POLLIN}};
         for (int i = 0; i < PAIRS_MAX; i++)
             for (int k = 0; k < 2; k++)
-                p[1 + 2 * i + k] = (struct pollfd){.fd = pairs[i].fd[k], .events = POLLIN};
+                p[1 + 2 * i + k] =
+                    (struct pollfd){.fd = pairs[i].fd[k], .events = POLLIN};
         if (poll(p, 1 + 2 * PAIRS_MAX, TICK_MS) <= 0)
             continue;
         for (int i = 0; i < PAIRS_MAX; i++)

@@ -1,5 +1,5 @@
-/* A TCP proxy on loopback that cuts a connection at a byte: after `n` bytes of one direction
- * both sides are closed at once, unsent bytes and all. Tests only. */
+/* A TCP proxy on loopback that cuts a connection at a byte: after `n` bytes of one
+ * direction both sides are closed at once, unsent bytes and all. Tests only. */
 #ifndef TESTS_INTEGRATION_POSTGRES_CUTTER_H
 #define TESTS_INTEGRATION_POSTGRES_CUTTER_H
 

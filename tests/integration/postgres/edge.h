@@ -1,4 +1,5 @@
-/* What the tests of the Postgres edge share: the conformance suite's store, and its server. */
+/* What the tests of the Postgres edge share: the conformance suite's store, and its
+ * server. */
 #ifndef TESTS_INTEGRATION_POSTGRES_EDGE_H
 #define TESTS_INTEGRATION_POSTGRES_EDGE_H
 
@@ -39,7 +40,8 @@ static inline void edge_cut_all(const struct suite *s)
 }
 
 /* Opening again must fail with `want` and say `words`. */
-static inline void edge_open_fails(const struct suite *s, enum err want, const char *words)
+static inline void edge_open_fails(const struct suite *s, enum err want,
+                                   const char *words)
 {
     struct store_why why;
     struct store *other = NULL;

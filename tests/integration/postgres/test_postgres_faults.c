@@ -1,5 +1,5 @@
-/* Two relays on one ledger; sessions, servers and statements that fail. After each the ledger
- * is compared with the model: never a double, never a loss. */
+/* Two relays on one ledger; sessions, servers and statements that fail. After each the
+ * ledger is compared with the model: never a double, never a loss. */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -8,8 +8,8 @@
 
 #define SLOT 3u
 
-/* In another process: take the slot, append `records` to what the model knows. The exit code
- * is 0, or the error of the claim. */
+/* In another process: take the slot, append `records` to what the model knows. The exit
+ * code is 0, or the error of the claim. */
 static int other_process(struct suite *s, size_t records)
 {
     int status = 0;
@@ -80,6 +80,7 @@ static void sessions_that_were_cut_are_made_anew(void **state)
         /* Before COMMIT nothing counts, so the append is said again by itself. */
         assert_int_equal(suite_append(s, 1, 9), STORE_COMMITTED);
         suite_check_slot(s, 1);
+        assert_int_equal(other_process(s, 5), 1); /* the new session owns them again */
         edge_cut_all(s);
         suite_check_lookups(s, 1, 1);
     }
@@ -121,15 +122,16 @@ static void a_server_that_was_away_is_used_again(void **state)
 static void arm(const struct suite *s, const char *sqlstate, int turns)
 {
     char sql[900];
-    snprintf(sql, sizeof sql,
-             "DROP TRIGGER IF EXISTS trip ON stoa.slot; DROP SEQUENCE IF EXISTS public.turn;"
-             "CREATE SEQUENCE public.turn;"
-             "CREATE OR REPLACE FUNCTION public.trip() RETURNS trigger LANGUAGE plpgsql AS"
-             " $$ BEGIN IF nextval('public.turn') <= %d THEN RAISE EXCEPTION 'trip'"
-             " USING ERRCODE = '%s'; END IF; RETURN NULL; END $$;"
-             "CREATE TRIGGER trip AFTER UPDATE ON stoa.slot FOR EACH STATEMENT"
-             " EXECUTE FUNCTION public.trip()",
-             turns, sqlstate);
+    snprintf(
+        sql, sizeof sql,
+        "DROP TRIGGER IF EXISTS trip ON stoa.slot; DROP SEQUENCE IF EXISTS public.turn;"
+        "CREATE SEQUENCE public.turn;"
+        "CREATE OR REPLACE FUNCTION public.trip() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF nextval('public.turn') <= %d THEN RAISE EXCEPTION 'trip'"
+        " USING ERRCODE = '%s'; END IF; RETURN NULL; END $$;"
+        "CREATE TRIGGER trip AFTER UPDATE ON stoa.slot FOR EACH STATEMENT"
+        " EXECUTE FUNCTION public.trip()",
+        turns, sqlstate);
     edge_sql(s, sql);
 }
 
@@ -228,11 +230,14 @@ static void damage_is_an_error_and_not_an_answer(void **state)
 {
     struct suite *s = *state;
     static const char *const harm[] = {
-        "UPDATE stoa.record SET hub_lamport = hub_lamport + 1 WHERE slot = 2 AND idx = 40",
-        "UPDATE stoa.record SET hub_time_ms = hub_time_ms + 1 WHERE slot = 2 AND idx = 40",
+        "UPDATE stoa.record SET hub_lamport = hub_lamport + 1 WHERE slot = 2 AND idx = "
+        "40",
+        "UPDATE stoa.record SET hub_time_ms = hub_time_ms + 1 WHERE slot = 2 AND idx = "
+        "40",
         "UPDATE stoa.record SET account_head = leaf_hash WHERE slot = 2 AND idx = 40",
         "UPDATE stoa.record SET leaf_hash = account_head WHERE slot = 2 AND idx = 40",
-        ("UPDATE stoa.record SET envelope = set_byte(envelope, 70, get_byte(envelope, 70) # 1)"
+        ("UPDATE stoa.record SET envelope = set_byte(envelope, 70, get_byte(envelope, "
+         "70) # 1)"
          " WHERE slot = 2 AND idx = 40"),
         "DELETE FROM stoa.record WHERE slot = 2 AND idx = 40"};
     assert_int_equal(suite_append(s, 2, 600), STORE_COMMITTED);
@@ -242,7 +247,8 @@ static void damage_is_an_error_and_not_an_answer(void **state)
         edge_sql(s, harm[i]);
         assert_int_equal(s->reader->ops->records(s->reader, 2, 0, 600, any, NULL),
                          ERR_CORRUPT);
-        assert_int_equal(s->reader->ops->records(s->reader, 2, 41, 600, any, NULL), ERR_OK);
+        assert_int_equal(s->reader->ops->records(s->reader, 2, 41, 600, any, NULL),
+                         ERR_OK);
         edge_sql(s, "DELETE FROM stoa.record WHERE slot = 2 AND idx = 40;"
                     "INSERT INTO stoa.record SELECT * FROM public.kept");
     }

@@ -1,5 +1,5 @@
-/* Which servers, schemas and roles will do; that nobody can write a double; that every hot
- * question goes by an index. */
+/* Which servers, schemas and roles will do; that nobody can write a double; that every
+ * hot question goes by an index. */
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -61,12 +61,13 @@ static void lazy_commits_are_made_durable(void **state)
     snprintf(sql, sizeof sql, "ALTER DATABASE %s SET synchronous_commit = off",
              suite_database(s));
     edge_sql(s, sql);
-    edge_sql(s, "CREATE TABLE public.seen(v text);"
-                "CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-                " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
-                " RETURN NULL; END $$;"
-                "CREATE TRIGGER see AFTER UPDATE ON stoa.slot FOR EACH STATEMENT"
-                " EXECUTE FUNCTION public.see()");
+    edge_sql(s,
+             "CREATE TABLE public.seen(v text);"
+             "CREATE FUNCTION public.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+             " INSERT INTO public.seen VALUES (current_setting('synchronous_commit'));"
+             " RETURN NULL; END $$;"
+             "CREATE TRIGGER see AFTER UPDATE ON stoa.slot FOR EACH STATEMENT"
+             " EXECUTE FUNCTION public.see()");
     suite_reopen(s);
     assert_int_equal(suite_append(s, 1, 5), STORE_COMMITTED);
     assert_true(pgproc_sql(suite_server(), suite_database(s),
@@ -92,7 +93,8 @@ static void a_newer_schema_is_refused_with_both_versions(void **state)
     assert_int_equal(version, postgres_schema_version());
     assert_int_equal(n[0], 0);
     assert_int_equal(n[2], 0);
-    edge_sql(s, "UPDATE stoa.schema_migration SET sha256 = sha256('x') WHERE version = 1");
+    edge_sql(s,
+             "UPDATE stoa.schema_migration SET sha256 = sha256('x') WHERE version = 1");
     assert_int_equal(postgres_schema_read(s->uri, &version, count_rows, n, &why), ERR_OK);
     assert_int_equal(n[2], 1);
     edge_sql(s, "INSERT INTO stoa.schema_migration VALUES (99, 'future', sha256('x'))");
@@ -112,8 +114,9 @@ static void a_schema_of_somebody_else_is_left_alone(void **state)
     struct store_why why;
     struct store *other = NULL;
     suite_identity(&id);
-    edge_sql(s, "DROP SCHEMA stoa CASCADE; CREATE SCHEMA stoa; CREATE TABLE stoa.slot(x int);"
-                "INSERT INTO stoa.slot VALUES (1)");
+    edge_sql(
+        s, "DROP SCHEMA stoa CASCADE; CREATE SCHEMA stoa; CREATE TABLE stoa.slot(x int);"
+           "INSERT INTO stoa.slot VALUES (1)");
     edge_open_fails(s, ERR_MISSING, "no ledger");
     assert_int_equal(store_create(s->uri, &id, &other, &why), ERR_CONFIG);
     edge_sql(s, "SELECT 1 / (SELECT count(*) FROM stoa.slot)");
@@ -128,12 +131,15 @@ static void nobody_can_write_a_double_or_an_impossible_value(void **state)
     static const char *const wrong[] = {
         "INSERT INTO stoa.record SELECT * FROM stoa.record WHERE slot = 1 AND idx = 3",
         /* the same entry elsewhere in its slot; the same position of an account */
-        ("INSERT INTO stoa.record SELECT slot, 999, 999, 1, 1, account, entry, account_head,"
+        ("INSERT INTO stoa.record SELECT slot, 999, 999, 1, 1, account, entry, "
+         "account_head,"
          " leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3"),
         ("INSERT INTO stoa.record SELECT slot, 999, position, 1, 1, account, leaf_hash,"
-         " account_head, leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = 3"),
+         " account_head, leaf_hash, envelope FROM stoa.record WHERE slot = 1 AND idx = "
+         "3"),
         "UPDATE stoa.record SET entry = '\\x00' WHERE slot = 1 AND idx = 3",
-        "UPDATE stoa.record SET slot = 16 WHERE slot = 1 AND idx = 3", /* no such partition */
+        "UPDATE stoa.record SET slot = 16 WHERE slot = 1 AND idx = 3", /* no such
+                                                                          partition */
         "UPDATE stoa.record SET idx = -1 WHERE slot = 1 AND idx = 3",
         "UPDATE stoa.slot SET size = size + 1 WHERE slot = 1", /* edges say otherwise */
         "UPDATE stoa.slot SET checkpoint = '' WHERE slot = 1",
@@ -174,16 +180,25 @@ static void the_relays_role_can_add_and_not_change(void **state)
     assert_int_equal(suite_append(s, 1, 30), STORE_COMMITTED);
     run_file(s, STOA_SCHEMA_FOLDER "/roles.sql");
     run_file(s, STOA_SCHEMA_FOLDER "/roles.sql");
-    static const char *const relay_not[] = {
-        "UPDATE stoa.record SET position = position", "DELETE FROM stoa.record",
-        "TRUNCATE stoa.record", "UPDATE stoa.tile SET root = root", "DELETE FROM stoa.tile",
-        "DROP TABLE stoa.outbox", "CREATE TABLE stoa.x(y int)", "DELETE FROM stoa.slot",
-        "UPDATE stoa.ledger SET hub = 'x'", "UPDATE stoa.schema_migration SET name = 'x'",
-        "ALTER TABLE stoa.record DISABLE TRIGGER ALL", "COPY stoa.slot TO '/tmp/x'"};
+    static const char *const relay_not[] = {"UPDATE stoa.record SET position = position",
+                                            "DELETE FROM stoa.record",
+                                            "TRUNCATE stoa.record",
+                                            "UPDATE stoa.tile SET root = root",
+                                            "DELETE FROM stoa.tile",
+                                            "DROP TABLE stoa.outbox",
+                                            "CREATE TABLE stoa.x(y int)",
+                                            "DELETE FROM stoa.slot",
+                                            "UPDATE stoa.ledger SET hub = 'x'",
+                                            "UPDATE stoa.schema_migration SET name = 'x'",
+                                            "ALTER TABLE stoa.record DISABLE TRIGGER ALL",
+                                            "COPY stoa.slot TO '/tmp/x'"};
     static const char *const reader_not[] = {
-        "SELECT envelope FROM stoa.record", "SELECT account FROM stoa.record",
-        "SELECT * FROM stoa.outbox", "SELECT * FROM stoa.sealed",
-        "SELECT * FROM stoa.snapshot", "UPDATE stoa.slot SET epoch = 9",
+        "SELECT envelope FROM stoa.record",
+        "SELECT account FROM stoa.record",
+        "SELECT * FROM stoa.outbox",
+        "SELECT * FROM stoa.sealed",
+        "SELECT * FROM stoa.snapshot",
+        "UPDATE stoa.slot SET epoch = 9",
         "INSERT INTO stoa.tile SELECT * FROM stoa.tile"};
     char sql[300];
     for (size_t i = 0; i < sizeof relay_not / sizeof *relay_not; i++) {
@@ -219,12 +234,14 @@ static void the_relays_role_can_make_a_ledger_in_a_schema_it_does_not_own(void *
     s->reader = NULL;
     edge_sql(s, "DROP SCHEMA stoa CASCADE");
     run_file(s, STOA_SCHEMA_FOLDER "/roles.sql");
-    assert_int_equal(postgres_schema_apply(s->uri, &version, count_rows, n, &why), ERR_OK);
+    assert_int_equal(postgres_schema_apply(s->uri, &version, count_rows, n, &why),
+                     ERR_OK);
     assert_int_equal(n[1], postgres_migration_count);
     as_user(s, "stoa_relay");
     if (store_create(s->uri, &id, &s->store, &why) != ERR_OK)
         fail_msg("%s", why.text);
-    assert_int_equal(store_create(s->uri, &id, &(struct store *){NULL}, &why), ERR_EXISTS);
+    assert_int_equal(store_create(s->uri, &id, &(struct store *){NULL}, &why),
+                     ERR_EXISTS);
     as_user(s, "stoa_reader");
     struct store *other = NULL;
     enum err e = store_open(s->uri, &other, &why);
@@ -277,8 +294,9 @@ static void a_password_comes_from_a_file(void **state)
     snprintf(pass, sizeof pass, "%s/pass", suite_server()->dir);
     snprintf(wrong, sizeof wrong, "%s/wrong", suite_server()->dir);
     edge_sql(s, "CREATE ROLE secretive LOGIN SUPERUSER PASSWORD 'hunter2'");
-    put_text(hba, "w", "host all secretive 127.0.0.1/32 scram-sha-256\n"
-                       "local all all trust\nhost all all 127.0.0.1/32 trust\n");
+    put_text(hba, "w",
+             "host all secretive 127.0.0.1/32 scram-sha-256\n"
+             "local all all trust\nhost all all 127.0.0.1/32 trust\n");
     edge_sql(s, "SELECT pg_reload_conf()");
     edge_nap(300);
     put_text(pass, "w", "*:*:*:secretive:hunter2\n");
@@ -298,11 +316,12 @@ static void a_password_comes_from_a_file(void **state)
 static void explain(const struct suite *s, enum pg_statement which, const char *values)
 {
     static char sql[4096], out[60000];
-    snprintf(sql, sizeof sql,
-             "SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off;"
-             "SET plan_cache_mode = force_generic_plan;"
-             "PREPARE q AS %s; EXPLAIN (COSTS off) EXECUTE q(%s)",
-             pg_texts[which], values);
+    snprintf(
+        sql, sizeof sql,
+        "SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off;"
+        "SET plan_cache_mode = force_generic_plan;"
+        "PREPARE q AS %s; EXPLAIN (COSTS off) EXECUTE q(%s)",
+        pg_texts[which], values);
     if (!pgproc_sql(suite_server(), suite_database(s), sql, out, sizeof out))
         fail_msg("%s", suite_server()->why);
     assert_non_null(strstr(out, "Index"));

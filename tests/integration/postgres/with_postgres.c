@@ -1,9 +1,9 @@
-/* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit code; 77
- * where there is none to start. The command finds in the environment
- *   STOA_PG_URI   of an empty database "stoa", as the owner
- *   STOA_PG_PIPE  a fifo: a word written to it is obeyed, and answered in STOA_PG_PIPE.done:
- *                 "crash" (SIGQUIT and start again), "stop", "start", "cut" (kill -9 of one
- *                 backend of a store, which makes the server cut all and recover) */
+/* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit
+ * code; 77 where there is none to start. The command finds in the environment STOA_PG_URI
+ * of an empty database "stoa", as the owner STOA_PG_PIPE  a fifo: a word written to it is
+ * obeyed, and answered in STOA_PG_PIPE.done: "crash" (SIGQUIT and start again), "stop",
+ * "start", "cut" (kill -9 of one backend of a store, which makes the server cut all and
+ * recover) */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
