@@ -13,3 +13,20 @@ add_library(audit_fetch STATIC
 target_link_libraries(audit_fetch
   PUBLIC audit_source ledger_codec crypto
   PRIVATE stoa_flags Threads::Threads)
+
+# What writers and readers of an export share.
+add_library(audit_export_line STATIC export_line.c export_record.c)
+target_link_libraries(audit_export_line
+  PUBLIC ledger_codec crypto
+  PRIVATE stoa_flags PkgConfig::JANSSON)
+# The edge to SQLite files of exports.
+add_library(audit_export_sqlite STATIC export_sqlite.c source_export_sqlite.c)
+target_link_libraries(audit_export_sqlite
+  PUBLIC audit_export_line
+  PRIVATE stoa_flags SQLite::SQLite3)
+target_link_libraries(audit_source PRIVATE audit_export_line audit_export_sqlite)
+
+add_library(audit_export STATIC export.c export_hold.c export_text.c)
+target_link_libraries(audit_export
+  PUBLIC audit_engine audit_export_line audit_export_sqlite audit_source
+  PRIVATE stoa_flags)

@@ -118,11 +118,13 @@ static bool parse(int argc, char **argv)
                                   .val = i};
     opterr = 1;
     for (;;) {
-        int i = getopt_long(argc, argv, "h", list, NULL);
+        int i = getopt_long(argc, argv, "hO:", list, NULL);
         if (i == -1)
             break;
         if (i == 'h')
             i = AUDIT_OPT_HELP;
+        if (i == 'O')
+            i = AUDIT_OPT_FORMAT;
         if (i < 0 || i >= AUDIT_OPT_COUNT)
             return false;
         cli.value[i] = optarg ? optarg : "";

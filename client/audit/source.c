@@ -5,14 +5,13 @@
 #include <sys/stat.h>
 
 #include "client/audit/source_edges.h"
+#include "client/audit/source_export.h"
 
-#ifdef AUDIT_HAS_EXPORT
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);
     return n >= m && strcmp(text + n - m, end) == 0;
 }
-#endif
 
 /* Leave out "user:password@" of a URL. */
 static void name_of(char out[256], const char *where)
@@ -40,6 +39,8 @@ enum err audit_source_open(struct audit_source **out, const char *where,
         e = audit_source_url(out, where, o, why);
     } else if (strncmp(where, "sqlite:", 7) == 0) {
         e = audit_source_sqlite(out, where + 7, why);
+    } else if (strcmp(where, "-") == 0) {
+        e = audit_source_export(out, where, why);
     } else if (stat(where, &st) != 0) {
         snprintf(why, AUDIT_WHY_MAX,
                  "%.200s: no such file or directory; a source is a hub's URL, a published "
@@ -48,10 +49,8 @@ enum err audit_source_open(struct audit_source **out, const char *where,
         return ERR_MISSING;
     } else if (S_ISDIR(st.st_mode)) {
         e = audit_source_directory(out, where, why);
-#ifdef AUDIT_HAS_EXPORT
-    } else if (ends_with(where, ".jsonl")) {
+    } else if (ends_with(where, ".jsonl") || audit_export_is_sqlite(where)) {
         e = audit_source_export(out, where, why);
-#endif
     } else {
         e = audit_source_sqlite(out, where, why);
     }
