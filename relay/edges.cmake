@@ -36,7 +36,8 @@ if(TARGET ledger_link)
     stoactl_out.c
     stoactl_run.c
     stoactl_schema.c
-    stoactl_status.c)
+    stoactl_status.c
+    stoactl_witness.c)
   target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys ledger_link
     ledger_store_postgres PkgConfig::JANSSON)
   install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

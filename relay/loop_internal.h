@@ -103,5 +103,8 @@ void on_http(void *context, void *user, const struct ws_request *asked);
 void on_tile(struct loop *l, struct conn *c, struct mail *m);
 /* loop_status.c: the body of /v1/status; NULL: no memory. */
 struct frame *status_json(struct loop *l);
+/* loop_witness.c: members of it; NULL: nothing of that kind is set up. New references. */
+struct json_t *witness_json(struct loop *l);
+struct json_t *cosign_json(struct loop *l);
 
 #endif

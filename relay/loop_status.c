@@ -68,6 +68,11 @@ struct frame *status_json(struct loop *l)
         (json_int_t)metrics_value(m, METRIC_STORE_FREE, 0));
     if (!j)
         return NULL;
+    json_t *witness = witness_json(l), *cosign = cosign_json(l);
+    if (witness)
+        json_object_set_new(j, "witness", witness);
+    if (cosign)
+        json_object_set_new(j, "cosign", cosign);
     char *text = json_dumps(j, JSON_INDENT(2));
     json_decref(j);
     if (!text)

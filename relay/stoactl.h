@@ -97,12 +97,20 @@ bool ctl_is_terminal(int fd);
 int ctl_status(struct ctl *c);
 int ctl_issue(struct ctl *c); /* accrue and adjust */
 int ctl_key_show(struct ctl *c);
+int ctl_key_new(struct ctl *c);
+int ctl_witness_status(struct ctl *c);
 int ctl_schema_status(struct ctl *c);
 int ctl_schema_plan(struct ctl *c);
 int ctl_schema_apply(struct ctl *c);
 int ctl_help(struct ctl *c);
 void ctl_print_usage(const struct ctl_command *command);
 void ctl_print_commands(void);
+
+/* /v1/status of the hub that is meant; *answer is an object to be released. Else the exit
+ * code of an error that was told. */
+int ctl_fetch_status(struct ctl *c, json_t **answer, int *http_status);
+/* Whatever a hub told, for people: one "name  value" a line. */
+void ctl_print_value(const char *name, const json_t *v);
 
 /* One HTTP/1.1 GET of a plain http:// or ws:// URL; the body is put into `body` (heap,
  * with a final zero, freed by the caller). ERR_USAGE: no such URL, or it wants TLS;

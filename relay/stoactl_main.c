@@ -51,6 +51,15 @@ static const struct ctl_command commands[] = {
      ctl_issue},
     {"key show", "FILE", 1, 1, COMMON, "role and public key of a key file",
      "Asks for no passphrase.\n", ctl_key_show},
+    {"key new", "cosigner FILE", 2, 2, COMMON | BIT(PASSPHRASE),
+     "make the cosigner key of a hub that is older than witnesses",
+     "FILE is cosigner.key in the hub's keys folder, its passphrase the hub's\n"
+     "(--passphrase none: a plain file). Nothing is ever overwritten.\n\n"
+     "  stoactl key new cosigner /var/lib/stoa/keys/cosigner.key\n",
+     ctl_key_new},
+    {"witness status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT),
+     "the logs a hub witnesses, and who witnesses its own",
+     "Exit 1 when a log of the hub is served below its quorum.\n", ctl_witness_status},
     {"schema status", "--store URI", 0, 0, COMMON | BIT(STORE),
      "version and migrations of a Postgres store",
      "Exit 1 when a migration is missing, or one that was applied had other text.\n",

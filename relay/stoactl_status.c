@@ -42,7 +42,7 @@ static void print_line(const char *name, const json_t *object)
 }
 
 /* Whatever the hub tells, one "name  value" a line; of a list of objects one a line. */
-static void print_value(const char *name, const json_t *v)
+void ctl_print_value(const char *name, const json_t *v)
 {
     char inner_name[NAME_BYTES_MAX];
     json_t *inner;
@@ -54,7 +54,7 @@ static void print_value(const char *name, const json_t *v)
             snprintf(inner_name, sizeof inner_name, "%s%s%s", name, name[0] ? "." : "",
                      key);
             if (name[0] || strcmp(key, "schema") != 0)
-                print_value(inner_name, json_object_iter_value(at));
+                ctl_print_value(inner_name, json_object_iter_value(at));
         }
     } else if (json_is_array(v) && json_is_object(json_array_get(v, 0))) {
         json_array_foreach(loose(v), i, inner)
@@ -69,36 +69,49 @@ static void print_value(const char *name, const json_t *v)
     }
 }
 
-int ctl_status(struct ctl *c)
+static const char *status_url(const struct ctl *c)
 {
-    const char *url = c->arg_count > 0    ? c->args[0]
-                      : c->value[OPT_HUB] ? c->value[OPT_HUB]
-                                          : URL_DEFAULT;
+    return c->arg_count > 0    ? c->args[0]
+           : c->value[OPT_HUB] ? c->value[OPT_HUB]
+                               : URL_DEFAULT;
+}
+
+int ctl_fetch_status(struct ctl *c, json_t **answer, int *http_status)
+{
+    const char *url = status_url(c);
     char why[CTL_MESSAGE_MAX];
     char *body;
-    int status;
-    enum err e = ctl_http_get(url, STATUS_PATH, c->timeout_ms, &status, &body, why);
+    enum err e = ctl_http_get(url, STATUS_PATH, c->timeout_ms, http_status, &body, why);
     if (e != ERR_OK)
         return ctl_fail(c, ctl_exit_of(e), e,
                         e == ERR_NET ? "is stoad running? its address is listen.client"
                                      : NULL,
                         "%s", why);
     json_error_t error;
-    json_t *answer = json_loads(body, JSON_REJECT_DUPLICATES, &error);
+    *answer = json_loads(body, JSON_REJECT_DUPLICATES, &error);
     free(body);
-    if (!json_is_object(answer)) {
-        json_decref(answer);
-        return ctl_fail(c, EXIT_NO, ERR_NET, NULL,
-                        "%s answered HTTP %d without a JSON object: not a Stoa hub?", url,
-                        status);
-    }
+    if (json_is_object(*answer))
+        return EXIT_DONE;
+    json_decref(*answer);
+    return ctl_fail(c, EXIT_NO, ERR_NET, NULL,
+                    "%s answered HTTP %d without a JSON object: not a Stoa hub?", url,
+                    *http_status);
+}
+
+int ctl_status(struct ctl *c)
+{
+    json_t *answer;
+    int status;
+    int code = ctl_fetch_status(c, &answer, &status);
+    if (code != EXIT_DONE)
+        return code;
     if (c->json) {
         c->out = json_object();
-        json_object_set_new(c->out, "url", json_string_nocheck(url));
+        json_object_set_new(c->out, "url", json_string_nocheck(status_url(c)));
         json_object_set_new(c->out, "http_status", json_integer(status));
         json_object_set(c->out, "status", answer);
     } else {
-        print_value("", answer);
+        ctl_print_value("", answer);
     }
     json_decref(answer);
     return ctl_finish(c, status == HTTP_OK ? EXIT_DONE : EXIT_NO);
