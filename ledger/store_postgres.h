@@ -19,11 +19,12 @@
 
 #define POSTGRES_SERVER_MIN 150000 /* 15: the oldest one the tests run on */
 #define POSTGRES_CONNECT_MS 5000u  /* from the first packet to a session that is ready */
-#define POSTGRES_STATEMENT_MS 10000u  /* the server gives a statement up after this */
-#define POSTGRES_ANSWER_MS 12000u     /* we give up an exchange after this */
-#define POSTGRES_LOCK_MS 2000u        /* a row someone else holds */
-#define POSTGRES_CLAIM_LOCK_MS 300u   /* a slot someone else owns */
-#define POSTGRES_IDLE_TXN_MS 10000u   /* the server ends a transaction that says nothing \
+#define POSTGRES_STATEMENT_MS 10000u /* the server gives a statement up after this */
+#define POSTGRES_ANSWER_MS 12000u    /* we give up an exchange after this */
+#define POSTGRES_LOCK_MS 2000u       /* a row someone else holds */
+#define POSTGRES_CLAIM_LOCK_MS 300u  /* a slot someone else owns */
+#define POSTGRES_IDLE_TXN_MS                                                             \
+    10000u                            /* the server ends a transaction that says nothing \
                                        */
 #define POSTGRES_BACKOFF_MS 100u      /* after a failed connect, doubled up to .. */
 #define POSTGRES_BACKOFF_MAX_MS 2000u /* .. this: calls answer ERR_STORE at once */
@@ -78,7 +79,8 @@ struct pg_link {
     X(LOCK_WAIT, PG_WRITER, "SELECT set_config('lock_timeout', $1::int4::text, true)")   \
     X(OWN, PG_WRITER, "SELECT pg_advisory_lock($1::int4, $2::int4)")                     \
     X(OWN_AGAIN, PG_WRITER,                                                              \
-      "SELECT pg_try_advisory_lock($1::int4, u.slot) FROM unnest($2::int4[]) AS u(slot)") \
+      "SELECT pg_try_advisory_lock($1::int4, u.slot) FROM unnest($2::int4[]) AS "        \
+      "u(slot)")                                                                         \
     X(LAZY, PG_WRITER, "SET LOCAL synchronous_commit = off")                             \
     X(CLAIM, PG_WRITER,                                                                  \
       "UPDATE stoa.slot SET epoch = epoch + 1 WHERE slot = $1::int4 RETURNING epoch")    \
@@ -210,6 +212,10 @@ struct pg_step {
     struct pg_params p;
     PGresult *result;
 };
+/* The same in parts: what is sent may be overwritten once pg_send has returned. */
+void pg_begin(struct pg_link *l);
+enum err pg_send(struct pg_link *l, struct pg_step *step);
+enum err pg_finish(struct pg_link *l, struct pg_step steps[], size_t count);
 enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count);
 void pg_clear(struct pg_step steps[], size_t count);
 /* One simple query, before a session is prepared (PG_PLAIN) or while it is: text results.
@@ -228,6 +234,16 @@ enum err pg_session_ledger(struct pg_link *l, struct pg_ledger *out);
 extern const char *const pg_texts[PG_STATEMENT_COUNT];
 extern const enum pg_role pg_roles[PG_STATEMENT_COUNT];
 
+/* Statements of one transaction on their way, and what must come of them. */
+#define PG_BATCH_STEPS 12
+struct pg_batch {
+    struct pg_step step[PG_BATCH_STEPS];
+    uint64_t expect[PG_BATCH_STEPS]; /* rows changed; UINT64_MAX: any number */
+    size_t count, bytes;
+    size_t moving;         /* slots that MOVE must move */
+    bool moved[SLOTS_MAX]; /* those it did */
+};
+
 struct postgres_store {
     struct store base;
     struct pg_target target;
@@ -238,6 +254,7 @@ struct postgres_store {
     bool owned[SLOTS_MAX];      /* advisory locks had */
     uint64_t forgot[SLOTS_MAX]; /* outbox: nothing is left below */
     struct pg_array array[PG_PARAMS_MAX];
+    struct pg_batch batch;
     atomic_bool broken;
     atomic_bool away; /* the last look found no server */
     atomic_uint_fast64_t looked_ms;
@@ -259,7 +276,16 @@ enum err postgres_end(struct postgres_store *s, const char *effect, enum err e);
 enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch);
 void postgres_append(struct store *base, const struct store_append appends[],
                      size_t count, enum store_outcome outcome[]);
-/* store_postgres_rows.c: what an append is made of, as arrays */
+/* store_postgres_rows.c: what an append is made of, as arrays, sent as it is built */
+void postgres_batch(struct postgres_store *s);
+/* One statement over the first `arrays` arrays, nothing when `rows` is 0; `expect` rows
+ * must be changed. Sends what waits when there is much of it. */
+enum err postgres_add(struct postgres_store *s, enum pg_statement statement,
+                      size_t arrays, uint64_t expect);
+/* All answers. ERR_LOST: slots are not where they were given, see `moved`. */
+enum err postgres_flush(struct postgres_store *s);
+enum err postgres_put_moves(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count);
 enum err postgres_put_records(struct postgres_store *s,
                               const struct store_append *const a[], size_t count);
 enum err postgres_put_tiles(struct postgres_store *s,

@@ -191,57 +191,14 @@ struct appending {
     size_t at[SLOTS_MAX];                       /* their places among the outcomes */
     size_t count;
     enum store_outcome *outcome;
-    bool moved[SLOTS_MAX];
 };
-
-static const enum pg_type move_types[] = {PG_INT4, PG_INT8,  PG_INT8,
-                                          PG_INT8, PG_BYTEA, PG_BYTEA};
-#define MOVE_ARRAYS (sizeof move_types / sizeof *move_types)
-
-static enum err take_moved(struct appending *x, const PGresult *r)
-{
-    memset(x->moved, 0, sizeof x->moved);
-    for (int i = 0; i < PQntuples(r); i++) {
-        uint64_t slot = 0;
-        TRY(pg_u64(r, i, 0, SLOTS_MAX - 1, &slot));
-        x->moved[slot] = true;
-    }
-    return ERR_OK;
-}
-
-/* Compare and swap. ERR_LOST: some slots are not where they were given. */
-static enum err move(struct appending *x)
-{
-    struct pg_array *array = x->s->array;
-    struct pg_step step = {.statement = PG_MOVE};
-    for (size_t i = 0; i < MOVE_ARRAYS; i++)
-        pg_array_clear(&array[i], move_types[i]);
-    for (size_t i = 0; i < x->count; i++) {
-        const struct store_append *a = x->live[i];
-        pg_array_i32(&array[0], a->slot);
-        pg_array_i64(&array[1], a->epoch);
-        pg_array_i64(&array[2], a->old_size);
-        pg_array_i64(&array[3], a->old_size + a->record_count);
-        pg_array_bytes(&array[4], a->edges, a->edge_count * HASH_BYTES);
-        pg_array_bytes(&array[5], a->checkpoint.data, a->checkpoint.size);
-    }
-    enum err e = pg_add_arrays(&step.p, array, MOVE_ARRAYS);
-    if (e == ERR_OK)
-        e = pg_exchange(&x->s->link, &step, 1);
-    if (e == ERR_OK)
-        e = take_moved(x, step.result);
-    if (e == ERR_OK && (size_t)PQntuples(step.result) != x->count)
-        e = ERR_LOST;
-    pg_clear(&step, 1);
-    return e;
-}
 
 /* Leave out what was lost. */
 static void drop_lost(struct appending *x)
 {
     size_t kept = 0;
     for (size_t i = 0; i < x->count; i++) {
-        if (!x->moved[x->live[i]->slot]) {
+        if (!x->s->batch.moved[x->live[i]->slot]) {
             x->outcome[x->at[i]] = STORE_LOST;
             continue;
         }
@@ -258,17 +215,26 @@ static enum err write_all(struct appending *x)
         TRY(store_fault_before(&s->base, "append.check"));
         TRY(store_fault_before(&s->base, "append.write"));
     }
-    TRY(move(x));
+    postgres_batch(s);
+    TRY(postgres_add(s, PG_BEGIN, 0, UINT64_MAX));
+    TRY(postgres_put_moves(s, x->live, x->count));
     TRY(postgres_put_records(s, x->live, x->count));
     TRY(postgres_put_tiles(s, x->live, x->count));
     TRY(postgres_put_items(s, x->live, x->count));
-    return postgres_forget_items(s, x->live, x->count);
+    TRY(postgres_forget_items(s, x->live, x->count));
+    return postgres_flush(s);
 }
 
+/* Nothing half sent stays behind: what was not answered is undone with its session. */
 static enum err attempt(struct appending *x)
 {
-    TRY(postgres_begin(x->s, false));
-    return postgres_end(x->s, "append.commit", write_all(x));
+    TRY(postgres_ready(x->s));
+    enum err e = write_all(x);
+    if (x->s->batch.count > 0)
+        pg_drop(&x->s->link);
+    pg_clear(x->s->batch.step, x->s->batch.count);
+    postgres_batch(x->s);
+    return postgres_end(x->s, "append.commit", e);
 }
 
 static enum err append_locked(struct appending *x)

@@ -217,25 +217,38 @@ static void statement_name(enum pg_statement s, char out[STATEMENT_NAME_MAX])
     snprintf(out, STATEMENT_NAME_MAX, "s%d", (int)s % 1000);
 }
 
-enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count)
+void pg_begin(struct pg_link *l)
+{
+    begin_exchange(l, POSTGRES_ANSWER_MS);
+}
+
+enum err pg_send(struct pg_link *l, struct pg_step *step)
 {
     static const int binary[PG_PARAMS_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    assert(l->c != NULL);
-    begin_exchange(l, POSTGRES_ANSWER_MS);
-    for (size_t i = 0; i < count; i++) {
-        char name[STATEMENT_NAME_MAX];
-        const struct pg_params *p = &steps[i].p;
-        assert(pg_roles[steps[i].statement] == l->role);
-        PQclear(steps[i].result); /* of a try before this one */
-        steps[i].result = NULL;
-        statement_name(steps[i].statement, name);
-        if (PQsendQueryPrepared(l->c, name, p->count, p->value, p->length, binary, 1) !=
-            1)
-            return lose(l, "the connection was cut");
-    }
+    const struct pg_params *p = &step->p;
+    char name[STATEMENT_NAME_MAX];
+    assert(l->c != NULL && pg_roles[step->statement] == l->role);
+    PQclear(step->result); /* of a try before this one */
+    step->result = NULL;
+    statement_name(step->statement, name);
+    return PQsendQueryPrepared(l->c, name, p->count, p->value, p->length, binary, 1) == 1
+               ? ERR_OK
+               : lose(l, "the connection was cut");
+}
+
+enum err pg_finish(struct pg_link *l, struct pg_step steps[], size_t count)
+{
     if (PQpipelineSync(l->c) != 1)
         return lose(l, "the connection was cut");
     return collect(l, steps, count);
+}
+
+enum err pg_exchange(struct pg_link *l, struct pg_step steps[], size_t count)
+{
+    pg_begin(l);
+    for (size_t i = 0; i < count; i++)
+        TRY(pg_send(l, &steps[i]));
+    return pg_finish(l, steps, count);
 }
 
 void pg_clear(struct pg_step steps[], size_t count)

@@ -1,4 +1,6 @@
-/* What an append is made of, as arrays: one statement a table, for all its slots. */
+/* What an append is made of, as arrays: one statement a table, for all its slots. Each is
+ * sent when it is built, so the server works while the next one is; answers are read at
+ * the end. */
 #include "ledger/store_postgres.h"
 
 #include <string.h>
@@ -12,19 +14,92 @@ static void clear(struct postgres_store *s, const enum pg_type types[], size_t c
         pg_array_clear(&s->array[i], types[i]);
 }
 
-/* Run one statement over the arrays; as many rows as they hold must come of it. */
+void postgres_batch(struct postgres_store *s)
+{
+    s->batch.count = s->batch.bytes = s->batch.moving = 0;
+}
+
+enum err postgres_add(struct postgres_store *s, enum pg_statement statement,
+                      size_t arrays, uint64_t expect)
+{
+    struct pg_batch *b = &s->batch;
+    if (b->count == PG_BATCH_STEPS || b->bytes > POSTGRES_INSERT_BYTES)
+        TRY(postgres_flush(s));
+    if (b->count == 0)
+        pg_begin(&s->link);
+    struct pg_step *step = &b->step[b->count];
+    *step = (struct pg_step){.statement = statement};
+    enum err e = pg_add_arrays(&step->p, s->array, arrays);
+    if (e == ERR_OK)
+        e = pg_send(&s->link, step);
+    else
+        pg_drop(&s->link); /* half a pipeline: no way back but this */
+    for (size_t i = 0; i < arrays; i++)
+        b->bytes += s->array[i].b.size;
+    b->expect[b->count++] = expect;
+    return e;
+}
+
+/* Which slots moved; ERR_LOST when not all did. */
+static enum err take_moved(struct pg_batch *b, const PGresult *r)
+{
+    memset(b->moved, 0, sizeof b->moved);
+    for (int i = 0; i < PQntuples(r); i++) {
+        uint64_t slot = 0;
+        TRY(pg_u64(r, i, 0, SLOTS_MAX - 1, &slot));
+        b->moved[slot] = true;
+    }
+    return (size_t)PQntuples(r) == b->moving ? ERR_OK : ERR_LOST;
+}
+
+enum err postgres_flush(struct postgres_store *s)
+{
+    struct pg_batch *b = &s->batch;
+    enum err e = ERR_OK;
+    if (b->count > 0)
+        e = pg_finish(&s->link, b->step, b->count);
+    for (size_t i = 0; i < b->count && s->link.c != NULL; i++) {
+        const PGresult *r = b->step[i].result;
+        enum err moved =
+            b->step[i].statement == PG_MOVE && r != NULL ? take_moved(b, r) : ERR_OK;
+        if (moved != ERR_OK)
+            e = moved; /* what followed was written for nothing, and may well clash */
+        /* A row less would be a double that was passed over in silence. */
+        else if (e == ERR_OK && b->expect[i] != UINT64_MAX &&
+                 pg_changed(r) != b->expect[i])
+            e = ERR_STORE;
+        if (moved != ERR_OK)
+            break;
+    }
+    pg_clear(b->step, b->count);
+    b->count = b->bytes = 0;
+    return e;
+}
+
 static enum err run(struct postgres_store *s, enum pg_statement statement, size_t arrays)
 {
-    struct pg_step step = {.statement = statement};
-    enum err e = pg_add_arrays(&step.p, s->array, arrays);
-    if (e == ERR_OK)
-        e = pg_exchange(&s->link, &step, 1);
-    /* A row less would be a double that was passed over in silence. */
-    if (e == ERR_OK && statement != PG_FORGET &&
-        pg_changed(step.result) != s->array[0].count)
-        e = ERR_STORE;
-    pg_clear(&step, 1);
-    return e;
+    return postgres_add(s, statement, arrays, s->array[0].count);
+}
+
+static const enum pg_type move_types[] = {PG_INT4, PG_INT8,  PG_INT8,
+                                          PG_INT8, PG_BYTEA, PG_BYTEA};
+#define MOVE_ARRAYS (sizeof move_types / sizeof *move_types)
+
+enum err postgres_put_moves(struct postgres_store *s,
+                            const struct store_append *const a[], size_t count)
+{
+    struct pg_array *x = s->array;
+    clear(s, move_types, MOVE_ARRAYS);
+    for (size_t i = 0; i < count; i++) {
+        pg_array_i32(&x[0], a[i]->slot);
+        pg_array_i64(&x[1], a[i]->epoch);
+        pg_array_i64(&x[2], a[i]->old_size);
+        pg_array_i64(&x[3], a[i]->old_size + a[i]->record_count);
+        pg_array_bytes(&x[4], a[i]->edges, a[i]->edge_count * HASH_BYTES);
+        pg_array_bytes(&x[5], a[i]->checkpoint.data, a[i]->checkpoint.size);
+    }
+    s->batch.moving = count;
+    return postgres_add(s, PG_MOVE, MOVE_ARRAYS, UINT64_MAX);
 }
 
 static const enum pg_type record_types[] = {PG_INT4,  PG_INT8,  PG_INT8,  PG_INT8,
@@ -137,5 +212,6 @@ enum err postgres_forget_items(struct postgres_store *s,
         pg_array_i64(&s->array[1], from);
         pg_array_i64(&s->array[2], a[i]->outbox_low);
     }
-    return s->array[0].count == 0 ? ERR_OK : run(s, PG_FORGET, FORGET_ARRAYS);
+    return s->array[0].count == 0 ? ERR_OK
+                                  : postgres_add(s, PG_FORGET, FORGET_ARRAYS, UINT64_MAX);
 }
