@@ -113,8 +113,6 @@ static enum err open_account(struct replay *p, const struct entry *e,
                              const struct record *r)
 {
     struct replay_seat *seat;
-    if (replay_find(p, &e->id))
-        return ERR_ACCOUNT_EXISTS;
     TRY(seat_new(p, &seat));
     account_init(&seat->account, &alloc_heap);
     enum err err = account_apply(&seat->account, &p->hub, e, r, p->view, p->fx);
@@ -152,6 +150,8 @@ static enum err apply_to_account(struct replay *p, const struct entry *e,
                                  struct replay_seat **out)
 {
     if (e->kind == KIND_OPEN) {
+        if (replay_find(p, &e->id))
+            return ERR_ACCOUNT_EXISTS;
         TRY(check_position(r, 0, fault));
         TRY(open_account(p, e, r));
         *out = p->seats[p->seat_count - 1];

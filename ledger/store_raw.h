@@ -41,6 +41,13 @@ MUST_CHECK enum err store_raw_record(struct store_raw *s, uint32_t slot, uint64_
 MUST_CHECK enum err store_raw_tile(struct store_raw *s, uint32_t slot, unsigned level,
                                    uint64_t n, struct hash out[TILE_HASHES],
                                    struct hash *root, bool *sum_ok);
+/* Checksums as the rows of these tables carry them; `account` NULL where the row has none. For
+ * whoever plants faults behind them. */
+uint64_t store_raw_record_sum(uint32_t slot, uint64_t row, uint64_t position,
+                              const uint8_t *account, const uint8_t leaf[LEAF_BYTES]);
+uint64_t store_raw_tile_sum(uint32_t slot, unsigned level, uint64_t n,
+                            const struct hash *root, const struct hash hashes[TILE_HASHES],
+                            uint64_t *key);
 const char *store_raw_problem(const struct store_raw *s); /* of the last error */
 
 #endif

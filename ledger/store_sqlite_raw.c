@@ -203,3 +203,17 @@ enum err store_raw_tile(struct store_raw *s, uint32_t slot, unsigned level, uint
     sqlite3_reset(s->tile);
     return e;
 }
+
+uint64_t store_raw_record_sum(uint32_t slot, uint64_t row, uint64_t position,
+                              const uint8_t *account, const uint8_t leaf[LEAF_BYTES])
+{
+    return sqlite_record_sum(store_place(slot, row), position, account, leaf);
+}
+
+uint64_t store_raw_tile_sum(uint32_t slot, unsigned level, uint64_t n,
+                            const struct hash *root, const struct hash hashes[TILE_HASHES],
+                            uint64_t *key)
+{
+    *key = sqlite_tile_key(slot, level, n);
+    return sqlite_tile_sum(*key, root, hashes->b);
+}

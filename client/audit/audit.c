@@ -268,8 +268,8 @@ static enum err name_bad_signature(struct slot_audit *s)
     for (uint64_t at = s->from; at < s->index && e == ERR_OK && !found;) {
         void *hold = NULL;
         b->count = 0;
-        e = source->ops->read(source, s->slot, at, s->index, b->records, AUDIT_READ_MAX,
-                              &b->count, &hold);
+        e = source->ops->read(source, s->slot, at, s->checkpoint.size, b->records,
+                              AUDIT_READ_MAX, &b->count, &hold);
         if (e != ERR_OK || b->count == 0)
             break;
         for (size_t i = 0; i < b->count && !found; i++) {

@@ -413,6 +413,11 @@ enum err judge_apply(void *context, const struct entry *e, const struct record *
     enum err err = ERR_OK;
     if (!e) { /* withheld */
         struct hash h = hash_leaf(stored->leaf, LEAF_BYTES);
+        if (s->a->source->own && !s->damaged) {
+            s->damaged = s->dead = true;
+            find_at(s, AUDIT_LEAF, s->index, stored, "an envelope", "nothing",
+                    "the envelope is not there, in the hub's own file");
+        }
         s->withheld++;
         add_leaf(s, NULL, &h);
         if (!s->dead)
@@ -469,14 +474,15 @@ static enum err look_for_twin(struct slot_audit *s)
     for (uint64_t at = 0; at < s->twice && e == ERR_OK;) {
         void *hold = NULL;
         b->count = 0;
-        e = source->ops->read(source, s->slot, at, s->twice, b->records, AUDIT_READ_MAX,
-                              &b->count, &hold);
+        e = source->ops->read(source, s->slot, at, s->checkpoint.size, b->records,
+                              AUDIT_READ_MAX, &b->count, &hold);
         if (e != ERR_OK || b->count == 0)
             break;
         for (size_t i = 0; i < b->count; i++) {
             UNINITIALIZED struct entry x;
             const struct record *r = &b->records[i].r;
-            if (entry_decode(&x, r->envelope.data, r->envelope.size) != ERR_OK ||
+            if (r->index >= s->twice ||
+                entry_decode(&x, r->envelope.data, r->envelope.size) != ERR_OK ||
                 !hash_equal(&x.id, &s->twice_id))
                 continue;
             f->check = AUDIT_DUPLICATE;
@@ -531,8 +537,17 @@ static void check_edges(struct slot_audit *s)
     if (!source->ops->edges || s->differs)
         return;
     enum err e = source->ops->edges(source, s->slot, &size, edges, &count);
-    if (e == ERR_OK && size != s->checkpoint.size)
-        return; /* the hub has gone on meanwhile */
+    if (e == ERR_OK && size != s->checkpoint.size) {
+        struct buf now = {0};
+        bool same = source->ops->checkpoint(source, s->slot, &now) == ERR_OK &&
+                    now.size == s->note.size &&
+                    memcmp(now.data, s->note.data, now.size) == 0;
+        buf_close(&now);
+        if (same) /* else the hub has gone on meanwhile */
+            find_at(s, AUDIT_SOURCE, NOWHERE, NULL, "", "",
+                    "the slot's row names another size than its checkpoint");
+        return;
+    }
     if (e != ERR_OK || count != frontier_edges(&s->tree, own) ||
         memcmp(edges, own, count * sizeof(own[0])) != 0)
         find_at(s, AUDIT_INCLUSION, NOWHERE, NULL, "", "",
