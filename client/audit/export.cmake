@@ -30,3 +30,8 @@ add_library(audit_export STATIC export.c export_hold.c export_text.c)
 target_link_libraries(audit_export
   PUBLIC audit_engine audit_export_line audit_export_sqlite audit_source
   PRIVATE stoa_flags)
+
+add_library(audit_diff STATIC diff.c)
+target_link_libraries(audit_diff
+  PUBLIC audit_fetch audit_source crypto
+  PRIVATE stoa_flags)

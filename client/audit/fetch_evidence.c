@@ -37,13 +37,13 @@ enum err fetch_evidence_write(struct fetch_dir *d, const struct fetch_evidence_o
                                        {pair->large.data, pair->large.size}};
     struct hash both = hash_parts(parts, 2);
     hex_encode(tag, both.b, 8); /* the same two notes: the same name */
-    snprintf(name, FETCH_EVIDENCE_NAME_MAX, FETCH_EVIDENCE "/fork-%s-a.note", tag);
+    snprintf(name, FETCH_EVIDENCE_NAME_MAX, "%.20sfork-%s-a.note", pair->folder, tag);
     TRY(fetch_dir_write(d, name, pair->small, true, why));
-    snprintf(file, sizeof(file), FETCH_EVIDENCE "/fork-%s-b.note", tag);
+    snprintf(file, sizeof(file), "%.20sfork-%s-b.note", pair->folder, tag);
     TRY(fetch_dir_write(d, file, pair->large, true, why));
     enum err e = path_text(pair, &path);
     if (e == ERR_OK && path.size > 0) {
-        snprintf(file, sizeof(file), FETCH_EVIDENCE "/fork-%s.path", tag);
+        snprintf(file, sizeof(file), "%.20sfork-%s.path", pair->folder, tag);
         e = fetch_dir_write(d, file, bytes_of(path.data, path.size), true, why);
     }
     buf_close(&path);

@@ -9,12 +9,13 @@
 #include "client/audit/fetch_tree.h"
 
 struct fetch_evidence_of {
+    const char *folder; /* "evidence/", or "" */
     const struct vkey *log;
     struct bytes small, large; /* notes; equal sizes: either */
     tree_size small_size;
     struct fetch_tree *tree; /* opened under the large one; NULL: for equal sizes */
 };
-/* Writes evidence/fork-<slot and sizes>.*; `name` becomes the first of the files. ERR_FILE,
+/* Writes <folder>fork-<hash of both notes>-a.note, -b.note and .path; `name` becomes the first. ERR_FILE,
  * ERR_STORE_FULL, ERR_MEMORY; the errors of the tree's tiles. */
 MUST_CHECK enum err fetch_evidence_write(struct fetch_dir *d,
                                          const struct fetch_evidence_of *pair,

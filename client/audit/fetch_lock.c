@@ -171,6 +171,7 @@ static enum err check_beginning(struct fetch_log *l, const struct seen *old,
              " is no beginning of the signed tree of size %" PRIu64,
              c->origin, c->size, l->tree->size);
     const struct fetch_evidence_of pair = {
+        .folder = FETCH_EVIDENCE "/",
         .log = &l->run->o->policy->logs[old->v.log].key,
         .small = bytes_of(old->note.data, old->note.size),
         .large = bytes_of(l->note.data, l->note.size),
