@@ -35,3 +35,8 @@ add_library(audit_diff STATIC diff.c)
 target_link_libraries(audit_diff
   PUBLIC audit_fetch audit_source crypto
   PRIVATE stoa_flags)
+
+add_library(audit_watch STATIC watch.c watch_hooks.c watch_state.c)
+target_link_libraries(audit_watch
+  PUBLIC audit_engine audit_source crypto
+  PRIVATE stoa_flags audit_diff audit_export audit_fetch PkgConfig::JANSSON)

@@ -203,6 +203,125 @@ static void hledger_comes_to_the_same_balances(void **state)
            0);
 }
 
+/* A slot with some records, all in one bundle. */
+static uint32_t small_slot(void)
+{
+    char note[2048];
+    struct checkpoint c;
+    for (uint32_t i = 0; i < w->k.hub.slots; i++) {
+        size_t size = world_note(w, i, note, sizeof(note));
+        assert_true(checkpoint_open(&c, note, size, &w->k.log[i]));
+        if (c.size > 20 && c.size < TILE_HASHES)
+            return i;
+    }
+    fail_msg("no slot is small");
+    return 0;
+}
+
+static void copies_are_compared(void **state)
+{
+    char first[64];
+    (void)state;
+    honest();
+    expect(world_audit(w, "fetch http://127.0.0.1:%u d --policy policy", w->hub.port), 0);
+    expect(world_audit(w, "diff d http://127.0.0.1:%u --policy policy", w->hub.port), 0);
+    has(w->out, "slot 0f  same");
+    expect(world_audit(w, "export d -O jsonl --out d.jsonl --policy policy"), 0);
+    expect(world_audit(w, "diff d d.jsonl --policy policy"), 0);
+    world_pay(w, 30);
+    world_settle(w);
+    expect(world_audit(w, "diff d http://127.0.0.1:%u --policy policy", w->hub.port), 0);
+    has(w->out, "prefix   second is ");
+    uint32_t slot = small_slot();
+    uint64_t size = world_fork_copy(w, "d", "forked", slot);
+    expect(world_audit(w, "diff d forked --policy policy --evidence ev --slot %u", slot), 1);
+    snprintf(first, sizeof(first), "index %u  first", (unsigned)size - 1);
+    has(w->out, first);
+    expect(world_run(w, "ls ev/fork-*-a.note ev/fork-*-b.note && ! cmp -s ev/*-a.note ev/*-b.note"),
+           0);
+    /* The same fork beside a hub that has gone on. */
+    expect(world_audit(w, "diff http://127.0.0.1:%u forked --policy policy --json", w->hub.port),
+           1);
+    has(w->out, "\"state\":\"fork\"");
+    /* Another signature, or none at all, is no fork. */
+    expect(world_run(w, "sed -i '$ s/.$/A/' forked/log/%02x/checkpoint", slot), 0);
+    expect(world_audit(w, "diff d forked --policy policy --slot %u", slot), 1);
+    has(w->out, "not signed by a log of the policy");
+    expect(world_run(w, "rm forked/log/%02x/checkpoint", slot), 0);
+    expect(world_audit(w, "diff d forked --policy policy --slot %u", slot), 2);
+}
+
+#define WATCH(more)                                                                         \
+    "watch http://127.0.0.1:%u --policy policy --state st --hooks hooks --once"              \
+    " --prometheus st.prom " more
+
+static void events(const char *want)
+{
+    expect(world_run(w, "cut -d'|' -f1 heard 2>/dev/null | tr '\\n' ' '; rm -f heard"), 0);
+    if (strcmp(w->out, want) != 0)
+        fail_msg("heard \"%s\", not \"%s\"", w->out, want);
+}
+
+static void a_watch_tells_of_forks_and_silence(void **state)
+{
+    struct checkpoint c;
+    (void)state;
+    honest();
+    expect(world_run(w, "mkdir hooks && printf '#!/bin/sh\\necho \"$EVENT|$SUMMARY|$JSON_FILENAME\""
+                        " >> %s/heard\\n' > hooks/tell && chmod +x hooks/tell &&"
+                        " echo not run > hooks/README",
+                     w->dir),
+           0);
+    expect(world_audit(w, WATCH(""), liar.port), 0);
+    has(w->err, "16 logs");
+    events("heartbeat ");
+    expect(world_run(w, "grep -q 'stoa_audit_alarm{.*event=\"fork\"} 0' st.prom && "
+                        "test $(grep -c '^stoa_audit_last_good_timestamp_seconds{' st.prom) = 16"),
+           0);
+    world_pay(w, 10);
+    world_settle(w);
+    expect(world_audit(w, WATCH(""), liar.port), 0);
+    events("");
+    /* Silence. */
+    liar.silent = true;
+    expect(world_audit(w, WATCH("--max-silence 1h"), liar.port), 69);
+    events("");
+    expect(world_audit(w, WATCH("--max-silence 1s"), liar.port), 1);
+    events("stale ");
+    expect(world_audit(w, WATCH("--max-silence 1s"), liar.port), 1);
+    events(""); /* told once */
+    honest();
+    expect(world_audit(w, WATCH(""), liar.port), 0);
+    events("recovered ");
+    /* A fork: another tree of the same size, signed by the hub's own key. */
+    size_t size = world_note(w, 5, liar.checkpoint, sizeof(liar.checkpoint));
+    assert_true(checkpoint_open(&c, liar.checkpoint, size, &w->k.log[5]));
+    world_forge(w, 5, c.size, liar.checkpoint, sizeof(liar.checkpoint));
+    snprintf(liar.checkpoint_path, sizeof(liar.checkpoint_path), "/log/05/checkpoint");
+    expect(world_audit(w, WATCH(""), liar.port), 1);
+    expect(world_run(w, "cat \"$(tail -1 heard | cut -d'|' -f3)\""), 0);
+    has(w->out, "\"event\":\"fork\"");
+    has(w->out, "\"evidence\":\"evidence/fork-");
+    expect(world_run(w, "test -s st/*/evidence/fork-*-a.note && test -s st/*/evidence/fork-*-b.note"),
+           0);
+    events("fork ");
+    honest();
+    expect(world_audit(w, WATCH(""), liar.port), 1); /* a fork does not go away */
+    events("");
+    expect(world_run(w, "grep -q 'event=\"fork\"} 1' st.prom"), 0);
+}
+
+static void a_watch_ends_when_asked_to(void **state)
+{
+    (void)state;
+    honest();
+    expect(world_run(w, "timeout --preserve-status -s INT 2 " STOA_AUDIT
+                        " watch http://127.0.0.1:%u --policy policy --state st2 --every 300ms",
+                     liar.port),
+           2);
+    has(w->err, "heartbeat");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +332,9 @@ int main(void)
         cmocka_unit_test(every_export_says_the_same),
         cmocka_unit_test(a_damaged_export_is_refused),
         cmocka_unit_test(hledger_comes_to_the_same_balances),
+        cmocka_unit_test(copies_are_compared),
+        cmocka_unit_test(a_watch_tells_of_forks_and_silence),
+        cmocka_unit_test(a_watch_ends_when_asked_to),
     };
     return cmocka_run_group_tests_name("audit_io", tests, setup, teardown);
 }

@@ -179,3 +179,39 @@ void world_forge(struct world *w, uint32_t slot, uint64_t size, char *out, size_
     assert_true(checkpoint_sign(out, cap, &c, &w->k.log[slot], k) > 0);
     key_free(k);
 }
+
+uint64_t world_fork_copy(struct world *w, const char *from, const char *to, uint32_t slot)
+{
+    char path[700], note[2048];
+    struct hash hashes[TILE_HASHES];
+    struct frontier f = {0};
+    struct checkpoint c;
+    assert_int_equal(world_run(w, "rm -rf %s; cp -r %s %s", to, from, to), 0);
+    snprintf(path, sizeof(path), "%s/%s/log/%02x/checkpoint", w->dir, to, (unsigned)slot);
+    FILE *file = fopen(path, "r+");
+    assert_non_null(file);
+    size_t size = fread(note, 1, sizeof(note), file);
+    assert_true(checkpoint_open(&c, note, size, &w->k.log[slot]));
+    assert_true(c.size > 1 && c.size < TILE_HASHES);
+    char tile[700];
+    snprintf(tile, sizeof(tile), "%s/%s/log/%02x/tile/0/000.p/%u", w->dir, to, (unsigned)slot,
+             (unsigned)c.size);
+    FILE *t = fopen(tile, "r+");
+    assert_non_null(t);
+    assert_int_equal(fread(hashes, HASH_BYTES, c.size, t), c.size);
+    hashes[c.size - 1].b[0] ^= 1;
+    rewind(t);
+    assert_int_equal(fwrite(hashes, HASH_BYTES, c.size, t), c.size);
+    assert_int_equal(fclose(t), 0);
+    for (uint64_t i = 0; i < c.size; i++)
+        assert_true(frontier_append(&f, &hashes[i]));
+    c.root = frontier_root(&f);
+    struct key *k = log_key(w);
+    size = checkpoint_sign(note, sizeof(note), &c, &w->k.log[slot], k);
+    key_free(k);
+    assert_true(size > 0);
+    rewind(file);
+    assert_int_equal(fwrite(note, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+    return c.size;
+}

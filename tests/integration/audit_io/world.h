@@ -29,6 +29,9 @@ __attribute__((format(printf, 2, 3))) int world_run(struct world *w, const char 
 /* The hub's signed note of a slot; and one that its own log key signs over a made-up tree. */
 size_t world_note(struct world *w, uint32_t slot, char *out, size_t cap);
 void world_forge(struct world *w, uint32_t slot, uint64_t size, char *out, size_t cap);
+/* Copies folder `from` to `to`, with another last leaf in a slot (of less than 256 records),
+ * signed by the hub's own log key. Returns the slot's size. */
+uint64_t world_fork_copy(struct world *w, const char *from, const char *to, uint32_t slot);
 /* Waits until nothing is in flight. */
 void world_settle(struct world *w);
 
