@@ -106,3 +106,22 @@ void causes_remove(struct causes *c, const struct hash *id)
     c->spare = p;
     c->count--;
 }
+
+void causes_zero(struct causes *c)
+{
+    for (size_t i = 0; i < c->bucket_count; i++)
+        for (struct cause *p = c->buckets[i]; p; p = p->next)
+            p->left = 0;
+}
+
+void causes_sweep(struct causes *c)
+{
+    for (size_t i = 0; i < c->bucket_count; i++)
+        for (struct cause *p = c->buckets[i], *next; p; p = next) {
+            next = p->next;
+            if (p->left == 0) {
+                struct hash id = p->id; /* removing it reuses the place */
+                causes_remove(c, &id);
+            }
+        }
+}

@@ -39,5 +39,9 @@ struct cause *causes_add(struct causes *c, const struct hash *id);
 /* Connection `watcher` wants to hear of it; once is enough. */
 void cause_watch(struct cause *c, uint64_t watcher);
 void causes_remove(struct causes *c, const struct hash *id);
+/* Count anew: every `left` becomes 0; and, when it has been counted, those of which nothing
+ * is left leave. Whoever watches one of them is not told: he asks again. */
+void causes_zero(struct causes *c);
+void causes_sweep(struct causes *c);
 
 #endif

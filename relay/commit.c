@@ -204,6 +204,7 @@ static void append(struct commit *c, const struct store_append *appends, size_t 
     for (size_t i = 0; i < count; i++) {
         if (c->outcomes[i] == STORE_COMMITTED)
             continue;
+        atomic_store(&c->r->unsure[appends[i].slot], c->outcomes[i] == STORE_UNKNOWN);
         metrics_count(c->r->metrics, METRIC_STORE_ERRORS, M_OP_APPEND, 1);
         trace(TRACE_ERROR, "commit.not_committed", TRACE_U64("slot", appends[i].slot),
               TRACE_U64("outcome", c->outcomes[i]));

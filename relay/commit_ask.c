@@ -256,6 +256,31 @@ void snapshots(struct commit *c, bool all)
     }
 }
 
+/* Settlements and transfers that became durable under a commit whose answer was lost were
+ * reported to nobody (ledger/sequencer.h). With every slot loaded the stores tell what is
+ * under way; before that an item's destination cannot say whether it settled it. */
+static void causes_recount(struct commit *c)
+{
+    for (uint32_t slot = 0; slot < c->r->slots; slot++)
+        if (!sequencer_slotlog(c->q, slot))
+            return;
+    if (sequencer_tentative(c->q))
+        return;
+    causes_zero(&c->causes);
+    c->ledger_size = 0;
+    for (uint32_t slot = 0; slot < c->r->slots; slot++) {
+        c->ledger_size += sequencer_slotlog(c->q, slot)->frontier.size;
+        enum err e = causes_load(c, slot);
+        if (e != ERR_OK) {
+            trace(TRACE_WARN, "commit.recount", TRACE_U64("slot", slot),
+                  TRACE_ERR("why", e));
+            return; /* again in the next cycle */
+        }
+    }
+    causes_sweep(&c->causes);
+    c->recount = false;
+}
+
 /* Slots. */
 
 static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
@@ -265,6 +290,10 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     enum err e = recover_slot(c->q, &c->config, c->r->store, slot, &mark, &report);
     if (e == ERR_OK)
         e = pinned_load(c, slot);
+    if (e == ERR_OK) {
+        event_reloaded(c, slot);
+        c->recount = true;
+    }
     trace(e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload",
           TRACE_U64("slot", slot), TRACE_U64("size", report.size), TRACE_ERR("result", e),
           TRACE_STR("why", report.why));
@@ -285,6 +314,8 @@ void slots_reload(struct commit *c, uint64_t now_mono_ms)
         if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
             now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0)
             reload(c, slot, now_mono_ms);
+    if (c->recount && atomic_load(&c->r->exit_code) == 0)
+        causes_recount(c);
 }
 
 /* What /readyz/write says. */

@@ -86,6 +86,31 @@ void event_committed(struct commit *c, const struct seq_commit *done)
     links_add(&c->events, &m->link);
 }
 
+/* As a commit nobody listened to: subscribers read it from the store. Goes at once, since
+ * from here on readers show it. */
+void event_reloaded(struct commit *c, uint32_t slot)
+{
+    struct slotlog *log = sequencer_slotlog(c->q, slot);
+    struct bytes note = sequencer_checkpoint(c->q, slot);
+    struct mail *m = mail_new(MAIL_EVENT, 0);
+    struct event *e = calloc(1, sizeof(*e));
+    if (!m || !e || !log || note.size == 0) {
+        mail_drop(m);
+        event_drop(e);
+        return; /* the next commit tells */
+    }
+    e->slot = slot;
+    e->old_size = e->new_size = log->frontier.size;
+    e->time_ms = clock_wall_ms();
+    e->root = frontier_root(&log->frontier);
+    e->note_size = note.size;
+    memcpy(e->note, note.data, note.size);
+    highwater_set(&c->r->highwater, slot, e->new_size, &e->root);
+    m->event = e;
+    relay_mail_one(c->r, m);
+    atomic_store(&c->r->unsure[slot], false);
+}
+
 /* Before a record can be read from the store, the set knows whose it is. */
 enum err pinned_prepare(struct commit *c, const struct store_append appends[],
                         size_t count)

@@ -27,6 +27,7 @@ struct commit {
     struct sequencer *q;
     struct store_reader *reader; /* for questions about the past */
     struct causes causes;
+    bool recount; /* an answer of the store was lost: what is under way may be other */
     pthread_t thread;
     bool started;
     struct chain_of_links waiting;     /* jobs taken from the queue, not handled yet */
@@ -64,6 +65,8 @@ void result_refused(struct wire_result *out, const struct relay *r, uint64_t rid
 
 /* commit_event.c: what subscribers get; the set of pinned accounts. */
 void event_committed(struct commit *c, const struct seq_commit *done);
+/* A slot was loaded anew: what the store holds of it is what is published from now on. */
+void event_reloaded(struct commit *c, uint32_t slot);
 MUST_CHECK enum err pinned_prepare(struct commit *c, const struct store_append appends[],
                                    size_t count);
 MUST_CHECK enum err pinned_load(struct commit *c, uint32_t slot);

@@ -48,9 +48,18 @@ enum err reader_code(struct reader *rd, enum err e)
     return ERR_UNAVAILABLE;
 }
 
+/* What was not published is not shown: a client that is told of a tree and then of a
+ * smaller one has evidence against the hub. */
+enum err reader_at(struct reader *rd, uint32_t slot)
+{
+    if (atomic_load(&rd->r->unsure[slot]))
+        return ERR_UNAVAILABLE;
+    return rd->store->ops->slot(rd->store, slot, &rd->slot);
+}
+
 bool reader_slot(struct reader *rd, uint32_t slot)
 {
-    return reader_code(rd, rd->store->ops->slot(rd->store, slot, &rd->slot)) == ERR_OK;
+    return reader_code(rd, reader_at(rd, slot)) == ERR_OK;
 }
 
 bool reader_node(void *context, unsigned level, uint64_t n, struct hash *out)

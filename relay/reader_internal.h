@@ -48,6 +48,8 @@ void reader_reply(struct reader *rd, const struct request *q, struct frame *f);
 void reader_error(struct reader *rd, const struct request *q, enum err code);
 /* What a client is told of a store's answer. */
 enum err reader_code(struct reader *rd, enum err e);
+/* Where a slot stands, into rd->slot. ERR_UNAVAILABLE while a commit is not cleared up. */
+enum err reader_at(struct reader *rd, uint32_t slot);
 /* True when the store can be read; else traced, and a broken store stops the process. */
 bool reader_slot(struct reader *rd, uint32_t slot);
 bool reader_node(void *context, unsigned level, uint64_t n, struct hash *out);

@@ -73,7 +73,7 @@ enum err page_read(struct page *p, struct reader *rd, const struct request *q,
     buf_clear(&rd->records);
     if (key->what == WIRE_ACCOUNT && !pinned_may_read(&r->pinned, &key->id, p->device))
         return ERR_NOT_ALLOWED;
-    TRY(ops->slot(rd->store, (uint32_t)p->slot, &rd->slot));
+    TRY(reader_at(rd, (uint32_t)p->slot));
     p->view = rd->slot.size;
     enum err e = ERR_OK;
     if (key->what == WIRE_ACCOUNT) {
@@ -156,7 +156,7 @@ static void fetch_id(struct reader *rd, const struct request *q)
     buf_clear(&rd->records);
     enum err e = reader_code(rd, ops->find(rd->store, &q->f.key.id, &slot, &index));
     if (e == ERR_OK)
-        e = reader_code(rd, ops->slot(rd->store, slot, &rd->slot));
+        e = reader_code(rd, reader_at(rd, slot));
     p.view = rd->slot.size;
     p.withhold = p.by_id = true;
     p.auditor = pinned_is_auditor(&rd->r->pinned, p.device);

@@ -155,7 +155,7 @@ static enum err find_duplicate(struct reader *rd, const struct lookup *l,
     uint64_t index;
     size_t count;
     TRY(ops->find(rd->store, &l->id, &slot, &index));
-    TRY(ops->slot(rd->store, slot, &rd->slot));
+    TRY(reader_at(rd, slot));
     TRY(ops->records(rd->store, slot, index, 1, fill_receipt, out));
     struct reader_source at = {.rd = rd, .slot = slot};
     struct merkle_source source = {.node = reader_node, .context = &at};

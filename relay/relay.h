@@ -53,6 +53,8 @@ struct relay {
     atomic_size_t asks_waiting, seals_waiting; /* requests for the commit thread */
     atomic_size_t subscriptions; /* when 0, commits are not encoded for anyone */
     atomic_bool low_room;        /* less than store.min_free_bytes on the disk */
+    atomic_bool unsure[SLOTS_MAX]; /* a commit was not answered: what the store shows of
+                                      the slot is not published yet */
     atomic_bool store_away;      /* the store has not answered for STORE_AWAY_MS */
     atomic_int write_state;      /* enum err: ERR_OK, or why nothing is sequenced */
     atomic_int exit_code;        /* not 0: stop at once with this code */

@@ -58,11 +58,37 @@ static void a_few_connections_watch_a_cause(void **state)
     causes_close(&c);
 }
 
+static void what_is_counted_anew_and_not_found_leaves(void **state)
+{
+    (void)state;
+    struct causes c;
+    assert_int_equal(causes_open(&c, 77), ERR_OK);
+    for (unsigned i = 0; i < 10000; i++) {
+        struct hash id = id_of(i);
+        causes_add(&c, &id)->left = 2;
+    }
+    causes_zero(&c);
+    for (unsigned i = 0; i < 10000; i += 3) {
+        struct hash id = id_of(i);
+        causes_find(&c, &id)->left++;
+    }
+    causes_sweep(&c);
+    for (unsigned i = 0; i < 10000; i++) {
+        struct hash id = id_of(i);
+        struct cause *p = causes_find(&c, &id);
+        assert_int_equal(p != NULL, i % 3 == 0);
+        assert_true(p == NULL || p->left == 1);
+    }
+    assert_int_equal(c.count, 3334);
+    causes_close(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(causes_are_found_until_they_are_settled),
         cmocka_unit_test(a_few_connections_watch_a_cause),
+        cmocka_unit_test(what_is_counted_anew_and_not_found_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
