@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "ledger/store_postgres.h"
 #include "tests/integration/postgres/edge.h"
 
 #define SLOT 3u
@@ -85,6 +86,39 @@ static void sessions_that_were_cut_are_made_anew(void **state)
         suite_check_lookups(s, 1, 1);
     }
     suite_check_all(s);
+}
+
+static uint64_t mono_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+/* A session that is there and says nothing is waited for with a deadline, and replaced.
+ */
+static void a_session_that_hangs_is_given_up(void **state)
+{
+    struct suite *s = *state;
+    char out[40];
+    assert_int_equal(suite_append(s, 1, 9), STORE_COMMITTED);
+    assert_true(
+        pgproc_sql(suite_server(), suite_database(s),
+                   "SELECT pid FROM pg_stat_activity WHERE application_name = 'stoa'"
+                   " AND query LIKE '%COMMIT%' LIMIT 1",
+                   out, sizeof out));
+    pid_t backend = (pid_t)atoi(out);
+    assert_true(backend > 1);
+    assert_int_equal(kill(backend, SIGSTOP), 0);
+    uint64_t began = mono_ms();
+    enum store_outcome outcome = suite_append(s, 1, 9);
+    uint64_t took = mono_ms() - began;
+    assert_int_equal(kill(backend, SIGCONT), 0);
+    assert_int_equal(outcome, STORE_COMMITTED); /* COMMIT had not been sent to it */
+    assert_true(took >= POSTGRES_ANSWER_MS && took < POSTGRES_ANSWER_MS + 4000);
+    edge_nap(200);
+    suite_check_all(s);
+    suite_check_lookups(s, 1, 1);
 }
 
 /* The whole server goes down as in a crash and comes back: no restart of ours. */
@@ -266,6 +300,7 @@ static int all(void)
     const struct CMUnitTest tests[] = {
         EDGE(a_slot_has_one_owner_and_a_new_one_fences_it_alone),
         EDGE(sessions_that_were_cut_are_made_anew),
+        EDGE(a_session_that_hangs_is_given_up),
         EDGE(a_server_that_was_away_is_used_again),
         EDGE(conflicts_are_tried_again_a_few_times),
         EDGE(a_full_disk_there_is_a_full_store_here),
