@@ -96,7 +96,9 @@ void evidence_check(const void *data, size_t size, const struct evidence_trust *
  * key in hand and answers ERR_NOT_FOUND when that does not hold: nothing is written that
  * does not stand alone. ERR_MEMORY, ERR_TOO_LARGE. */
 
-/* a, b: whole notes of one log; the path is empty for equal sizes (see EVIDENCE_FORK). */
+/* a, b: whole notes of one log. The path is empty for equal sizes; else as RFC 9162 makes it for
+ * the larger tree, its first node always given (where the smaller size is a power of two, that is
+ * the root the larger tree has over it). */
 MUST_CHECK enum err evidence_fork(struct buf *out, const struct vkey *log, struct bytes a,
                                   struct bytes b, const struct hash path[], size_t count);
 /* a, b: tlog-proof texts; leaf data of each. */
@@ -124,7 +126,7 @@ MUST_CHECK enum err evidence_omitted(struct buf *out, const struct vkey *log,
                                      const struct signed_head *h,
                                      const struct evidence_record keys[], size_t key_count,
                                      struct bytes note, const uint8_t *leaves, size_t count);
-/* `logged`: the one in the log, with keys and proof; NULL proof: neither is shown to be. */
+/* `logged`: the one in the log, with its proof; a proof of size 0: neither is shown to be. */
 MUST_CHECK enum err evidence_reused(struct buf *out, const struct vkey *log,
                                     const struct evidence_record *logged,
                                     const struct evidence_record keys[], size_t key_count,

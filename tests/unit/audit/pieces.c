@@ -1,0 +1,123 @@
+#include "tests/unit/audit/pieces.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/context.h"
+#include "crypto/tlog_proof.h"
+#include "ledger/wire.h"
+
+static bool node(void *context, unsigned level, uint64_t n, struct hash *out)
+{
+    const struct pieces *p = context;
+    struct hash list[1024];
+    size_t count = (size_t)1 << level, first = (size_t)n << level;
+    const struct forge_slot *s = &p->f->slot[p->slot];
+    assert(count <= 1024 && first + count <= s->count);
+    for (size_t i = 0; i < count; i++)
+        list[i] = hash_leaf(s->rows[first + i].leaf, LEAF_BYTES);
+    for (; count > 1; count /= 2)
+        for (size_t i = 0; i < count / 2; i++)
+            list[i] = hash_node(&list[2 * i], &list[2 * i + 1]);
+    *out = list[0];
+    return true;
+}
+
+struct pieces *pieces_open(void)
+{
+    struct pieces *p = calloc(1, sizeof(*p));
+    assert(p);
+    p->f = forge_open();
+    forge_fill(p->f);
+    size_t whole = p->f->slot[0].count;
+    const tree_size sizes[PIECES_SIZES] = {128, 201, 256, whole};
+    for (unsigned i = 0; i < PIECES_SIZES; i++) {
+        p->size[i] = sizes[i];
+        p->f->slot[0].count = sizes[i];
+        forge_sign_slot(p->f, 0, false);
+        memcpy(p->note[i], p->f->slot[0].note, p->f->slot[0].note_size);
+        p->note_size[i] = p->f->slot[0].note_size;
+    }
+    return p;
+}
+
+void pieces_close(struct pieces *p)
+{
+    forge_close(p->f);
+    free(p);
+}
+
+size_t pieces_proof(const struct pieces *p, uint64_t index, unsigned i,
+                    char out[PIECES_PROOF_MAX])
+{
+    static struct tlog_proof t;
+    const struct merkle_source source = {node, (void *)(uintptr_t)p};
+    t = (struct tlog_proof){
+        .index = index, .note = p->note[i], .note_size = p->note_size[i]};
+    bool ok = merkle_prove_inclusion(index, p->size[i], &source, t.path, &t.path_count);
+    size_t n = ok ? tlog_proof_format(out, PIECES_PROOF_MAX, &t) : 0;
+    assert(n > 0);
+    return n;
+}
+
+static uint64_t be64(const uint8_t *at)
+{
+    uint64_t v = 0;
+    for (int i = 0; i < 8; i++)
+        v = v << 8 | at[i];
+    return v;
+}
+
+struct evidence_record pieces_record(const struct pieces *p, uint64_t index, unsigned i,
+                                     char room[PIECES_PROOF_MAX])
+{
+    const struct row *r = &p->f->slot[p->slot].rows[index];
+    struct evidence_record x = {.envelope = bytes_of(r->envelope, r->size),
+                                .hub_lamport = be64(r->leaf + 64),
+                                .hub_time_ms = be64(r->leaf + 72)};
+    memcpy(x.account_head.b, r->leaf + HASH_BYTES, HASH_BYTES);
+    x.proof = bytes_of(room, pieces_proof(p, index, i, room));
+    return x;
+}
+
+void pieces_sign_head(const struct pieces *p, struct signed_head *h)
+{
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t n = head_message(message, &h->account, h->position, &h->head,
+                            p->f->log_key[p->slot].name, h->size);
+    h->sig = key_sign(p->f->relay, CTX_HEAD, message, n);
+}
+
+struct signed_head pieces_head(const struct pieces *p, tree_size size)
+{
+    struct signed_head h = {.account = p->f->people[0].account, .size = size};
+    const struct forge_slot *s = &p->f->slot[p->slot];
+    for (size_t i = 0; i < size; i++) {
+        if (!hash_equal(&s->rows[i].account, &h.account))
+            continue;
+        memcpy(h.head.b, s->rows[i].leaf + HASH_BYTES, HASH_BYTES);
+        h.position++;
+    }
+    pieces_sign_head(p, &h);
+    return h;
+}
+
+size_t pieces_path(const struct pieces *p, tree_size small, tree_size large,
+                   struct hash out[MERKLE_PATH_MAX])
+{
+    const struct merkle_source source = {node, (void *)(uintptr_t)p};
+    size_t count = 0, first = 0;
+    struct hash path[MERKLE_PATH_MAX];
+    bool ok = merkle_prove_consistency(small, large, &source, path, &count);
+    assert(ok && count + 1 < MERKLE_PATH_MAX);
+    if ((small & (small - 1)) == 0) {
+        unsigned level = 0;
+        while ((tree_size)1 << level < small)
+            level++;
+        (void)node((void *)(uintptr_t)p, level, 0, &out[0]);
+        first = 1;
+    }
+    memcpy(out + first, path, count * sizeof(path[0]));
+    return count + first;
+}
