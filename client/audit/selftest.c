@@ -378,6 +378,18 @@ static void f_fork(struct forge *f)
     (void)p;
 }
 
+/* .. and the log goes on from there. */
+static void f_fork_grown(struct forge *f)
+{
+    struct forge_slot *s = &f->slot[BIG];
+    for (size_t i = AT; i < s->count; i++)
+        s->rows[i].leaf[40] ^= 1;
+    for (int i = 0; i < 9; i++) {
+        struct payload p = note_payload();
+        forge_entry(f, BIG, &f->people[0].account, f->people[0].device, &p, NULL);
+    }
+}
+
 /* ---- containers ---------------------------------------------------------------------------------
  */
 
@@ -532,6 +544,8 @@ const struct fault selftest_faults[] = {
      NULL, NULL, false, true},
     {"seen before: another tree of that size", BOTH, AUDIT_CONSISTENCY, BIG, SELFTEST_SIZE,
      f_fork, NULL, NULL, false, true},
+    {"seen before: another tree, grown since", BOTH, AUDIT_ORDER, BIG, AT, f_fork_grown, NULL,
+     NULL, false, true},
     FILE_("file: checkpoint gone", DIR, AUDIT_SOURCE, BIG, SELFTEST_NOWHERE, c_no_checkpoint),
     FILE_("file: checkpoint flipped", DIR, AUDIT_SIGNATURE, BIG, SELFTEST_NOWHERE,
           c_checkpoint_turn),
