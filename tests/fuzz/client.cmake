@@ -16,3 +16,7 @@ if(TARGET stoa_cli)
   target_link_options(fuzz_jsonl PRIVATE
     -Wl,--wrap=cli_open,--wrap=stoa_account_find,--wrap=stoa_import)
 endif()
+
+if(TARGET audit_source)
+  stoa_fuzzer(export LIBS audit_source audit_export_line CUTS 64)
+endif()
