@@ -26,6 +26,9 @@ static void hand_over(struct ws_conn *c)
 {
     char query[QUERY_MAX] = "", type[TYPE_MAX] = "";
     struct ws_request q = {.method = c->method, .path = c->path, .query = query, .type = type};
+    if (c->handed) /* a body of no bytes is told twice */
+        return;
+    c->handed = true;
     (void)lws_hdr_copy_fragment(c->wsi, query, sizeof(query), WSI_TOKEN_HTTP_URI_ARGS, 0);
     (void)lws_hdr_copy(c->wsi, type, sizeof(type), WSI_TOKEN_HTTP_CONTENT_TYPE);
     if (c->rx)
@@ -45,6 +48,7 @@ static void not_allowed(struct ws_conn *c)
 int http_request(struct ws_conn *c, const char *path)
 {
     c->is_http = true;
+    c->handed = false;
     free(c->path);
     c->path = strdup(path);
     if (!c->path)
@@ -79,7 +83,7 @@ int http_body(struct ws_conn *c, const void *data, size_t size)
     size_t have = c->rx ? c->rx->size : 0;
     if (c->method != WS_POST)
         return -1;
-    if (c->status) /* refused already; the rest is read past */
+    if (c->status || size == 0) /* refused already; the rest is read past */
         return 0;
     if (size > WS_BODY_MAX - have) {
         ws_http_answer(c, 413, "text/plain; charset=utf-8", HTTP_NO_STORE, NULL);
