@@ -7,7 +7,7 @@ set -eu
 build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libsodium-dev libssl-dev
  libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev"
-test="libcmocka-dev clang strace sqlite3 postgresql"
+test="libcmocka-dev clang strace sqlite3 postgresql hledger"
 
 # Names that differ between releases: the first one that exists is taken.
 pick() {
