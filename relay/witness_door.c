@@ -10,9 +10,11 @@
 #include "federation/rate.h"
 #include "federation/witness.h"
 #include "federation/witness_store.h"
+#include "ledger/evidence.h"
 #include "ledger/failpoint.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
+#include "relay/evidence_file.h"
 #include "relay/policy_file.h"
 #include "relay/relay.h"
 
@@ -77,9 +79,24 @@ static void count(struct witness_door *d, unsigned status)
     metrics_count(d->r->metrics, METRIC_WITNESSED, m, 1);
 }
 
+/* Two notes of one size that differ stand alone: a file that anybody can check. */
+static void write_evidence(struct witness_door *d, const struct witnessed *w,
+                           const struct vkey *log, const struct witness_request *q)
+{
+    struct buf file = {0};
+    char name[EVIDENCE_NAME_MAX] = "";
+    enum err e = evidence_fork(&file, log, bytes_of(w->note, w->note_size), q->note, NULL, 0);
+    if (e == ERR_OK)
+        e = evidence_file_keep(settings(d->r)->hub.state_dir, "fork",
+                               bytes_of(file.data, file.size), name);
+    buf_close(&file);
+    trace(TRACE_ERROR, "witness.evidence", TRACE_STR("origin", log->name),
+          TRACE_STR("file", name), TRACE_ERR("kept", e));
+}
+
 /* What the log signed and we do not cosign is kept before the answer goes out. */
 static void keep_refused(struct witness_door *d, const struct witnessed *w,
-                         const struct witness_request *q,
+                         const struct vkey *log, const struct witness_request *q,
                          const struct witness_verdict *v)
 {
     const struct checkpoint *c = &v->checkpoint;
@@ -99,6 +116,8 @@ static void keep_refused(struct witness_door *d, const struct witnessed *w,
           TRACE_STR("origin", c->origin), TRACE_U64("size", c->size),
           TRACE_HASH("root", &c->root), TRACE_U64("cosigned", w->at.size),
           TRACE_ERR("kept", e));
+    if (v->fork && e == ERR_OK)
+        write_evidence(d, w, log, q);
 }
 
 /* Text, the log's line, our line: durable, then known to readers. */
@@ -168,7 +187,7 @@ static void answer(struct witness_door *d, struct bytes body, struct reply *a)
     const struct vkey *log = known ? &d->policy->logs[number].key : NULL;
     witness_judge(&v, &q, log, known ? &w->at : &never);
     if (known && v.is_signed && (v.fork || v.status == WITNESS_REFUSED))
-        keep_refused(d, w, &q, &v);
+        keep_refused(d, w, log, &q, &v);
     if (v.status == WITNESS_COSIGN) {
         cosign(d, w, log, &q, &v, a);
     } else if (v.status == WITNESS_CONFLICT) {

@@ -2,6 +2,7 @@
  * a fork that is refused and kept, restarts, limits, and what a hub needs to be a witness. */
 #include "tests/integration/witness/kit.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,7 @@
 
 #include "federation/lines.h"
 #include "federation/witness.h"
+#include "ledger/evidence.h"
 
 #define RACERS 8
 #define ASK "/witness/add-checkpoint"
@@ -173,6 +175,35 @@ static void what_was_cosigned_is_shown_to_anyone(void **state)
     assert_int_equal(kit_get(hub.port, "/witness/00/checkpoint", page, sizeof(page)), 404);
 }
 
+/* One file of the folder proves, to who knows the log's key, a fork at this size. */
+static void its_evidence_stands_alone(uint64_t size)
+{
+    static char text[1u << 16];
+    struct evidence_trust trust = {.logs = &one.vkey, .log_count = 1};
+    struct evidence_result r;
+    char folder[512], path[800];
+    struct dirent *entry;
+    unsigned proven = 0;
+    hubproc_path(&hub, "state/evidence", folder);
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    while ((entry = readdir(d)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
+        FILE *f = fopen(path, "r");
+        assert_non_null(f);
+        size_t n = fread(text, 1, sizeof(text), f);
+        fclose(f);
+        evidence_check(text, n, &trust, &r);
+        assert_int_equal(r.verdict, EVIDENCE_PROVEN);
+        assert_int_equal(r.kind, EVIDENCE_FORK);
+        proven += r.index == size;
+    }
+    closedir(d);
+    assert_int_equal(proven, 1);
+}
+
 static void a_fork_is_refused_and_kept(void **state)
 {
     struct kit_log fork;
@@ -192,6 +223,7 @@ static void a_fork_is_refused_and_kept(void **state)
              "size=12 AND fork=1 AND length(ours)>200 AND length(theirs)>150\" | grep -qx 1",
              path);
     assert_int_equal(system(sql), 0);
+    its_evidence_stands_alone(12);
     hub_start(&hub);
 }
 
