@@ -12,6 +12,7 @@ add_executable(stoa_cli
   cli_pay.c
   cli_progress.c
   cli_read.c
+  cli_receipt.c
   cli_records.c
   cli_table.c
   cli_wallet_open.c
@@ -26,6 +27,6 @@ add_executable(stoa_cli
   import_keys.c
   import_run.c)
 set_target_properties(stoa_cli PROPERTIES OUTPUT_NAME stoa)
-target_link_libraries(stoa_cli PRIVATE stoa_flags stoa client_verify ledger_account ledger_codec
+target_link_libraries(stoa_cli PRIVATE stoa_flags stoa ledger_receipt client_verify ledger_account ledger_codec
   ledger_link ledger_wire crypto crypto_keyfile_io PkgConfig::JANSSON)
 install(TARGETS stoa_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -71,6 +71,9 @@
     X(COUNT, "count", "N", 0, "stop after so many records")                              \
     X(TTL, "ttl", "TIME", 0, "how long it can be used: 30m, 2h, 7d (default 1d)")        \
     X(OUT, "out", "FILE", 0, "write there instead of standard output")                   \
+    X(POLICY, "policy", "FILE", 0, "whom you trust: C2SP tlog-policy")                   \
+    X(COSIGNED, "cosigned", NULL, 0,                                                     \
+      "under the newest checkpoint that the hub's witnesses cosigned")                   \
     X(VKEY, "vkey", "TEXT", 0, "log key to trust (default: the one this wallet knows)")  \
     X(NEW_PASSPHRASE, "new-passphrase", "SOURCE", 0, "where the new one comes from")     \
     X(PAYER, "payer", "MEMBER", 0, "who paid: number, root key or me (default)")         \
@@ -260,7 +263,7 @@ stoa_result cli_import_bank(struct cli *c);
         X(history) X(sync) X(verify) X(watch) X(device_add) X(device_revoke)             \
             X(device_list) X(device_request) X(member_invite) X(member_join)             \
                 X(member_remove) X(member_list) X(checkpoint) X(export) X(import)        \
-                    X(demo) X(resume) X(receipt_get) X(receipt_check) X(limits) X(note)  \
+                    X(demo) X(resume) X(receipt_get) X(receipt_check) X(verify_file) X(limits) X(note)  \
                         X(split) X(split_correct) X(split_void) X(bind) X(account_list)  \
                             X(account_follow) X(account_rename) X(sign) X(submit)        \
                                 X(recovery_create) X(recovery_begin) X(recovery_finish)  \

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cli.h"
 
@@ -194,6 +195,9 @@ static stoa_result verify_one(struct cli *c, const stoa_account *a, unsigned thr
 
 stoa_result cli_run_verify(struct cli *c)
 {
+    /* A file is checked offline, without any wallet; an account is replayed. */
+    if (c->arg_count && (cli_has(c, OPT_POLICY) || access(c->args[0], R_OK) == 0))
+        return cli_run_verify_file(c);
     bool online;
     stoa_account a;
     uint64_t threads = 0;
@@ -228,14 +232,16 @@ stoa_result cli_run_receipt_get(struct cli *c)
                         "an id is 64 hex digits");
     stoa_result r = cli_connect(c);
     if (r == STOA_OK)
-        r = cli_failed(c, stoa_proof_get(c->wallet, &id, text, &c->error));
+        r = cli_failed(c, cli_has(c, OPT_COSIGNED)
+                              ? stoa_proof_get_cosigned(c->wallet, &id, text, &c->error)
+                              : stoa_proof_get(c->wallet, &id, text, &c->error));
     if (r != STOA_OK)
         return r;
     if (cli_has(c, OPT_OUT)) {
         r = cli_write_file(c, c->value[OPT_OUT], text, strlen(text));
         cli_put_text(c, NULL, "file", c->value[OPT_OUT]);
         if (r == STOA_OK)
-            cli_say(c, "written to %s: stoa receipt check verifies it offline",
+            cli_say(c, "written to %s: stoa verify FILE --policy POLICY checks it offline",
                     c->value[OPT_OUT]);
     } else if (c->json) {
         cli_put_text(c, NULL, "proof", text);

@@ -544,10 +544,13 @@ STOA_API stoa_result stoa_memo_get(stoa_wallet *w, const stoa_id *entry, uint8_t
                                    size_t *size, stoa_error *error);
 
 /* A proof of one record that verifies alone, offline: C2SP tlog-proof text, the leaf in
- * its extra data, followed by the envelope. Needs a connection. out has STOA_PROOF_MAX
+ * its extra data with the envelope. Needs a connection. out has STOA_PROOF_MAX
  * room. */
 STOA_API stoa_result stoa_proof_get(stoa_wallet *w, const stoa_id *entry, char *out,
                                     stoa_error *error);
+/* The same under the newest checkpoint that the hub's witnesses have cosigned. */
+STOA_API stoa_result stoa_proof_get_cosigned(stoa_wallet *w, const stoa_id *entry, char *out,
+                                             stoa_error *error);
 /* Verify such a text. `vkey`: the slot's log key as text, NULL: the one this wallet knows
  * for the origin (w may be NULL when vkey is given). STOA_OK or STOA_NO. */
 STOA_API stoa_result stoa_proof_check(stoa_wallet *w, const char *vkey, const char *text,

@@ -36,9 +36,11 @@ bool tlog_proof_parse(struct tlog_proof *p, const char *text, size_t size)
         !next_line(&at, end, &line, &n))
         return false;
     if (begins(line, n, EXTRA_WORD)) {
-        p->has_extra = true;
-        if (!base64_decode(p->extra, sizeof p->extra, &p->extra_size,
-                           line + strlen(EXTRA_WORD), n - strlen(EXTRA_WORD)) ||
+        size_t decoded;
+        p->extra = line + strlen(EXTRA_WORD);
+        p->extra_size = n - strlen(EXTRA_WORD);
+        if (p->extra_size > TLOG_PROOF_EXTRA_MAX ||
+            !base64_check(p->extra, p->extra_size, &decoded) ||
             !next_line(&at, end, &line, &n))
             return false;
     }
@@ -87,12 +89,13 @@ size_t tlog_proof_format(char *out, size_t cap, const struct tlog_proof *p)
     int n = snprintf(number, sizeof number, INDEX_WORD "%" PRIu64 "\n", p->index);
     if (cap == 0 || p->index > INT64_MAX || p->path_count > MERKLE_PATH_MAX ||
         p->note_size == 0 || p->note_size > NOTE_BYTES_MAX ||
-        (p->has_extra && (p->extra_size == 0 || p->extra_size > sizeof p->extra)))
+        (p->extra && (p->extra_size == 0 || p->extra_size > TLOG_PROOF_EXTRA_MAX)))
         return 0;
     bool ok = put(out, cap, &used, TLOG_PROOF_FIRST, strlen(TLOG_PROOF_FIRST));
-    if (ok && p->has_extra)
+    if (ok && p->extra)
         ok = put(out, cap, &used, EXTRA_WORD, strlen(EXTRA_WORD)) &&
-             put_base64(out, cap, &used, p->extra, p->extra_size);
+             put(out, cap, &used, p->extra, p->extra_size) &&
+             put(out, cap, &used, "\n", 1);
     ok = ok && put(out, cap, &used, number, (size_t)n);
     for (size_t i = 0; ok && i < p->path_count; i++)
         ok = put_base64(out, cap, &used, p->path[i].b, HASH_BYTES);

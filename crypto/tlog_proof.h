@@ -18,13 +18,12 @@
 #include "crypto/note.h"
 
 #define TLOG_PROOF_FIRST "c2sp.org/tlog-proof@v1\n"
-#define TLOG_PROOF_EXTRA_MAX 256
-#define TLOG_PROOF_BYTES_MAX (NOTE_BYTES_MAX + 4096)
+#define TLOG_PROOF_EXTRA_MAX 90000 /* bytes of its base64 text */
+#define TLOG_PROOF_BYTES_MAX (NOTE_BYTES_MAX + TLOG_PROOF_EXTRA_MAX + 8192)
 
 struct tlog_proof {
-    bool has_extra;
+    const char *extra; /* base64 text, borrowed; NULL: none */
     size_t extra_size;
-    uint8_t extra[TLOG_PROOF_EXTRA_MAX];
     uint64_t index;
     size_t path_count;
     struct hash path[MERKLE_PATH_MAX];
