@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "federation/lines.h"
@@ -182,6 +183,27 @@ static void the_other_s_line_is_on_what_is_served(void **state)
     assert_int_equal(a.k.f.code, ERR_RANGE);
 }
 
+/* 0: all is well; 1: below quorum. */
+static int witness_status(const char *word)
+{
+    char command[1024];
+    snprintf(command, sizeof(command),
+             STOA_STOACTL " witness status http://127.0.0.1:%u > %s/out; e=$?;"
+                          " grep -q '%s' %s/out || e=99; exit $e",
+             (unsigned)a.hub.port, a.hub.dir, word, a.hub.dir);
+    int status = system(command);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void an_operator_sees_both_sides(void **state)
+{
+    (void)state;
+    assert_int_equal(witness_status("witness.vkey .*a.example/witness+"), 0);
+    assert_int_equal(witness_status("witness.logs.0 .*origin=b.example/00"), 0);
+    assert_int_equal(witness_status("cosign.witnesses.0 .*name=other asked=true"), 0);
+    assert_int_equal(witness_status("cosign.quorum_met .*true"), 0);
+}
+
 static void alone_it_serves_below_quorum_and_counts(void **state)
 {
     uint64_t size = 0, now = 0;
@@ -202,6 +224,7 @@ static void alone_it_serves_below_quorum_and_counts(void **state)
     wait_metric("cosign_quorum_met", 0);
     wait_metric("cosign_logs_below_quorum", 1);
     assert_true(kit_metric(a.hub.port, "cosign_failures_total{witness=\"other\"}") >= 1);
+    assert_int_equal(witness_status("cosign.quorum_met .*false"), 1);
     for (int i = 0; i < 5; i++)
         write_one(); /* commits do not care */
     wait_served(false, size + 6);
@@ -263,6 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_other_s_line_is_on_what_is_served),
+        cmocka_unit_test(an_operator_sees_both_sides),
         cmocka_unit_test(alone_it_serves_below_quorum_and_counts),
         cmocka_unit_test(it_comes_back),
         cmocka_unit_test(after_a_restart_it_asks_from_where_the_witness_stands),

@@ -334,6 +334,15 @@ static void what_a_witness_needs(void **state)
     hubproc_path(&hub, "state/keys/away", away);
     assert_int_equal(rename(path, away), 0);
     refuses("stoactl key new cosigner");
+    /* what the message says is what helps */
+    char command[1200];
+    snprintf(command, sizeof(command),
+             STOA_STOACTL " key new cosigner '%s' --passphrase none --quiet >/dev/null", path);
+    assert_int_equal(system(command), 0);
+    hub_start(&hub);
+    assert_int_equal(ask(&one, 13, 14), 200);
+    hubproc_kill(&hub);
+    assert_int_not_equal(system(command), 0); /* nothing is overwritten */
     assert_int_equal(rename(away, path), 0);
     kit_file(&hub, "logs", "log nonsense\nquorum none\n", path);
     refuses("line 1");
