@@ -22,7 +22,9 @@
 #define POSTGRES_STATEMENT_MS 10000u /* the server gives a statement up after this */
 #define POSTGRES_ANSWER_MS 12000u    /* we give up an exchange after this */
 #define POSTGRES_LOCK_MS 2000u       /* a row someone else holds */
-#define POSTGRES_CLAIM_LOCK_MS 300u  /* a slot someone else owns */
+#define POSTGRES_CLAIM_LOCK_MS 300u  /* a slot someone else owns .. */
+#define POSTGRES_START_LOCK_MS                                                           \
+    2000u /* .. the first one: who was killed may not be gone */
 #define POSTGRES_IDLE_TXN_MS                                                             \
     10000u                            /* the server ends a transaction that says nothing \
                                        */

@@ -134,6 +134,14 @@ enum err postgres_end(struct postgres_store *s, const char *effect, enum err e)
 
 /* ---- claim ---- */
 
+static bool owns_any(const struct postgres_store *s)
+{
+    for (size_t i = 0; i < SLOTS_MAX; i++)
+        if (s->owned[i])
+            return true;
+    return false;
+}
+
 /* The slot's owner is the session that holds its advisory lock; it goes with the session.
  */
 static enum err own(struct postgres_store *s, uint32_t slot)
@@ -141,7 +149,8 @@ static enum err own(struct postgres_store *s, uint32_t slot)
     if (s->owned[slot])
         return ERR_OK;
     struct pg_step steps[2] = {{.statement = PG_LOCK_WAIT}, {.statement = PG_OWN}};
-    pg_add_i32(&steps[0].p, POSTGRES_CLAIM_LOCK_MS);
+    pg_add_i32(&steps[0].p,
+               owns_any(s) ? POSTGRES_CLAIM_LOCK_MS : POSTGRES_START_LOCK_MS);
     pg_add_i32(&steps[1].p, POSTGRES_LOCK_CLASS);
     pg_add_i32(&steps[1].p, slot);
     enum err e = pg_exchange(&s->link, steps, 2);

@@ -75,7 +75,7 @@ static void a_slot_has_one_owner_and_a_new_one_fences_it_alone(void **state)
 static void sessions_that_were_cut_are_made_anew(void **state)
 {
     struct suite *s = *state;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2; i++) {
         assert_int_equal(suite_append(s, 1, 9), STORE_COMMITTED);
         edge_cut_all(s);
         /* Before COMMIT nothing counts, so the append is said again by itself. */
