@@ -12,6 +12,7 @@ struct positions {
     struct {
         struct hash account;
         uint64_t next; /* 0: free */
+        bool pinned;
     } *seats;
 };
 
@@ -61,7 +62,8 @@ static enum err grow(struct positions *p)
     return ERR_OK;
 }
 
-/* Positions are counted, not taken from the source: the leaves prove the order. */
+/* Positions are counted, not taken from the source: the leaves prove the order. What a hub's
+ * own file has of pinned accounts is withheld, as the hub itself withholds it. */
 static enum err count_position(struct positions *p, struct export_record *r)
 {
     r->has_position = r->readable;
@@ -73,7 +75,13 @@ static enum err count_position(struct positions *p, struct export_record *r)
     if (p->seats[at].next == 0)
         p->used++;
     p->seats[at].account = r->account;
+    p->seats[at].pinned = p->seats[at].pinned || r->opens_pinned;
     r->position = p->seats[at].next++;
+    if (p->seats[at].pinned) {
+        r->envelope = bytes_of(NULL, 0);
+        export_record_read(r, 0);
+        r->has_position = false;
+    }
     return ERR_OK;
 }
 

@@ -64,6 +64,13 @@ static enum err tile_of(struct audit_source *s, uint32_t slot, unsigned level, u
     return in->ops->tile(in, slot, level, n, width, out);
 }
 
+static enum err edges_of(struct audit_source *s, uint32_t slot, tree_size *size,
+                         struct hash out[MERKLE_LEVELS_MAX], size_t *count)
+{
+    struct audit_source *in = held_of(s)->inner;
+    return in->ops->edges(in, slot, size, out, count);
+}
+
 static enum err identity_of(struct audit_source *s, struct hash *federation,
                             char hub[HUB_NAME_MAX + 1], uint32_t *slots)
 {
@@ -88,6 +95,7 @@ enum err export_hold(struct audit_source **out, struct audit_source *inner)
                                        .read = read_records,
                                        .release = release,
                                        .tile = inner->ops->tile ? tile_of : NULL,
+                                       .edges = inner->ops->edges ? edges_of : NULL,
                                        .identity = inner->ops->identity ? identity_of : NULL};
     h->base.ops = &h->ops;
     *out = &h->base;

@@ -65,6 +65,9 @@ static void read_moves(struct export_record *r, const struct entry *e, uint32_t 
     if (payload_decode(&p, e->kind, e->payload) != ERR_OK)
         return;
     switch (e->kind) {
+    case KIND_OPEN:
+        r->opens_pinned = p.open.residency == RESIDENCY_PINNED;
+        break;
     case KIND_ACCRUE:
         move(r, (struct export_place){.kind = EXPORT_ACCRUED}, account(&r->account),
              p.accrue.amount);
@@ -101,7 +104,7 @@ static void read_moves(struct export_record *r, const struct entry *e, uint32_t 
 void export_record_read(struct export_record *r, uint32_t slots)
 {
     UNINITIALIZED struct entry e;
-    r->readable = false;
+    r->readable = r->opens_pinned = false;
     r->move_count = 0;
     memset(&r->id, 0, sizeof(r->id));
     memset(&r->account, 0, sizeof(r->account));

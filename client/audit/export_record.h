@@ -40,7 +40,8 @@ struct export_record {
     /* From the envelope; all zero and "" when it is withheld or does not decode. */
     bool readable;
     struct hash id, account;
-    const char *kind; /* "withheld" and "unreadable" where there is none */
+    bool opens_pinned; /* an `open` that keeps its account to its region */
+    const char *kind;  /* "withheld" and "unreadable" where there is none */
     size_t move_count;
     struct export_move moves[PAYEES_MAX];
 };

@@ -8,6 +8,7 @@
 #include "client/audit/export.h"
 #include "client/audit/source_export.h"
 
+#define VALUE_BYTES_MAX (1 << 20)
 #define READ                                                                               \
     "SELECT idx, position, account, id, head, hub_lamport, hub_time_ms, leaf, envelope,"    \
     " kind FROM record WHERE slot = ? AND idx >= ? ORDER BY idx"
@@ -101,12 +102,26 @@ static enum err checkpoint_of(struct audit_source *base, uint32_t slot, struct b
     return e;
 }
 
+/* The file is somebody else's: nothing in its schema is to run, and no value is longer than ours
+ * can be. */
+static int open_file(const char *path, sqlite3 **db)
+{
+    int rc = sqlite3_open_v2(path, db, SQLITE_OPEN_READONLY, NULL);
+    if (rc != SQLITE_OK)
+        return rc;
+    (void)sqlite3_db_config(*db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    (void)sqlite3_db_config(*db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    (void)sqlite3_db_config(*db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    (void)sqlite3_limit(*db, SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
+    return SQLITE_OK;
+}
+
 static enum err statement(struct sqlite *s, uint32_t slot)
 {
     struct one *o = &s->slot[slot];
     int rc = SQLITE_OK;
     if (!o->db)
-        rc = sqlite3_open_v2(s->path, &o->db, SQLITE_OPEN_READONLY, NULL);
+        rc = open_file(s->path, &o->db);
     if (rc == SQLITE_OK && !o->read)
         rc = sqlite3_prepare_v2(o->db, READ, -1, &o->read, NULL);
     return rc == SQLITE_OK ? ERR_OK : told(s, o->db, rc, s->where[slot]);
@@ -265,7 +280,7 @@ enum err audit_source_export_sqlite(struct audit_source **out, const char *path,
     s->path = strdup(path);
     enum err e = s->path ? ERR_OK : ERR_MEMORY;
     if (e == ERR_OK) {
-        int rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READONLY, NULL);
+        int rc = open_file(path, &s->db);
         e = rc == SQLITE_OK ? check_form(s, why) : told(s, s->db, rc, why);
     }
     if (e != ERR_OK) {

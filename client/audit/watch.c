@@ -72,14 +72,13 @@ static uint64_t newest_cosignature_ms(const struct watch *w, const struct policy
     return newest < UINT64_MAX / 1000 ? newest * 1000 : 0;
 }
 
-/* A checkpoint that the policy does not accept is a finding; told once a kind. */
+/* A checkpoint that is not acceptable: told when it begins. */
 static enum err bad_checkpoint(struct look *k, uint32_t slot, const char *what)
 {
-    char key[256];
-    int n = snprintf(key, sizeof(key), "checkpoint %u %s", (unsigned)slot, what);
-    k->s->finding = true;
-    if (told_before(k->s, key, (size_t)n))
+    struct watch_log *l = &k->s->logs[slot];
+    if (l->bad)
         return ERR_OK;
+    l->bad = true;
     return tell(k, WATCH_FINDING, (int)slot, NULL, "", "%.150s slot %02x: its checkpoint %s",
                 k->s->where, (unsigned)slot, what);
 }
@@ -140,6 +139,7 @@ static enum err keep(struct look *k, uint32_t slot, const struct policy_verdict 
     const struct checkpoint *c = &v->checkpoint;
     uint64_t cosigned = newest_cosignature_ms(k->w, v);
     bool grew = !l->known || c->size > l->size;
+    l->bad = false;
     if (grew) {
         snprintf(path, sizeof(path), NOTE_FILE, (unsigned)slot);
         TRY(fetch_dir_write(&k->s->dir, path, bytes_of(note->data, note->size), true, k->why));
@@ -333,7 +333,7 @@ static enum err heartbeat(struct look *k)
     s->heartbeat_ms = k->now_ms;
     return tell(k, WATCH_HEARTBEAT, -1, NULL, "", "%.200s: %zu logs, %" PRIu64 " records%s%s%s",
                 s->where, logs, records, s->fork ? ", FORK" : "",
-                s->finding ? ", findings" : "", s->stale ? ", stale" : "");
+                watch_has_finding(s) ? ", findings" : "", s->stale ? ", stale" : "");
 }
 
 static enum err look_at(struct watch *w, struct watched *s, char why[AUDIT_WHY_MAX])
@@ -430,12 +430,20 @@ enum err watch_round(struct watch *w, char why[AUDIT_WHY_MAX])
     return watch_prometheus(w, why);
 }
 
+bool watch_has_finding(const struct watched *s)
+{
+    bool found = s->finding;
+    for (size_t i = 0; i < SLOTS_MAX; i++)
+        found = found || s->logs[i].bad;
+    return found;
+}
+
 int watch_exit(const struct watch *w)
 {
     int code = 0;
     for (size_t i = 0; i < w->count; i++) {
         const struct watched *s = &w->sources[i];
-        if (s->fork || s->finding || s->stale)
+        if (s->fork || s->stale || watch_has_finding(s))
             return 1;
         if (s->unreachable)
             code = 69;

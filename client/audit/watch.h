@@ -32,6 +32,7 @@ const char *watch_event_word(enum watch_event e);
 
 struct watch_log {
     bool known; /* a checkpoint of it was good once */
+    bool bad;   /* the newest one was not acceptable: told once, until one is good again */
     char origin[NOTE_NAME_MAX + 1];
     tree_size size;
     struct hash root;
@@ -77,6 +78,8 @@ void watch_close(struct watch *w);
 MUST_CHECK enum err watch_round(struct watch *w, char why[AUDIT_WHY_MAX]);
 /* As after --once: 1 an alarm is on, 69 unreachable, 2 not all was audited, 0. */
 int watch_exit(const struct watch *w);
+/* Of the audit, or a checkpoint that is not acceptable now. */
+bool watch_has_finding(const struct watched *s);
 
 /* watch_state.c */
 MUST_CHECK enum err watch_load(struct watched *s);

@@ -15,7 +15,8 @@ static json_t *log_json(const struct watch_log *l, unsigned slot)
 {
     char root[2 * HASH_BYTES + 1];
     hex_encode(root, l->root.b, HASH_BYTES);
-    return json_pack("{s:i, s:s, s:I, s:s, s:I}", "slot", (int)slot, "origin", l->origin, "size",
+    return json_pack("{s:i, s:b, s:b, s:s, s:I, s:s, s:I}", "slot", (int)slot, "known",
+                     l->known, "bad", l->bad, "origin", l->origin, "size",
                      (json_int_t)l->size, "root", root, "life_ms", (json_int_t)l->life_ms);
 }
 
@@ -23,7 +24,7 @@ enum err watch_save(struct watched *s, char why[AUDIT_WHY_MAX])
 {
     json_t *logs = json_array(), *told = json_array();
     for (unsigned i = 0; i < SLOTS_MAX; i++)
-        if (s->logs[i].known)
+        if (s->logs[i].known || s->logs[i].bad)
             (void)json_array_append_new(logs, log_json(&s->logs[i], i));
     for (size_t i = 0; i < s->told_count; i++) {
         char text[2 * HASH_BYTES + 1];
@@ -59,7 +60,8 @@ static bool load_log(struct watched *s, const json_t *o)
     if (slot >= SLOTS_MAX || !origin || !root || strlen(origin) > NOTE_NAME_MAX)
         return false;
     struct watch_log *l = &s->logs[slot];
-    l->known = true;
+    l->known = json_is_true(json_object_get(o, "known"));
+    l->bad = json_is_true(json_object_get(o, "bad"));
     snprintf(l->origin, sizeof(l->origin), "%s", origin);
     l->size = number(o, "size");
     l->life_ms = number(o, "life_ms");
@@ -152,7 +154,7 @@ static void per_source(FILE *f, const struct watch *w)
                "# TYPE stoa_audit_alarm gauge\n");
     for (size_t i = 0; i < w->count; i++) {
         const struct watched *s = &w->sources[i];
-        const bool on[] = {s->fork, s->finding, s->stale};
+        const bool on[] = {s->fork, watch_has_finding(s), s->stale};
         for (size_t k = 0; k < 3; k++) {
             fprintf(f, "stoa_audit_alarm{source=\"");
             label(f, s->where);

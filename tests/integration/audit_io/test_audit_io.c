@@ -112,7 +112,7 @@ static void an_interrupted_fetch_goes_on(void **state)
 {
     (void)state;
     honest();
-    expect(world_run(w, "timeout --preserve-status -s INT 1 " STOA_AUDIT
+    expect(world_run(w, "timeout --foreground --preserve-status -s INT 1 " STOA_AUDIT
                         " fetch http://127.0.0.1:%u slow --qps 30 --policy policy",
                      liar.port),
            2);
@@ -311,11 +311,56 @@ static void a_watch_tells_of_forks_and_silence(void **state)
     expect(world_run(w, "grep -q 'event=\"fork\"} 1' st.prom"), 0);
 }
 
+static void a_watch_tells_of_what_an_audit_finds(void **state)
+{
+    (void)state;
+    honest();
+    snprintf(liar.flip, sizeof(liar.flip), "/envelopes/");
+    expect(world_audit(w, WATCH("--state st4"), liar.port), 1);
+    expect(world_run(w, "cat \"$(head -1 heard | cut -d'|' -f3)\""), 0);
+    has(w->out, "\"event\":\"finding\"");
+    has(w->out, "\"id\":\"A2");
+    expect(world_run(w, "rm heard"), 0);
+    expect(world_audit(w, WATCH("--state st4"), liar.port), 1);
+    events(""); /* told already, in another life */
+    /* A checkpoint that does not verify comes and goes. */
+    honest();
+    expect(world_audit(w, WATCH("--state st5"), liar.port), 0);
+    events("heartbeat ");
+    snprintf(liar.flip, sizeof(liar.flip), "/03/checkpoint");
+    expect(world_audit(w, WATCH("--state st5"), liar.port), 1);
+    events("finding ");
+    expect(world_audit(w, WATCH("--state st5"), liar.port), 1);
+    events("");
+    honest();
+    expect(world_audit(w, WATCH("--state st5"), liar.port), 0);
+    events("");
+}
+
+/* The hub's own file has envelopes of the pinned account; an export of it does not. */
+static void an_export_withholds_what_the_hub_withholds(void **state)
+{
+    (void)state;
+    honest();
+    world_settle(w);
+    expect(world_run(w, "ls ../state/*.db | head -1"), 0);
+    expect(world_audit(w, "export $(ls ../state/*.db | head -1) -O jsonl --out own.jsonl"
+                          " --policy policy"),
+           0);
+    expect(world_audit(w, "export http://127.0.0.1:%u -O jsonl --out public.jsonl"
+                          " --policy policy",
+                       w->hub.port),
+           0);
+    expect(world_run(w, "cmp own.jsonl public.jsonl && grep -c '\"kind\":\"withheld\"' own.jsonl"),
+           0);
+    has(w->out, "2");
+}
+
 static void a_watch_ends_when_asked_to(void **state)
 {
     (void)state;
     honest();
-    expect(world_run(w, "timeout --preserve-status -s INT 2 " STOA_AUDIT
+    expect(world_run(w, "timeout --foreground --preserve-status -s INT 2 " STOA_AUDIT
                         " watch http://127.0.0.1:%u --policy policy --state st2 --every 300ms",
                      liar.port),
            2);
@@ -334,6 +379,8 @@ int main(void)
         cmocka_unit_test(hledger_comes_to_the_same_balances),
         cmocka_unit_test(copies_are_compared),
         cmocka_unit_test(a_watch_tells_of_forks_and_silence),
+        cmocka_unit_test(a_watch_tells_of_what_an_audit_finds),
+        cmocka_unit_test(an_export_withholds_what_the_hub_withholds),
         cmocka_unit_test(a_watch_ends_when_asked_to),
     };
     return cmocka_run_group_tests_name("audit_io", tests, setup, teardown);
