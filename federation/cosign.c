@@ -299,6 +299,8 @@ void cosign_answered(struct cosign *c, const struct cosign_ask *ask, enum cosign
         return;
     case COSIGN_FAILED:
         wait = backoff(&w->failures, random);
+        if (retry_after_ms > COSIGN_RETRY_AFTER_MAX_MS)
+            retry_after_ms = COSIGN_RETRY_AFTER_MAX_MS;
         w->next_ms = now_ms + (wait > retry_after_ms ? wait : retry_after_ms);
         w->failed++;
         return;

@@ -18,6 +18,7 @@
 
 #define COSIGN_BACKOFF_MS 250u
 #define COSIGN_BACKOFF_MAX_MS 30000u
+#define COSIGN_RETRY_AFTER_MAX_MS 600000u /* a witness may wish for no more */
 #define COSIGN_SKEW_SECONDS 300u /* a cosignature's time may differ this much from ours */
 
 struct cosign_times {

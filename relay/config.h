@@ -113,10 +113,11 @@ struct config_pubkeys {
 #define CONFIG_WITNESS(X)                                                                \
     X(witness, logs, PATH, "", RESTART, 0, 400,                                          \
       "tlog-policy file: the logs it names are witnessed at /witness; \"\" is none")      \
-    X(witness, requests_a_second, COUNT, 20, RELOAD, 0, 1000000,                         \
-      "add-checkpoint requests of one address, over time; 0 is no limit")                \
-    X(witness, burst, COUNT, 300, RELOAD, 1, 1000000,                                    \
-      "of those at once: one a slot of the logs behind one address, or more")
+    X(witness, requests_a_second, COUNT, 100, RELOAD, 0, 1000000,                        \
+      "add-checkpoint requests of one address, over time; a busy hub asks once a second " \
+      "for each of its slots; 0 is no limit")                                            \
+    X(witness, burst, COUNT, 600, RELOAD, 1, 1000000,                                    \
+      "of those at once; a hub that starts asks twice for each slot")
 #define CONFIG_COSIGN(X)                                                                 \
     X(cosign, policy, PATH, "", RESTART, 0, 400,                                         \
       "tlog-policy file: witnesses with URLs, and the quorum of this hub's "             \

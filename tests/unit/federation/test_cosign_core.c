@@ -285,6 +285,20 @@ static void failures_wait_longer_each_time(void **state)
     assert_int_equal(b.slot, 1);
 }
 
+static void a_witness_may_wish_to_be_left_alone(void **state)
+{
+    struct cosign_ask a;
+    (void)state;
+    publish(5, 10);
+    assert_true(next(0, 10, &a));
+    cosign_answered(core, &a, COSIGN_FAILED, NULL, 0, 5000, 0, WALL, 10);
+    assert_false(next(0, 5009, &a));
+    assert_true(next(0, 5010, &a));
+    cosign_answered(core, &a, COSIGN_FAILED, NULL, 0, UINT64_MAX, 0, WALL, 6000);
+    assert_false(next(0, 6000 + COSIGN_RETRY_AFTER_MAX_MS - 1, &a));
+    assert_true(next(0, 6000 + COSIGN_RETRY_AFTER_MAX_MS, &a)); /* not for ever */
+}
+
 static void a_target_is_held_for_who_is_still_asked(void **state)
 {
     struct cosign_ask a, b;
@@ -316,6 +330,7 @@ int main(void)
         TEST(it_asks_from_where_the_witness_stands),
         TEST(only_its_own_line_of_now_counts),
         TEST(failures_wait_longer_each_time),
+        TEST(a_witness_may_wish_to_be_left_alone),
         TEST(a_target_is_held_for_who_is_still_asked),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
