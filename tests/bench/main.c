@@ -19,6 +19,7 @@ static const struct benchmark benchmarks[] = {
      "notes of 500 bytes into a real hub; --transfers: payments, counted when credited; "
      "--rate N: at fixed times"},
     {"verify", bench_verify, "a whole ledger checked: full, tip, and one account"},
+    {"audit", bench_audit, "stoa-audit on a hub's file: full, by tips, only what is new"},
     {"fanout", bench_fanout, "one publisher to 100 subscribers"},
     {"connections", bench_connections, "memory of a connection with a live subscription"},
     {"recover", bench_recover, "start after kill -9, with a snapshot and without"},
