@@ -12,7 +12,7 @@ add_library(audit_fetch STATIC
   fetch_unit.c)
 target_link_libraries(audit_fetch
   PUBLIC audit_source ledger_codec crypto
-  PRIVATE stoa_flags Threads::Threads)
+  PRIVATE stoa_flags ledger_evidence Threads::Threads)
 
 # What writers and readers of an export share.
 add_library(audit_export_line STATIC export_line.c export_record.c)

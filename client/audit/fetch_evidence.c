@@ -1,38 +1,55 @@
 #include "client/audit/fetch_evidence.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
-static bool add_line(struct buf *b, const char *text)
+#include "ledger/evidence.h"
+
+/* The consistency path from the small tree, taken from the large one. Evidence has its first
+ * hash always given: where the small tree is one subtree, that is the subtree as the large tree
+ * has it (ledger/evidence.h). */
+static enum err path_of(const struct fetch_evidence_of *pair,
+                        struct hash path[MERKLE_PATH_MAX + 1], size_t *count)
 {
-    return buf_add(b, text, strlen(text));
+    tree_size small = pair->small_size;
+    size_t first = 0;
+    *count = 0;
+    if (!pair->tree || pair->tree->size == small || small == 0)
+        return ERR_OK;
+    if ((small & (small - 1)) == 0)
+        TRY(fetch_tree_root(pair->tree, small, &path[first++]));
+    TRY(fetch_tree_consistency(pair->tree, small, path + first, count));
+    *count += first;
+    return ERR_OK;
 }
 
-/* The path as text: a line with both sizes, then one hash a line. */
-static enum err path_text(const struct fetch_evidence_of *pair, struct buf *out)
+/* One file that stands alone; where none can be made, the two notes have to do. */
+static enum err write_proof(struct fetch_dir *d, const struct fetch_evidence_of *pair,
+                            const char *tag, char name[FETCH_EVIDENCE_NAME_MAX])
 {
-    struct hash path[MERKLE_PATH_MAX];
-    size_t count = 0;
-    char line[128];
-    if (!pair->tree || pair->tree->size == pair->small_size)
-        return ERR_OK;
-    TRY(fetch_tree_consistency(pair->tree, pair->small_size, path, &count));
-    snprintf(line, sizeof(line), "consistency %" PRIu64 " %" PRIu64 "\n", pair->small_size,
-             pair->tree->size);
-    bool ok = add_line(out, line);
-    for (size_t i = 0; i < count && ok; i++) {
-        (void)base64_encode(line, sizeof(line), path[i].b, HASH_BYTES);
-        ok = add_line(out, line) && add_line(out, "\n");
+    struct hash path[MERKLE_PATH_MAX + 1];
+    struct buf out = {0};
+    char file[FETCH_EVIDENCE_NAME_MAX], why[AUDIT_WHY_MAX];
+    size_t count;
+    enum err e = path_of(pair, path, &count);
+    if (e == ERR_OK)
+        e = evidence_fork(&out, pair->log, pair->small, pair->large, path, count);
+    if (e == ERR_OK) {
+        snprintf(file, sizeof(file), "%.20sfork-%s.evidence", pair->folder, tag);
+        e = fetch_dir_write(d, file, bytes_of(out.data, out.size), true, why);
+        if (e == ERR_OK)
+            memcpy(name, file, sizeof(file));
+    } else if (e != ERR_MEMORY) {
+        e = ERR_OK;
     }
-    return ok ? ERR_OK : ERR_MEMORY;
+    buf_close(&out);
+    return e;
 }
 
 enum err fetch_evidence_write(struct fetch_dir *d, const struct fetch_evidence_of *pair,
                               char name[FETCH_EVIDENCE_NAME_MAX])
 {
     char file[FETCH_PATH_MAX], why[AUDIT_WHY_MAX], tag[17];
-    struct buf path = {0};
     const struct hash_part parts[2] = {{pair->small.data, pair->small.size},
                                        {pair->large.data, pair->large.size}};
     struct hash both = hash_parts(parts, 2);
@@ -41,11 +58,5 @@ enum err fetch_evidence_write(struct fetch_dir *d, const struct fetch_evidence_o
     TRY(fetch_dir_write(d, name, pair->small, true, why));
     snprintf(file, sizeof(file), "%.20sfork-%s-b.note", pair->folder, tag);
     TRY(fetch_dir_write(d, file, pair->large, true, why));
-    enum err e = path_text(pair, &path);
-    if (e == ERR_OK && path.size > 0) {
-        snprintf(file, sizeof(file), "%.20sfork-%s.path", pair->folder, tag);
-        e = fetch_dir_write(d, file, bytes_of(path.data, path.size), true, why);
-    }
-    buf_close(&path);
-    return e;
+    return write_proof(d, pair, tag, name);
 }

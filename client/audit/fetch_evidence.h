@@ -1,6 +1,5 @@
 /* Two signed checkpoints that cannot both be true, kept as files: both notes as they were
- * signed, and the tiles' own consistency path from the larger tree, so that whoever has the
- * log's key can check them offline. */
+ * signed, and one file of evidence (ledger/evidence.h) that shows it alone and offline. */
 #ifndef CLIENT_AUDIT_FETCH_EVIDENCE_H
 #define CLIENT_AUDIT_FETCH_EVIDENCE_H
 
@@ -15,8 +14,9 @@ struct fetch_evidence_of {
     tree_size small_size;
     struct fetch_tree *tree; /* opened under the large one; NULL: for equal sizes */
 };
-/* Writes <folder>fork-<hash of both notes>-a.note, -b.note and .path; `name` becomes the first. ERR_FILE,
- * ERR_STORE_FULL, ERR_MEMORY; the errors of the tree's tiles. */
+/* Writes <folder>fork-<hash of both notes>-a.note, -b.note and .evidence; `name` becomes that of
+ * the last, or of the first where tiles for a path could not be had. ERR_FILE, ERR_STORE_FULL,
+ * ERR_MEMORY. */
 MUST_CHECK enum err fetch_evidence_write(struct fetch_dir *d,
                                          const struct fetch_evidence_of *pair,
                                          char name[FETCH_EVIDENCE_NAME_MAX]);

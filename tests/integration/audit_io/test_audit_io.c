@@ -239,6 +239,8 @@ static void copies_are_compared(void **state)
     has(w->out, first);
     expect(world_run(w, "ls ev/fork-*-a.note ev/fork-*-b.note && ! cmp -s ev/*-a.note ev/*-b.note"),
            0);
+    (void)world_audit(w, "evidence check ev/fork-*.evidence --policy policy");
+    has(w->out, "proven");
     /* The same fork beside a hub that has gone on. */
     expect(world_audit(w, "diff http://127.0.0.1:%u forked --policy policy --json", w->hub.port),
            1);
