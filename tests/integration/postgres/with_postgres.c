@@ -12,23 +12,33 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/lib/pgproc.h"
 
+#define CUT_TRIES 200
+
 static struct pgproc server;
 
-/* The oldest session of a store: the writer's. */
+/* The oldest session of a store: the writer's. After a crash there may be none for a
+ * while. */
 static bool cut(void)
 {
-    char out[64];
-    if (!pgproc_sql(&server, "postgres",
-                    "SELECT pid FROM pg_stat_activity WHERE application_name = 'stoa'"
-                    " ORDER BY backend_start LIMIT 1",
-                    out, sizeof(out)))
-        return false;
-    int pid = atoi(out);
-    return pid > 1 && kill(pid, SIGKILL) == 0;
+    for (int i = 0; i < CUT_TRIES; i++) {
+        char out[64] = "";
+        struct timespec nap = {0, 50000000L};
+        int pid = pgproc_sql(&server, "postgres",
+                             "SELECT pid FROM pg_stat_activity WHERE application_name = "
+                             "'stoa' ORDER BY backend_start LIMIT 1",
+                             out, sizeof(out))
+                      ? atoi(out)
+                      : 0;
+        if (pid > 1 && kill(pid, SIGKILL) == 0)
+            return true;
+        nanosleep(&nap, NULL);
+    }
+    return false;
 }
 
 static bool obey(const char *word)
