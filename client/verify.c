@@ -13,6 +13,7 @@
 struct prepared {
     struct entry e;
     struct hash leaf;
+    uint8_t leaf_data[LEAF_BYTES];
     enum err err;
     bool withheld;
 };
@@ -56,8 +57,10 @@ static void prepare(const struct engine *g, const struct verify_lane *l,
     p->err = entry_decode(&p->e, r->envelope.data, r->envelope.size);
     if (p->err != ERR_OK)
         return;
-    if (!l->no_leaf)
-        p->leaf = record_leaf_hash(r);
+    if (!l->no_leaf) {
+        record_leaf(r, p->leaf_data);
+        p->leaf = hash_leaf(p->leaf_data, LEAF_BYTES);
+    }
     if (g->o->mode == VERIFY_FULL && !g->o->no_signatures) {
         (*signatures)++;
         if (!entry_verify(&p->e))
@@ -146,9 +149,10 @@ static void read_and_prepare(struct engine *g, struct lane *n)
     pthread_cond_signal(&g->wake);
 }
 
-static enum err apply_one(const struct verify_lane *l, const struct record *r,
+static enum err apply_one(struct verify_lane *l, const struct record *r,
                           const struct prepared *p)
 {
+    l->leaf_data = p->leaf_data;
     if (p->err != ERR_OK)
         return l->refuse ? l->refuse(l->context, r, p->err) : p->err;
     return l->apply(l->context, p->withheld ? NULL : &p->e, r,

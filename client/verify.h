@@ -41,6 +41,7 @@ struct verify_lane {
     bool no_leaf; /* leaf hashes are not wanted */
     bool withheld; /* an empty envelope is not there to be seen: apply gets no entry (NULL) and
                       no leaf (NULL) for it; else it is malformed */
+    const uint8_t *leaf_data; /* during apply: the 80 bytes that `leaf` is the hash of */
     /* Results. */
     enum err err;
     uint64_t

@@ -220,6 +220,7 @@ static enum err run_lanes(struct audit *a)
                                               .refuse = judge_refuse,
                                               .finish = judge_finish,
                                               .withheld = true};
+        s->lane = &lanes[count - 1];
     }
     struct verify_options o = {.mode = a->o->mode == AUDIT_FULL ? VERIFY_FULL : VERIFY_TIP,
                                .threads = a->o->threads,

@@ -219,12 +219,6 @@ static enum err again_tile(struct audit_source *s, uint32_t slot, unsigned level
     struct audit_source *u = again_of(s)->under;
     return u->ops->tile(u, slot, level, n, width, out);
 }
-static enum err again_edges(struct audit_source *s, uint32_t slot, tree_size *size,
-                            struct hash out[MERKLE_LEVELS_MAX], size_t *count)
-{
-    struct audit_source *u = again_of(s)->under;
-    return u->ops->edges(u, slot, size, out, count);
-}
 static enum err again_identity(struct audit_source *s, struct hash *federation,
                                char hub[HUB_NAME_MAX + 1], uint32_t *slots)
 {
@@ -239,6 +233,7 @@ static void again_open(struct again *a, struct audit_source *under, const char *
     a->under = under;
     snprintf(a->dir, sizeof(a->dir), "%.*s%scheckpoints",
              slash ? (int)(slash + 1 - report) : 0, report, "");
+    /* No frontier: what is kept now is of a later checkpoint. */
     a->ops = (struct audit_source_ops){
         .where = again_where,
         .slots = again_slots,
@@ -246,7 +241,6 @@ static void again_open(struct again *a, struct audit_source *under, const char *
         .read = again_read,
         .release = again_release,
         .tile = under->ops->tile ? again_tile : NULL,
-        .edges = under->ops->edges ? again_edges : NULL,
         .identity = under->ops->identity ? again_identity : NULL};
     a->base = *under;
     a->base.ops = &a->ops;

@@ -47,7 +47,11 @@ struct slot_audit {
     struct replay p;
     bool dead;     /* a record could not be applied: states are not followed any more */
     bool lost;     /* indices do not follow each other: the tree cannot be built */
-    struct frontier tree;   /* over leaves computed from envelopes where there are any */
+    uint64_t leaves; /* in the tree so far */
+    const struct verify_lane *lane;
+    /* Over leaves computed from envelopes where there are any; made of the tiles by
+     * judge_tree, not kept up leaf by leaf. */
+    struct frontier tree;
     struct frontier stored; /* over leaves as stored, from the first that differs on */
     bool differs;
     struct hash tile[TILE_LEVELS][TILE_HASHES];
@@ -107,6 +111,8 @@ enum err judge_apply(void *context, const struct entry *e, const struct record *
 enum err judge_refuse(void *context, const struct record *r, enum err why);
 enum err judge_finish(void *context);
 void judge_blocks_close(struct slot_audit *s);
+/* The tree over all leaves so far, into s->tree. */
+void judge_tree(struct slot_audit *s);
 
 /* state.c: what is kept between runs */
 enum err audit_folder(const char *path, char why[AUDIT_WHY_MAX]);

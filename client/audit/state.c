@@ -312,6 +312,7 @@ enum err state_save(struct audit *a, char why[AUDIT_WHY_MAX])
         struct slot_audit *s = &a->slots[i];
         if (!s->judged || s->dead || s->lost || s->differs)
             return ERR_OK;
+        judge_tree(s);
         s->out->root = frontier_root(&s->tree);
     }
     if (!buf_add(&b, STATE_FIRST, strlen(STATE_FIRST)))
@@ -388,7 +389,7 @@ static enum err load_tree(struct slot_audit *s, struct mp_reader *r)
     memcpy(list, edges.data, edges.size);
     if (!frontier_restore(&s->tree, size, &root, list, edges.size / HASH_BYTES))
         return ERR_CORRUPT;
-    s->from = s->index = s->next = s->p.size = size;
+    s->from = s->index = s->next = s->p.size = s->leaves = size;
     return ERR_OK;
 }
 
@@ -469,7 +470,7 @@ static void forget(struct audit *a)
         memset(&s->tree, 0, sizeof(s->tree));
         memset(s->tile_count, 0, sizeof(s->tile_count));
         memset(s->tile_number, 0, sizeof(s->tile_number));
-        s->from = s->index = s->next = s->withheld = 0;
+        s->from = s->index = s->next = s->withheld = s->leaves = 0;
         s->seen_at = 0;
         s->pinned_seen = false;
         for (size_t k = 0; k < SLOTS_MAX; k++) {
