@@ -1,10 +1,14 @@
 /* Slots as a client sees them: the hub account's records say which keys are in force, and
  * every checkpoint must be consistent with the newest one known. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/wallet.h"
+#include "ledger/evidence.h"
 
 static void slot_drop(struct slot_view *v)
 {
@@ -197,9 +201,44 @@ stoa_result slot_need(stoa_wallet *w, uint32_t slot, uint64_t deadline,
 /* ---- checkpoints ---------------------------------------------------------------------
  */
 
+static bool write_whole(const char *path, const struct buf *data)
+{
+    char beside[WALLET_DIR_MAX + 96];
+    snprintf(beside, sizeof(beside), "%s.part", path);
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool ok = fd >= 0;
+    for (size_t at = 0; ok && at < data->size;) {
+        ssize_t n = write(fd, data->data + at, data->size - at);
+        ok = n > 0 || (n < 0 && errno == EINTR);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    ok = ok && fsync(fd) == 0;
+    if (fd >= 0)
+        ok = close(fd) == 0 && ok;
+    return ok && rename(beside, path) == 0;
+}
+
+/* A fork that can be shown to anybody: both notes, and the path between them, as one file in
+ * the wallet's folder. `path` is as RFC 9162 makes it; of a smaller tree whose size is a power
+ * of two it does not say enough. */
+static bool keep_alone(stoa_wallet *w, const struct slot_view *v, struct bytes known,
+                       struct bytes shown, const struct hash path[], size_t count)
+{
+    char name[WALLET_DIR_MAX + 64];
+    struct buf out = {0};
+    bool ok = known.size > 0 && shown.size > 0 &&
+              evidence_fork(&out, &v->f.hub.log, known, shown, path, count) == ERR_OK;
+    snprintf(name, sizeof(name), "%s/fork-%02x-%llu.evidence", w->dir, (unsigned)v->row.slot,
+             (unsigned long long)v->known.size);
+    ok = ok && write_whole(name, &out);
+    buf_close(&out);
+    return ok;
+}
+
 /* Two notes that cannot both be true, or one that goes back: keep both and stop. */
-stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes shown,
-                          enum err code, const char *what, stoa_error *error)
+static stoa_result keep_evidence(stoa_wallet *w, struct slot_view *v, struct bytes shown,
+                                 const struct hash path[], size_t count, enum err code,
+                                 const char *what, stoa_error *error)
 {
     struct bytes known = {0};
     uint64_t seen;
@@ -209,10 +248,20 @@ stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes show
                                 .known = e == ERR_OK ? known : (struct bytes){0},
                                 .shown = shown,
                                 .what = bytes_of(what, strlen(what))};
-    ignore(client_store_evidence_save(w->store, &x));
+    bool alone = code == ERR_FORK && keep_alone(w, v, x.known, shown, path, count);
+    bool kept = client_store_evidence_save(w->store, &x) == ERR_OK;
     return because_as(error, STOA_NO, code,
-                      "slot %u: %s; the newest known has %llu leaves. Evidence was kept",
-                      v->row.slot, what, (unsigned long long)v->known.size);
+                      "slot %u: %s; the newest known has %llu leaves. %s", v->row.slot, what,
+                      (unsigned long long)v->known.size,
+                      alone  ? "Evidence that stands alone was kept in the wallet's folder"
+                      : kept ? "Evidence was kept"
+                             : "Evidence could NOT be kept: look at the disk");
+}
+
+stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes shown,
+                          enum err code, const char *what, stoa_error *error)
+{
+    return keep_evidence(w, v, shown, NULL, 0, code, what, error);
 }
 
 /* A tree somebody signed; `note` says where its note is, NONE for the newest one known.
@@ -292,17 +341,23 @@ static stoa_result check_some(stoa_wallet *w, struct slot_view *v, const struct 
     for (size_t i = 0; i < pairs; i++) {
         const struct checkpoint *a = &t[i].c, *b = &t[i + 1].c;
         bool ok = a->size < b->size || hash_equal(&a->root, &b->root);
+        struct hash path[MERKLE_PATH_MAX];
+        size_t path_count = 0;
         if (rids[i]) {
             struct wire_frame answer;
             TRY_R(rpc_wait(w, rids[i], WIRE_PROOF_IS, deadline, &answer, error));
             ok = consistent(&answer, a, b);
+            path_count = ok || (a->size & (a->size - 1)) == 0
+                             ? 0
+                             : path_hashes(answer.path, path);
+            if (path_count == SIZE_MAX)
+                path_count = 0;
         }
         if (!ok)
-            return slot_evidence(
-                w, v, notes[t[i + 1].note == NONE ? t[i].note : t[i + 1].note], ERR_FORK,
-                "hub shows a tree that is not on one line with the known "
-                "one",
-                error);
+            return keep_evidence(
+                w, v, notes[t[i + 1].note == NONE ? t[i].note : t[i + 1].note], path,
+                path_count, ERR_FORK,
+                "hub shows a tree that is not on one line with the known one", error);
     }
     return STOA_OK;
 }

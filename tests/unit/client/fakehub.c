@@ -72,6 +72,14 @@ static void note_of(struct fakehub *f, uint32_t slot, struct store_slot *s)
         return;
     }
     assert_int_equal(f->h.store->ops->slot(f->h.store, slot, s), ERR_OK);
+    if (f->forked && s->size > 0) {
+        struct checkpoint c;
+        const struct vkey *log = &f->h.log_keys[slot];
+        assert_true(checkpoint_open(&c, s->checkpoint, s->checkpoint_size, log));
+        c.root.b[3] ^= 1;
+        s->checkpoint_size = checkpoint_sign(s->checkpoint, sizeof(s->checkpoint), &c, log,
+                                             kit_key(HUB_KEY_LOG));
+    }
 }
 
 /* ---- answers -------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 /* Wallets: their files, their hub, accounts, members, memos. */
 #include "desk.h"
+#include "ledger/evidence.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -302,6 +303,38 @@ static void a_hub_that_goes_back_is_refused_with_evidence(void **state)
     d->hub.disk_shown = NULL;
     disk_close(backup);
     GOOD(d, stoa_connect(d->w[0], NULL, 0, &d->error));
+}
+
+static void a_fork_is_kept_as_evidence_that_stands_alone(void **state)
+{
+    struct desk *d = *state;
+    static uint8_t room[65536];
+    char path[200];
+    struct evidence_result r;
+    size_t found = 0;
+    desk_funded(d, 0, 42 * POINT);
+    stoa_disconnect(d->w[0]);
+    d->hub.forked = true;
+    assert_int_equal(stoa_connect(d->w[0], NULL, 0, &d->error), STOA_NO);
+    assert_string_equal(d->error.word, "fork");
+    assert_non_null(strstr(d->error.message, "stands alone"));
+    d->hub.forked = false;
+    for (unsigned slot = 0; slot < d->hub.h.slots; slot++)
+        for (unsigned size = 1; size < 64; size++) {
+            snprintf(path, sizeof(path), "%s/fork-%02x-%u.evidence", d->path[0], slot, size);
+            FILE *f = fopen(path, "rbe");
+            if (!f)
+                continue;
+            size_t n = fread(room, 1, sizeof(room), f);
+            fclose(f);
+            found++;
+            evidence_check(room, n,
+                           &(struct evidence_trust){.logs = &d->hub.h.log_keys[slot],
+                                                    .log_count = 1},
+                           &r);
+            assert_int_equal(r.verdict, EVIDENCE_PROVEN);
+        }
+    assert_true(found > 0);
 }
 
 /* ---- people --------------------------------------------------------------------------
@@ -863,6 +896,7 @@ int main(void)
         CASE(a_damaged_database_is_named_and_keys_stay),
         CASE(a_record_costs_at_most_a_kilobyte),
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
+        CASE(a_fork_is_kept_as_evidence_that_stands_alone),
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),
         CASE(entries_refer_to_what_other_devices_wrote),
         CASE(an_invite_that_carries_refs_can_be_used),
