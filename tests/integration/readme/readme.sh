@@ -38,4 +38,4 @@ if [ "${status:-0}" != 0 ]; then
     cat err hub.err
     exit "$status"
 fi
-grep -q 'credited' out && grep -q '12\.50 settled' out && grep -q 'good:' out
+grep -q 'credited' out && grep -q '12\.50 settled' out && grep -q 'good:' out && grep -q '^GOOD' out
