@@ -154,6 +154,7 @@ static void receipts_that_contradict_are_proven(void **state)
         assert_int_equal(evidence_receipt(&out, &good->f->log_key[0], bytes_of(x, n), lx,
                                           bytes_of(y, m), ly),
                          ERR_NOT_FOUND);
+        buf_close(&out);
     }
     pieces_close(bad);
 }
@@ -218,6 +219,7 @@ static void a_head_the_log_contradicts_is_proven(void **state)
                      ERR_NOT_FOUND);
     assert_int_equal(evidence_head(&out, log, &h, t->keys, 1, t->chain, t->count - 1),
                      ERR_NOT_FOUND);
+    buf_close(&out);
     free(t);
 }
 
@@ -252,6 +254,7 @@ static void two_heads_and_omissions_are_proven(void **state)
     assert_int_equal(evidence_omitted(&out, log, &c, t->keys, 1, note_of(good, 3), leaves,
                                       count),
                      ERR_NOT_FOUND);
+    buf_close(&out);
     free(leaves);
     free(t);
 }
