@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/kinds.h"
 #include "relay/config_internal.h"
 
 #define RELOAD false
@@ -103,9 +104,31 @@ static void check_pair(struct config *c, bool ok, const char *section, const cha
     config_trouble_add(c, CONFIG_CONFLICT, &place, "%s %s", name, sentence);
 }
 
+/* One of several relays: they must find one store and each other. */
+static void check_region(struct config *c)
+{
+    const struct relay_config *v = &c->values;
+    const char *peer = v->region.peer[0] ? v->region.peer : v->listen.client;
+    char host[CONFIG_TEXT_MAX];
+    uint16_t port = 0;
+    bool one = v->region.relay[0] == '\0';
+    check_pair(c, one || hub_name_ok(v->region.relay, strlen(v->region.relay)), "region",
+               "relay", "must be of a-z 0-9 . - _ with a letter or digit at both ends");
+    check_pair(c, one || strncmp(v->store.uri, "postgres", 8) == 0, "region", "relay",
+               "wants a postgresql:// store: relays share a hub through it");
+    check_pair(c, !v->region.peer[0] || config_address(v->region.peer, host, &port),
+               "region", "peer", "must be like \"10.0.0.7:7001\" or \"[::1]:7001\"");
+    bool any = config_address(peer, host, &port) &&
+               (strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0);
+    check_pair(c, one || !any, "region", "peer",
+               "must say where other relays reach this one: they cannot connect to "
+               "every address");
+}
+
 void config_check_together(struct config *c)
 {
     const struct relay_config *v = &c->values;
+    check_region(c);
     check_pair(c, v->limits.ping_ms < v->limits.idle_ms, "limits", "ping_ms",
                "must be below limits.idle_ms, or quiet connections are closed unasked");
     check_pair(c, v->limits.entry_bytes < v->limits.frame_bytes, "limits", "entry_bytes",

@@ -129,6 +129,18 @@ struct config_pubkeys {
     X(cosign, timeout_ms, MS, "5s", RELOAD, 100, 600000, "of one question to a witness") \
     X(cosign, ca_file, PATH, "", RESTART, 0, 400,                                        \
       "roots to trust for https:// witnesses, PEM; \"\" is the system's")
+#define CONFIG_REGION(X)                                                                 \
+    X(region, relay, TEXT, "", RESTART, 0, 64,                                           \
+      "name of this relay where several share one hub and one Postgres; \"\" is a hub "   \
+      "of one process")                                                                  \
+    X(region, peer, TEXT, "", RESTART, 0, 300,                                           \
+      "host:port where the other relays reach this one; \"\" is listen.client")          \
+    X(region, lease_ms, MS, "3s", RESTART, 300, 60000,                                   \
+      "a relay that is silent for this long loses its slots to the others")              \
+    X(region, bus, TEXT, "", RESTART, 0, 400,                                            \
+      "redis://HOST:PORT/DB or redis+unix:PATH (password: ?passfile=PATH); \"\" is none") \
+    X(region, poll_ms, MS, "500ms", RELOAD, 10, 60000,                                   \
+      "how often the store is asked for what other relays wrote; the bus is faster")
 #define CONFIG_LOG(X)                                                                    \
     X(log, level, LEVEL, "info", RELOAD, 1, 8, "error | warn | info | debug")            \
     X(log, format, FORMAT, "logfmt", RELOAD, 1, 8, "logfmt | json, on standard error")
@@ -145,6 +157,7 @@ struct config_pubkeys {
     S(drain, CONFIG_DRAIN)                                                               \
     S(witness, CONFIG_WITNESS)                                                           \
     S(cosign, CONFIG_COSIGN)                                                             \
+    S(region, CONFIG_REGION)                                                             \
     S(log, CONFIG_LOG)
 
 #define CONFIG_MEMBER_NAME(key) char key[CONFIG_TEXT_MAX];

@@ -6,7 +6,7 @@
 #include "relay/config.h"
 #include "relay/config_toml.h"
 
-#define CONFIG_ROWS_MAX 64
+#define CONFIG_ROWS_MAX 128
 #define CONFIG_PLACE_MAX 400
 #define CONFIG_MESSAGE_MAX 400
 #define CONFIG_EXCERPT_MAX 160

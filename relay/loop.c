@@ -323,6 +323,7 @@ static void on_mail(struct loop *l, struct mail *m)
             m->frame = NULL;
         }
         break;
+    case MAIL_OWNERS:
     case MAIL_STATE:
         break; /* only the wake-up */
     }

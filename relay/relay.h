@@ -45,6 +45,7 @@ struct relay {
     struct ws *ws;
     struct cosigner *cosigner; /* NULL: no witness is asked */
     struct witness_door *witness; /* NULL: no log is witnessed here */
+    struct region *region; /* NULL: this process is the whole hub */
     struct verify verify;
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */

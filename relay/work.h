@@ -116,6 +116,7 @@ enum mail_kind {
     MAIL_HELLO, /* verdict over a HELLO's checkpoints */
     MAIL_HTTP,  /* body of an HTTP answer */
     MAIL_WITNESS, /* a witness's answer, as it goes out */
+    MAIL_OWNERS, /* another relay owns a slot now, or none does: ask relay/region.h */
     MAIL_STATE  /* the commit thread changed what it can do: look at hub->writable */
 };
 struct mail {
