@@ -7,13 +7,11 @@
 
 #include "crypto/context.h"
 #include "crypto/tlog_proof.h"
-#include "ledger/evidence_text.h"
+#include "ledger/evidence_check.h"
 #include "ledger/kinds.h"
 #include "ledger/scratch.h"
 #include "ledger/wire.h"
 
-#define KEYS_MAX 64 /* relay keys a log has had */
-#define HEAD_BYTES (HASH_BYTES + 8 + HASH_BYTES + 8 + SIG_BYTES)
 #define REFUSAL_BYTES (HASH_BYTES + 8 + 8 + SIG_BYTES)
 
 static const char *const kind_words[] = {
@@ -34,23 +32,13 @@ const char *evidence_verdict_word(enum evidence_verdict v)
 
 /* ---- one check ------------------------------------------------------------------------- */
 
-struct check {
-    struct evidence_lines in;
-    const struct evidence_trust *trust;
-    struct evidence_result *out;
-    struct vkey log;
-    bool trusted;
-    size_t relay_count;
-    struct pubkey relay[KEYS_MAX]; /* all the log has named, oldest first */
-};
-
-static bool no(struct check *x, const char *why)
+static bool no(struct evidence_check *x, const char *why)
 {
     snprintf(x->out->why, sizeof(x->out->why), "%s", why);
     return false;
 }
 
-static void accuse(struct check *x, const struct pubkey *who, uint64_t index,
+static void accuse(struct evidence_check *x, const struct pubkey *who, uint64_t index,
                    const char *why)
 {
     x->out->verdict = x->trusted ? EVIDENCE_PROVEN : EVIDENCE_UNTRUSTED;
@@ -60,7 +48,7 @@ static void accuse(struct check *x, const struct pubkey *who, uint64_t index,
              x->trusted ? "" : " (but this log key is none that you trust)");
 }
 
-static bool take_log(struct check *x)
+bool evidence_take_log(struct evidence_check *x)
 {
     struct bytes text;
     if (!evidence_line(&x->in, "log", &text) ||
@@ -76,7 +64,7 @@ static bool take_log(struct check *x)
     return true;
 }
 
-static bool take_note(struct check *x, struct checkpoint *c, struct bytes *note)
+static bool take_note(struct evidence_check *x, struct checkpoint *c, struct bytes *note)
 {
     if (!evidence_blob(&x->in, "note", note))
         return no(x, "no checkpoint where one has to stand");
@@ -86,7 +74,7 @@ static bool take_note(struct check *x, struct checkpoint *c, struct bytes *note)
 }
 
 /* A proof and the leaf it is about, under a checkpoint of the log. */
-static bool take_proof(struct check *x, struct tlog_proof *p, struct checkpoint *c,
+static bool take_proof(struct evidence_check *x, struct tlog_proof *p, struct checkpoint *c,
                        const struct hash *leaf, struct bytes text)
 {
     if (!tlog_proof_parse(p, (const char *)text.data, text.size))
@@ -129,13 +117,13 @@ static bool roots_of(tree_size m, tree_size n, const struct hash path[], size_t 
     return sn == 0;
 }
 
-static bool check_fork(struct check *x)
+static bool check_fork(struct evidence_check *x)
 {
     struct checkpoint a, b;
     struct bytes na, nb, node;
     struct hash path[MERKLE_PATH_MAX], small, large;
     size_t count = 0;
-    if (!take_log(x) || !take_note(x, &a, &na))
+    if (!evidence_take_log(x) || !take_note(x, &a, &na))
         return false;
     if (!take_note(x, &b, &nb))
         return false;
@@ -163,13 +151,13 @@ static bool check_fork(struct check *x)
     return true;
 }
 
-static bool check_receipt(struct check *x)
+static bool check_receipt(struct evidence_check *x)
 {
     UNINITIALIZED struct tlog_proof p[2];
     struct checkpoint c[2];
     struct hash leaf[2];
     struct bytes proof, data;
-    if (!take_log(x))
+    if (!evidence_take_log(x))
         return false;
     for (int i = 0; i < 2; i++) {
         if (!evidence_blob(&x->in, "proof", &proof) || !evidence_blob(&x->in, "leaf", &data) ||
@@ -196,7 +184,7 @@ struct record_seen {
 };
 
 /* "<name> envelope leaf proof": in the log, under its key. */
-static int take_record(struct check *x, const char *name, struct record_seen *r)
+static int take_record(struct evidence_check *x, const char *name, struct record_seen *r)
 {
     struct bytes part[3];
     UNINITIALIZED struct tlog_proof p;
@@ -218,7 +206,7 @@ static int take_record(struct check *x, const char *name, struct record_seen *r)
     return 1;
 }
 
-static bool names_this_log(const struct check *x, const struct p_log_open *o)
+static bool names_this_log(const struct evidence_check *x, const struct p_log_open *o)
 {
     struct vkey v;
     return vkey_parse(&v, (const char *)o->log_vkey.data, o->log_vkey.size) &&
@@ -227,7 +215,7 @@ static bool names_this_log(const struct check *x, const struct p_log_open *o)
 }
 
 /* log_open at index 0, then changes of the relay key in order. */
-static bool take_keys(struct check *x)
+bool evidence_take_keys(struct evidence_check *x)
 {
     UNINITIALIZED struct record_seen r;
     UNINITIALIZED struct payload p;
@@ -245,7 +233,7 @@ static bool take_keys(struct check *x)
     while ((there = take_record(x, "key", &r)) == 1) {
         uint8_t message[MESSAGE_BYTES_MAX];
         struct pubkey now = x->relay[x->relay_count - 1];
-        if (r.e.kind != KIND_HUB_KEY || r.index <= last || x->relay_count == KEYS_MAX ||
+        if (r.e.kind != KIND_HUB_KEY || r.index <= last || x->relay_count == EVIDENCE_KEYS_MAX ||
             !hash_equal(entry_account(&r.e), &hub) || !entry_verify(&r.e) ||
             !pubkey_equal(&r.e.device, &now) ||
             payload_decode(&p, r.e.kind, r.e.payload) != ERR_OK)
@@ -273,11 +261,11 @@ static uint64_t be64(const uint8_t *at)
 }
 
 /* A signed head by one of the log's relay keys. */
-static bool take_head(struct check *x, struct signed_head *h, struct pubkey *by)
+bool evidence_take_head(struct evidence_check *x, struct signed_head *h, struct pubkey *by)
 {
     struct bytes data;
     uint8_t message[MESSAGE_BYTES_MAX];
-    if (!evidence_blob(&x->in, "head", &data) || data.size != HEAD_BYTES)
+    if (!evidence_blob(&x->in, "head", &data) || data.size != EVIDENCE_HEAD_BYTES)
         return no(x, "no signed head where one has to stand");
     memcpy(h->account.b, data.data, HASH_BYTES);
     h->position = be64(data.data + HASH_BYTES);
@@ -294,7 +282,7 @@ static bool take_head(struct check *x, struct signed_head *h, struct pubkey *by)
     return no(x, "the head is not signed by a relay key of this log");
 }
 
-static bool check_head(struct check *x)
+static bool check_head(struct evidence_check *x)
 {
     UNINITIALIZED struct record_seen r;
     struct signed_head h;
@@ -302,7 +290,7 @@ static bool check_head(struct check *x)
     struct hash head = {{0}};
     uint64_t count = 0, last = 0;
     int there;
-    if (!take_log(x) || !take_keys(x) || !take_head(x, &h, &by))
+    if (!evidence_take_log(x) || !evidence_take_keys(x) || !evidence_take_head(x, &h, &by))
         return false;
     if (h.position > EVIDENCE_CHAIN_MAX)
         return no(x, "the account is longer than evidence may be");
@@ -328,11 +316,11 @@ static bool check_head(struct check *x)
     return true;
 }
 
-static bool check_heads(struct check *x)
+static bool check_heads(struct evidence_check *x)
 {
     struct signed_head a, b;
     struct pubkey by, other;
-    if (!take_log(x) || !take_keys(x) || !take_head(x, &a, &other) || !take_head(x, &b, &by))
+    if (!evidence_take_log(x) || !evidence_take_keys(x) || !evidence_take_head(x, &a, &other) || !evidence_take_head(x, &b, &by))
         return false;
     if (!evidence_done(&x->in))
         return no(x, "something stands after the second head");
@@ -343,7 +331,7 @@ static bool check_heads(struct check *x)
     return true;
 }
 
-static bool check_omitted(struct check *x)
+static bool check_omitted(struct evidence_check *x)
 {
     struct signed_head h;
     struct pubkey by;
@@ -351,7 +339,7 @@ static bool check_omitted(struct check *x)
     struct bytes note, leaves;
     struct frontier t = {0};
     bool there = false;
-    if (!take_log(x) || !take_keys(x) || !take_head(x, &h, &by) || !take_note(x, &c, &note))
+    if (!evidence_take_log(x) || !evidence_take_keys(x) || !evidence_take_head(x, &h, &by) || !take_note(x, &c, &note))
         return false;
     if (!evidence_blob(&x->in, "leaves", &leaves) || !evidence_done(&x->in) ||
         c.size > EVIDENCE_LEAVES_MAX || leaves.size != c.size * LEAF_BYTES || c.size < h.size)
@@ -373,7 +361,7 @@ static bool check_omitted(struct check *x)
 
 /* ---- against a device ------------------------------------------------------------------------ */
 
-static bool refusal_ok(const struct check *x, const struct known_refusal *r,
+static bool refusal_ok(const struct evidence_check *x, const struct known_refusal *r,
                        const struct hash *id)
 {
     uint8_t message[MESSAGE_BYTES_MAX];
@@ -386,7 +374,7 @@ static bool refusal_ok(const struct check *x, const struct known_refusal *r,
     return false;
 }
 
-static bool was_refused(struct check *x, const struct hash *id, bool *bad)
+static bool was_refused(struct evidence_check *x, const struct hash *id, bool *bad)
 {
     struct bytes data;
     bool refused = false;
@@ -407,13 +395,13 @@ static bool was_refused(struct check *x, const struct hash *id, bool *bad)
     return refused;
 }
 
-static bool check_reused(struct check *x)
+static bool check_reused(struct evidence_check *x)
 {
     UNINITIALIZED struct record_seen r;
     UNINITIALIZED struct entry other;
     struct bytes data;
     bool bad = false;
-    if (!take_log(x) || !take_keys(x))
+    if (!evidence_take_log(x) || !evidence_take_keys(x))
         return false;
     int logged = take_record(x, "record", &r);
     if (logged < 0)
@@ -452,15 +440,15 @@ static bool check_reused(struct check *x)
 void evidence_check(const void *data, size_t size, const struct evidence_trust *trust,
                     struct evidence_result *out)
 {
-    struct check x = {.trust = trust, .out = out};
+    struct evidence_check x = {.trust = trust, .out = out};
     struct bytes word;
-    bool (*const checks[])(struct check *) = {
+    bool (*const checks[])(struct evidence_check *) = {
         [EVIDENCE_FORK] = check_fork,       [EVIDENCE_RECEIPT] = check_receipt,
         [EVIDENCE_HEAD] = check_head,       [EVIDENCE_HEADS] = check_heads,
         [EVIDENCE_OMITTED] = check_omitted, [EVIDENCE_SEQ_REUSED] = check_reused};
     memset(out, 0, sizeof(*out));
     snprintf(out->why, sizeof(out->why), "this is no evidence file");
-    if (!evidence_open(&x.in, data, size) || !evidence_line(&x.in, "kind", &word)) {
+    if (!evidence_open(&x.in, EVIDENCE_FIRST, data, size) || !evidence_line(&x.in, "kind", &word)) {
         evidence_close(&x.in);
         return;
     }

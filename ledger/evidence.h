@@ -126,11 +126,40 @@ MUST_CHECK enum err evidence_omitted(struct buf *out, const struct vkey *log,
                                      const struct signed_head *h,
                                      const struct evidence_record keys[], size_t key_count,
                                      struct bytes note, const uint8_t *leaves, size_t count);
+/* The same, of a head file (below) as it is. */
+MUST_CHECK enum err evidence_omitted_of(struct buf *out, const struct vkey *log,
+                                        struct bytes head_file, struct bytes note,
+                                        const uint8_t *leaves, size_t count);
 /* `logged`: the one in the log, with its proof; a proof of size 0: neither is shown to be. */
 MUST_CHECK enum err evidence_reused(struct buf *out, const struct vkey *log,
                                     const struct evidence_record *logged,
                                     const struct evidence_record keys[], size_t key_count,
                                     struct bytes other, const struct known_refusal *refusal);
+
+/* A head as a file of its own: what a hub vouched for when it was asked (HEAD_IS), with what is
+ * needed to tell by the log key alone that it did. Whoever holds it can hold the log to it later.
+ *
+ *     stoa-head/v1 LF
+ *     log <vkey> LF, (key <envelope> <leaf> <proof> LF)*, head <base64> LF      as in evidence */
+#define HEAD_FILE_FIRST "stoa-head/v1\n"
+#define HEAD_FILE_BYTES_MAX (1u << 20)
+
+struct head_file {
+    struct vkey log;
+    bool trusted; /* `log` is one that the caller knows */
+    struct signed_head head;
+    struct pubkey by; /* the relay key that signed */
+    char why[EVIDENCE_WHY_MAX];
+};
+/* Checked as head_file_check does; ERR_SIGNATURE when it would not hold. ERR_MEMORY,
+ * ERR_TOO_LARGE. */
+MUST_CHECK enum err head_file_make(struct buf *out, const struct vkey *log,
+                                   const struct signed_head *h,
+                                   const struct evidence_record keys[], size_t key_count);
+/* ERR_MALFORMED: no head file. ERR_SIGNATURE: something in it does not hold; `why` says what. */
+MUST_CHECK enum err head_file_check(const void *data, size_t size,
+                                    const struct evidence_trust *trust,
+                                    struct head_file *out);
 
 const char *evidence_kind_word(enum evidence_kind k);
 const char *evidence_verdict_word(enum evidence_verdict v);

@@ -1,18 +1,22 @@
 /* Makers: lines in the order the checker reads them, and the checker has the last word. */
 #include <string.h>
 
-#include "ledger/evidence_text.h"
+#include "ledger/evidence_check.h"
 
-#define HEAD_BYTES (HASH_BYTES + 8 + HASH_BYTES + 8 + SIG_BYTES)
 #define REFUSAL_BYTES (HASH_BYTES + 8 + 8 + SIG_BYTES)
+
+bool evidence_put_log(struct buf *out, const struct vkey *log)
+{
+    char vkey[VKEY_TEXT_MAX];
+    size_t n = vkey_format(log, vkey, sizeof(vkey));
+    return n > 0 && evidence_put(out, "log", vkey, n);
+}
 
 static bool begin(struct buf *out, enum evidence_kind kind, const struct vkey *log)
 {
-    char vkey[VKEY_TEXT_MAX];
     const char *word = evidence_kind_word(kind);
-    size_t n = vkey_format(log, vkey, sizeof(vkey));
-    return n > 0 && buf_add(out, EVIDENCE_FIRST, strlen(EVIDENCE_FIRST)) &&
-           evidence_put(out, "kind", word, strlen(word)) && evidence_put(out, "log", vkey, n);
+    return buf_add(out, EVIDENCE_FIRST, strlen(EVIDENCE_FIRST)) &&
+           evidence_put(out, "kind", word, strlen(word)) && evidence_put_log(out, log);
 }
 
 /* Nothing that does not stand alone is handed out. */
@@ -51,8 +55,8 @@ static bool put_record(struct buf *out, const char *name, const struct evidence_
     return evidence_put_parts(out, name, part, 3);
 }
 
-static bool put_records(struct buf *out, const char *name, const struct evidence_record r[],
-                        size_t count)
+bool evidence_put_records(struct buf *out, const char *name, const struct evidence_record r[],
+                          size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (!put_record(out, name, &r[i]))
@@ -60,9 +64,9 @@ static bool put_records(struct buf *out, const char *name, const struct evidence
     return true;
 }
 
-static bool put_head(struct buf *out, const struct signed_head *h)
+bool evidence_put_head(struct buf *out, const struct signed_head *h)
 {
-    uint8_t data[HEAD_BYTES];
+    uint8_t data[EVIDENCE_HEAD_BYTES];
     memcpy(data, h->account.b, HASH_BYTES);
     put64(data + HASH_BYTES, h->position);
     memcpy(data + HASH_BYTES + 8, h->head.b, HASH_BYTES);
@@ -102,8 +106,8 @@ enum err evidence_head(struct buf *out, const struct vkey *log, const struct sig
     size_t from = out->size;
     if (count > EVIDENCE_CHAIN_MAX)
         return ERR_TOO_LARGE;
-    bool ok = begin(out, EVIDENCE_HEAD, log) && put_records(out, "key", keys, key_count) &&
-              put_head(out, h) && put_records(out, "record", chain, count);
+    bool ok = begin(out, EVIDENCE_HEAD, log) && evidence_put_records(out, "key", keys, key_count) &&
+              evidence_put_head(out, h) && evidence_put_records(out, "record", chain, count);
     return finish(out, from, ok, log);
 }
 
@@ -112,8 +116,8 @@ enum err evidence_heads(struct buf *out, const struct vkey *log, const struct si
                         size_t key_count)
 {
     size_t from = out->size;
-    bool ok = begin(out, EVIDENCE_HEADS, log) && put_records(out, "key", keys, key_count) &&
-              put_head(out, a) && put_head(out, b);
+    bool ok = begin(out, EVIDENCE_HEADS, log) && evidence_put_records(out, "key", keys, key_count) &&
+              evidence_put_head(out, a) && evidence_put_head(out, b);
     return finish(out, from, ok, log);
 }
 
@@ -125,8 +129,26 @@ enum err evidence_omitted(struct buf *out, const struct vkey *log,
     size_t from = out->size;
     if (count > EVIDENCE_LEAVES_MAX)
         return ERR_TOO_LARGE;
-    bool ok = begin(out, EVIDENCE_OMITTED, log) && put_records(out, "key", keys, key_count) &&
-              put_head(out, h) && evidence_put_blob(out, "note", note.data, note.size) &&
+    bool ok = begin(out, EVIDENCE_OMITTED, log) && evidence_put_records(out, "key", keys, key_count) &&
+              evidence_put_head(out, h) && evidence_put_blob(out, "note", note.data, note.size) &&
+              evidence_put_blob(out, "leaves", leaves, count * LEAF_BYTES);
+    return finish(out, from, ok, log);
+}
+
+enum err evidence_omitted_of(struct buf *out, const struct vkey *log, struct bytes head_file,
+                            struct bytes note, const uint8_t *leaves, size_t count)
+{
+    size_t from = out->size, first = strlen(HEAD_FILE_FIRST);
+    const char *word = evidence_kind_word(EVIDENCE_OMITTED);
+    if (count > EVIDENCE_LEAVES_MAX)
+        return ERR_TOO_LARGE;
+    if (head_file.size <= first)
+        return ERR_NOT_FOUND;
+    /* A head file has the lines that come first in this kind, in their order. */
+    bool ok = buf_add(out, EVIDENCE_FIRST, strlen(EVIDENCE_FIRST)) &&
+              evidence_put(out, "kind", word, strlen(word)) &&
+              buf_add(out, head_file.data + first, head_file.size - first) &&
+              evidence_put_blob(out, "note", note.data, note.size) &&
               evidence_put_blob(out, "leaves", leaves, count * LEAF_BYTES);
     return finish(out, from, ok, log);
 }
@@ -137,7 +159,7 @@ enum err evidence_reused(struct buf *out, const struct vkey *log,
                          struct bytes other, const struct known_refusal *refusal)
 {
     size_t from = out->size;
-    bool ok = begin(out, EVIDENCE_SEQ_REUSED, log) && put_records(out, "key", keys, key_count);
+    bool ok = begin(out, EVIDENCE_SEQ_REUSED, log) && evidence_put_records(out, "key", keys, key_count);
     if (ok && logged->proof.size > 0)
         ok = put_record(out, "record", logged);
     else if (ok)

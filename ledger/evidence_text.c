@@ -8,13 +8,13 @@ struct evidence_room {
     uint8_t bytes[];
 };
 
-bool evidence_open(struct evidence_lines *l, const void *data, size_t size)
+bool evidence_open(struct evidence_lines *l, const char *first, const void *data, size_t size)
 {
-    size_t first = strlen(EVIDENCE_FIRST);
+    size_t n = strlen(first);
     *l = (struct evidence_lines){.at = data, .end = (const char *)data + size};
-    if (size > EVIDENCE_BYTES_MAX || size < first || memcmp(data, EVIDENCE_FIRST, first) != 0)
+    if (size > EVIDENCE_BYTES_MAX || size < n || memcmp(data, first, n) != 0)
         return false;
-    l->at += first;
+    l->at += n;
     return true;
 }
 

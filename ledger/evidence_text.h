@@ -10,7 +10,8 @@ struct evidence_lines {
     struct evidence_room *rooms;
     bool failed; /* memory, or base64 that is none */
 };
-bool evidence_open(struct evidence_lines *l, const void *data, size_t size);
+/* False: too large, or `first` (with its LF) is not how it begins. */
+bool evidence_open(struct evidence_lines *l, const char *first, const void *data, size_t size);
 void evidence_close(struct evidence_lines *l);
 /* The next line when it begins with "<name> ": its value. False: it does not, and nothing moved. */
 bool evidence_line(struct evidence_lines *l, const char *name, struct bytes *value);
@@ -26,5 +27,10 @@ bool evidence_put(struct buf *out, const char *name, const char *value, size_t s
 bool evidence_put_blob(struct buf *out, const char *name, const void *data, size_t size);
 bool evidence_put_parts(struct buf *out, const char *name, const struct bytes part[],
                         size_t count);
+/* "log", "key" and "head" lines, as evidence and head files begin. */
+bool evidence_put_log(struct buf *out, const struct vkey *log);
+bool evidence_put_records(struct buf *out, const char *name, const struct evidence_record r[],
+                          size_t count);
+bool evidence_put_head(struct buf *out, const struct signed_head *h);
 
 #endif

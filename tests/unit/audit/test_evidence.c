@@ -300,6 +300,7 @@ static void a_reused_seq_is_told_and_a_refusal_clears_it(void **state)
     other[size - 1] ^= 1;
     assert_int_equal(evidence_reused(&out, log, &logged, t->keys, 1, two, NULL),
                      ERR_NOT_FOUND);
+    buf_close(&out);
     free(t);
 }
 
