@@ -5,6 +5,7 @@ add_executable(stoa_cli
   cli.c
   cli_file.c
   cli_group.c
+  cli_head.c
   cli_help.c
   cli_keys.c
   cli_out.c
@@ -27,6 +28,6 @@ add_executable(stoa_cli
   import_keys.c
   import_run.c)
 set_target_properties(stoa_cli PROPERTIES OUTPUT_NAME stoa)
-target_link_libraries(stoa_cli PRIVATE stoa_flags stoa ledger_receipt client_verify ledger_account ledger_codec
+target_link_libraries(stoa_cli PRIVATE stoa_flags stoa ledger_receipt ledger_evidence client_verify ledger_account ledger_codec
   ledger_link ledger_wire crypto crypto_keyfile_io PkgConfig::JANSSON)
 install(TARGETS stoa_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

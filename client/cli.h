@@ -179,6 +179,12 @@ void cli_passphrase_free(char *text);
 stoa_result cli_secret_seed(struct cli *c, const char *source, uint8_t seed[32]);
 void cli_wipe(void *data, size_t size);
 
+/* ---- cli_head.c: files of stoa head ---- */
+
+struct policy;
+bool cli_is_head(const char *text, size_t size);
+stoa_result cli_verify_head(struct cli *c, const struct policy *p, const char *text, size_t size);
+
 /* ---- cli_out.c: what a person or a program reads ---- */
 
 /* Fill the error; returns `r`. code: number in the table of errors. hint may be NULL. */
@@ -263,7 +269,7 @@ stoa_result cli_import_bank(struct cli *c);
         X(history) X(sync) X(verify) X(watch) X(device_add) X(device_revoke)             \
             X(device_list) X(device_request) X(member_invite) X(member_join)             \
                 X(member_remove) X(member_list) X(checkpoint) X(export) X(import)        \
-                    X(demo) X(resume) X(receipt_get) X(receipt_check) X(verify_file) X(limits) X(note)  \
+                    X(demo) X(resume) X(head) X(receipt_get) X(receipt_check) X(verify_file) X(limits) X(note)  \
                         X(split) X(split_correct) X(split_void) X(bind) X(account_list)  \
                             X(account_follow) X(account_rename) X(sign) X(submit)        \
                                 X(recovery_create) X(recovery_begin) X(recovery_finish)  \

@@ -190,9 +190,15 @@ stoa_result cli_run_verify_file(struct cli *c)
         r = cli_fail(c, STOA_BUG, ERR_MEMORY, NULL, "out of memory");
     else if (by_policy)
         r = load_policy(c, p);
-    if (r == STOA_OK && receipt_parse(x, text, size) != ERR_OK)
-        r = cli_fail(c, STOA_DATA, ERR_MALFORMED, NULL, "%.200s is not a receipt", c->args[0]);
-    if (r == STOA_OK)
+    bool head = r == STOA_OK && cli_is_head(text, size);
+    if (head && !by_policy)
+        r = no_policy(c);
+    else if (head)
+        r = cli_verify_head(c, p, text, size);
+    else if (r == STOA_OK && receipt_parse(x, text, size) != ERR_OK)
+        r = cli_fail(c, STOA_DATA, ERR_MALFORMED, NULL, "%.200s is no receipt and no head",
+                     c->args[0]);
+    if (r == STOA_OK && !head)
         r = by_policy ? judge(c, p, x) : judge_by_wallet(c, text, size, x);
     if (x)
         receipt_close(x);

@@ -52,7 +52,7 @@ const struct cli_command cli_commands[] = {
      "--rebuild renames the local database away and fetches everything anew.",
      "stoa sync\nstoa sync --rebuild\n", {OPT_REBUILD, OPT_FORCE}, cli_run_sync},
     {"verify", "[ACCOUNT|FILE]", false, 0, 1,
-     "replay an account from its first record, or check a receipt offline",
+     "replay an account from its first record, or check a receipt or head offline",
      "With a file: what was proven is said, and what was not, under your own policy and with "
      "no connection and no wallet. --trust-first-use: under the key this wallet met first.",
      "stoa verify\nstoa verify savings --full\nstoa verify lunch.tlog-proof --policy eu.policy\n",
@@ -66,6 +66,11 @@ const struct cli_command cli_commands[] = {
     {"receipt", "ID", false, 1, 1, "the same as receipt get", "",
      "stoa receipt ID --out lunch.tlog-proof\n", {OPT_OUT, OPT_COSIGNED},
      cli_run_receipt_get},
+    {"head", "[ACCOUNT]", false, 0, 1, "what the hub vouches for about an account, to hold it to",
+     "The hub signs how many records the account has and the hash over all of them. Kept as a\n"
+     "file it is proof should the log ever leave one out. Compared with this wallet's records.",
+     "stoa head --out today.head\nstoa head stoa1q..@hub --out shop.head\n", {OPT_OUT},
+     cli_run_head},
     {"proof get", "ID", false, 1, 1, "the same as receipt get", "",
      "stoa proof get ID --out lunch.tlog-proof\n", {OPT_OUT}, cli_run_receipt_get},
     {"proof check", "FILE", false, 1, 1, "the same as receipt check", "",

@@ -201,9 +201,10 @@ stoa_result slot_need(stoa_wallet *w, uint32_t slot, uint64_t deadline,
 /* ---- checkpoints ---------------------------------------------------------------------
  */
 
-static bool write_whole(const char *path, const struct buf *data)
+bool wallet_keep_file(stoa_wallet *w, const char *name, const struct buf *data)
 {
-    char beside[WALLET_DIR_MAX + 96];
+    char path[WALLET_DIR_MAX + 96], beside[WALLET_DIR_MAX + 128];
+    snprintf(path, sizeof(path), "%s/%s", w->dir, name);
     snprintf(beside, sizeof(beside), "%s.part", path);
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool ok = fd >= 0;
@@ -224,13 +225,13 @@ static bool write_whole(const char *path, const struct buf *data)
 static bool keep_alone(stoa_wallet *w, const struct slot_view *v, struct bytes known,
                        struct bytes shown, const struct hash path[], size_t count)
 {
-    char name[WALLET_DIR_MAX + 64];
+    char name[64];
     struct buf out = {0};
     bool ok = known.size > 0 && shown.size > 0 &&
               evidence_fork(&out, &v->f.hub.log, known, shown, path, count) == ERR_OK;
-    snprintf(name, sizeof(name), "%s/fork-%02x-%llu.evidence", w->dir, (unsigned)v->row.slot,
+    snprintf(name, sizeof(name), "fork-%02x-%llu.evidence", (unsigned)v->row.slot,
              (unsigned long long)v->known.size);
-    ok = ok && write_whole(name, &out);
+    ok = ok && wallet_keep_file(w, name, &out);
     buf_close(&out);
     return ok;
 }

@@ -551,7 +551,25 @@ STOA_API stoa_result stoa_proof_get(stoa_wallet *w, const stoa_id *entry, char *
 /* The same under the newest checkpoint that the hub's witnesses have cosigned. */
 STOA_API stoa_result stoa_proof_get_cosigned(stoa_wallet *w, const stoa_id *entry, char *out,
                                              stoa_error *error);
-/* Verify such a text. `vkey`: the slot's log key as text, NULL: the one this wallet knows
+/* What the hub says the newest record of an account is, signed by it, as one text that stands
+ * alone ("stoa-head/v1", docs/PROTOCOL.md): kept, the log can be held to it later, by
+ * stoa-audit verify --head. Where this wallet has the account's records the head is compared
+ * with them: another history is STOA_NO with code "fork", `text` is given all the same, and
+ * evidence is kept in the wallet's folder. Needs a connection. `text` has STOA_HEAD_MAX room and
+ * is empty when there is none. */
+#define STOA_HEAD_MAX ((1u << 20) + 1)
+typedef struct stoa_head {
+    size_t size; /* set by the caller: sizeof */
+    stoa_id account;
+    unsigned slot;
+    uint64_t position;  /* records of the account */
+    uint64_t tree_size; /* of the slot's log when it was said */
+    stoa_id head;       /* over all of them */
+    bool compared;      /* with this wallet's own records, and the same */
+} stoa_head;
+STOA_API stoa_result stoa_head_get(stoa_wallet *w, const stoa_id *account, char *text,
+                                   stoa_head *out, stoa_error *error);
+/* Verify the text of a proof. `vkey`: the slot's log key as text, NULL: the one this wallet knows
  * for the origin (w may be NULL when vkey is given). STOA_OK or STOA_NO. */
 STOA_API stoa_result stoa_proof_check(stoa_wallet *w, const char *vkey, const char *text,
                                       size_t size, stoa_record_fn visit, void *context,

@@ -256,6 +256,8 @@ stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
 stoa_result slot_evidence(stoa_wallet *w, struct slot_view *v, struct bytes shown,
                           enum err code, const char *what, stoa_error *error);
 void slots_close(stoa_wallet *w);
+/* A file in the wallet's folder, whole and durable or not at all. */
+bool wallet_keep_file(stoa_wallet *w, const char *name, const struct buf *data);
 
 /* ---- accounts (sync.c) ----------------------------------------------------------------
  */

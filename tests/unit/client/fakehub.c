@@ -443,6 +443,31 @@ static void on_settlement(struct fakehub *f, const struct wire_frame *q)
     push_frame(f, &x);
 }
 
+static void on_head(struct fakehub *f, const struct wire_frame *q)
+{
+    uint8_t message[MESSAGE_BYTES_MAX];
+    uint32_t slot = slot_of(&q->id, f->h.slots);
+    struct slotlog *log = sequencer_slotlog(f->h.q, slot);
+    const struct account *a = slotlog_account(log, &q->id);
+    if (!a) {
+        push_error(f, q->rid, ERR_ACCOUNT_UNKNOWN);
+        return;
+    }
+    struct wire_frame x = {.type = WIRE_HEAD_IS,
+                           .rid = q->rid,
+                           .slot = slot,
+                           .position = a->position,
+                           .head = a->head,
+                           .balance = a->balance,
+                           .size = log->frontier.size,
+                           .has_sig = true};
+    if (f->wrong_head)
+        x.head.b[7] ^= 1;
+    size_t n = head_message(message, &q->id, x.position, &x.head, log->hub.origin, x.size);
+    x.sig = key_sign(kit_key(HUB_KEY_RELAY), CTX_HEAD, message, n);
+    push_frame(f, &x);
+}
+
 static void on_sealed_put(struct fakehub *f, const struct wire_frame *q)
 {
     assert_true(f->sealed_count < 16);
@@ -515,6 +540,9 @@ static void answer(struct fakehub *f, struct wire_frame *q)
             f, &(struct wire_frame){.type = WIRE_CHECKPOINT_IS,
                                     .rid = q->rid,
                                     .note = bytes_of(s.checkpoint, s.checkpoint_size)});
+        break;
+    case WIRE_HEAD:
+        on_head(f, q);
         break;
     case WIRE_SETTLEMENT:
         on_settlement(f, q);

@@ -38,6 +38,7 @@ struct fakehub {
     bool (*show)(void *context, struct record *r, struct buf *envelope);
     void *show_context;
     const struct disk *disk_shown; /* notes come from here when set: a restored backup */
+    bool wrong_head; /* heads are signed over another history */
     bool forked; /* notes say another root, signed by the log's own key */
     bool subscribed;
     struct hash subscribed_to;

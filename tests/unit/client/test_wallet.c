@@ -337,6 +337,57 @@ static void a_fork_is_kept_as_evidence_that_stands_alone(void **state)
     assert_true(found > 0);
 }
 
+static size_t read_whole(const char *path, uint8_t *room, size_t cap)
+{
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return 0;
+    size_t n = fread(room, 1, cap, f);
+    fclose(f);
+    return n;
+}
+
+static void a_head_is_kept_and_a_wrong_one_is_proven(void **state)
+{
+    struct desk *d = *state;
+    static char text[STOA_HEAD_MAX];
+    static uint8_t room[1u << 20];
+    char path[240];
+    struct head_file file;
+    struct evidence_result r;
+    stoa_head h = {.size = sizeof h};
+    desk_funded(d, 0, 42 * POINT);
+    GOOD(d, stoa_sync(d->w[0], NULL, 0, &d->error));
+    stoa_account a = {.size = sizeof a};
+    GOOD(d, stoa_account_at(d->w[0], 0, &a, &d->error));
+    GOOD(d, stoa_head_get(d->w[0], &a.id, text, &h, &d->error));
+    assert_true(h.compared);
+    assert_true(h.position >= 2 && h.tree_size >= h.position);
+    const struct evidence_trust trust = {.logs = &d->hub.h.log_keys[h.slot], .log_count = 1};
+    assert_int_equal(head_file_check(text, strlen(text), &trust, &file), ERR_OK);
+    assert_true(file.trusted);
+    assert_int_equal(file.head.position, h.position);
+    assert_memory_equal(file.head.account.b, a.id.b, HASH_BYTES);
+    for (size_t i = 0; i < strlen(text); i += 7) { /* any change is told */
+        text[i] ^= 1;
+        enum err e = head_file_check(text, strlen(text), &trust, &file);
+        assert_true(e != ERR_OK || !file.trusted);
+        text[i] ^= 1;
+    }
+    d->hub.wrong_head = true;
+    assert_int_equal(stoa_head_get(d->w[0], &a.id, text, &h, &d->error), STOA_NO);
+    assert_string_equal(d->error.word, "fork");
+    assert_non_null(strstr(d->error.message, "stands alone"));
+    assert_int_equal(head_file_check(text, strlen(text), &trust, &file), ERR_OK);
+    snprintf(path, sizeof(path), "%s/head-%02x%02x%02x%02x-%llu.evidence", d->path[0], a.id.b[0],
+             a.id.b[1], a.id.b[2], a.id.b[3], (unsigned long long)h.position);
+    size_t n = read_whole(path, room, sizeof(room));
+    evidence_check(room, n, &trust, &r);
+    assert_int_equal(r.verdict, EVIDENCE_PROVEN);
+    assert_int_equal(r.kind, EVIDENCE_HEAD);
+    d->hub.wrong_head = false;
+}
+
 /* ---- people --------------------------------------------------------------------------
  */
 
@@ -897,6 +948,7 @@ int main(void)
         CASE(a_record_costs_at_most_a_kilobyte),
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
         CASE(a_fork_is_kept_as_evidence_that_stands_alone),
+        CASE(a_head_is_kept_and_a_wrong_one_is_proven),
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),
         CASE(entries_refer_to_what_other_devices_wrote),
         CASE(an_invite_that_carries_refs_can_be_used),
