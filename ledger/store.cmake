@@ -50,6 +50,7 @@ add_library(ledger_store_postgres STATIC
   store_postgres_append.c
   store_postgres_link.c
   store_postgres_param.c
+  store_postgres_raw.c
   store_postgres_read.c
   store_postgres_rows.c
   store_postgres_schema.c

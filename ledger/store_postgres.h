@@ -54,12 +54,14 @@ struct pg_ledger {
     struct store_identity identity;
 };
 
-enum pg_role { PG_WRITER, PG_READER, PG_PLAIN }; /* PLAIN: simple queries only */
+/* AUDITOR: rows as they are stored; PLAIN: simple queries only */
+enum pg_role { PG_WRITER, PG_READER, PG_AUDITOR, PG_PLAIN };
 
 struct pg_link {
     PGconn *c; /* NULL: none */
     const struct pg_target *target;
     enum pg_role role;
+    bool reads_only; /* a standby will do, an older schema too; the session cannot write */
     const struct pg_ledger *bound; /* a new session must find this one; NULL: any */
     uint64_t deadline_ms;          /* of the exchange under way */
     uint64_t retry_at_ms;          /* no connect before */
@@ -154,7 +156,16 @@ struct pg_link {
     X(ROOTS, PG_READER,                                                                  \
       "SELECT root FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"            \
       " AND n >= $3::int8 AND n < $4::int8 ORDER BY n")                                  \
-    X(SEALED, PG_READER, "SELECT data FROM stoa.sealed WHERE entry = $1::bytea")
+    X(SEALED, PG_READER, "SELECT data FROM stoa.sealed WHERE entry = $1::bytea")         \
+    X(AUDIT_SLOT, PG_AUDITOR,                                                            \
+      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
+    X(AUDIT_RECORDS, PG_AUDITOR,                                                         \
+      "SELECT idx, position, hub_lamport, hub_time_ms, account, entry, account_head,"    \
+      " leaf_hash, envelope FROM stoa.record WHERE slot = $1::int4 AND idx >= $2::int8"  \
+      " AND idx < $3::int8 ORDER BY idx LIMIT $4::int8")                                 \
+    X(AUDIT_TILE, PG_AUDITOR,                                                            \
+      "SELECT root, hashes FROM stoa.tile WHERE slot = $1::int4 AND level = $2::int4"    \
+      " AND n = $3::int8")
 #define PG_RECORD_COLUMNS                                                                \
     "idx, position, hub_lamport, hub_time_ms, account, account_head, leaf_hash, "        \
     "envelope"

@@ -298,21 +298,22 @@ static void on_notice(void *context, const PGresult *r)
 
 /* Plans by index whatever the statistics say; nothing waits for ever; dead peers are
  * found by the server too, since what they hold is waited for. */
-static void session_options(char *out, size_t cap, const char *theirs)
+static void session_options(char *out, size_t cap, const char *theirs, bool reads_only)
 {
     snprintf(out, cap,
-             "%s -c search_path=pg_catalog -c statement_timeout=%u -c lock_timeout=%u"
+             "%s%s -c search_path=pg_catalog -c statement_timeout=%u -c lock_timeout=%u"
              " -c idle_in_transaction_session_timeout=%u -c enable_seqscan=off"
              " -c enable_mergejoin=off -c enable_hashjoin=off"
              " -c plan_cache_mode=force_generic_plan -c jit=off"
              " -c max_parallel_workers_per_gather=0 -c bytea_output=hex"
              " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5"
              " -c tcp_keepalives_count=3",
-             theirs == NULL ? "" : theirs, POSTGRES_STATEMENT_MS, POSTGRES_LOCK_MS,
+             theirs == NULL ? "" : theirs,
+             reads_only ? " -c default_transaction_read_only=on" : "", POSTGRES_STATEMENT_MS, POSTGRES_LOCK_MS,
              POSTGRES_IDLE_TXN_MS);
 }
 
-static PGconn *start_connect(const struct pg_target *t)
+static PGconn *start_connect(const struct pg_target *t, bool reads_only)
 {
     const char *key[CONNECT_PARAMS_MAX], *value[CONNECT_PARAMS_MAX];
     char options[2048];
@@ -338,7 +339,7 @@ static PGconn *start_connect(const struct pg_target *t)
         key[n] = o->keyword;
         value[n++] = o->val;
     }
-    session_options(options, sizeof options, theirs);
+    session_options(options, sizeof options, theirs, reads_only);
     key[n] = "options";
     value[n++] = options;
     key[n] = "client_encoding";
@@ -434,7 +435,7 @@ static enum err bind_ledger(struct pg_link *l)
 static enum err connect_once(struct pg_link *l)
 {
     begin_exchange(l, POSTGRES_CONNECT_MS);
-    l->c = start_connect(l->target);
+    l->c = start_connect(l->target, l->reads_only);
     if (l->c == NULL || PQstatus(l->c) == CONNECTION_BAD)
         return refused_connect(l);
     PQsetErrorVerbosity(l->c, PQERRORS_VERBOSE); /* for the SQLSTATE of a refusal */

@@ -39,16 +39,18 @@ static enum err raise_commit(struct pg_link *l, const char *has)
 
 static enum err check_settings(struct pg_link *l, const PGresult *r)
 {
+    if (atoi(PQgetvalue(r, 0, 4)) != PQbackendPID(l->c))
+        return unfit(l,
+                     "a connection pooler stands before the server; sessions, locks and "
+                     "prepared statements need Postgres itself: name its own port");
+    if (l->reads_only)
+        return ERR_OK;
     if (is(r, 0, "t") || is(r, 3, "on"))
         return unfit(l, "the server is a read-only standby; a hub writes to the primary "
                         "only: name that, or add target_session_attrs=read-write");
     if (!is(r, 1, "on"))
         return unfit(l, "the server runs with fsync=off and would lose what was "
                         "acknowledged; set fsync=on and restart it");
-    if (atoi(PQgetvalue(r, 0, 4)) != PQbackendPID(l->c))
-        return unfit(l,
-                     "a connection pooler stands before the server; sessions, locks and "
-                     "prepared statements need Postgres itself: name its own port");
     return raise_commit(l, PQgetvalue(r, 0, 2));
 }
 
@@ -121,7 +123,7 @@ static enum err check_version(struct pg_link *l, int version)
                       l->target->name, version, ours);
         return ERR_SCHEMA;
     }
-    if (version < ours) {
+    if (version < ours && !l->reads_only) {
         store_why_set(&l->why,
                       "%s: the schema is version %d, this program wants %d; run: stoactl "
                       "schema apply --store URI",

@@ -37,6 +37,9 @@ enum err audit_source_open(struct audit_source **out, const char *where,
         o = &none;
     if (strncmp(where, "http://", 7) == 0 || strncmp(where, "https://", 8) == 0) {
         e = audit_source_url(out, where, o, why);
+    } else if (strncmp(where, "postgresql:", 11) == 0 ||
+               strncmp(where, "postgres:", 9) == 0) {
+        e = audit_source_postgres(out, where, why);
     } else if (strncmp(where, "sqlite:", 7) == 0) {
         e = audit_source_sqlite(out, where + 7, why);
     } else if (strcmp(where, "-") == 0) {
@@ -44,7 +47,7 @@ enum err audit_source_open(struct audit_source **out, const char *where,
     } else if (stat(where, &st) != 0) {
         snprintf(why, AUDIT_WHY_MAX,
                  "%.200s: no such file or directory; a source is a hub's URL, a published "
-                 "directory, a .jsonl export or a SQLite ledger",
+                 "directory, a .jsonl export, a SQLite ledger or postgresql://..",
                  where);
         return ERR_MISSING;
     } else if (S_ISDIR(st.st_mode)) {

@@ -1,4 +1,5 @@
-/* Where an audit reads bytes from: a hub's URL, a static directory, an export, a SQLite file.
+/* Where an audit reads bytes from: a hub's URL, a static directory, an export, a SQLite file, a
+ * hub's Postgres.
  * A source hands over what is stored, as it is stored, and judges nothing: every check is the
  * engine's (audit.h). Whoever gets ERR_OK has bytes, not truth.
  *
@@ -77,7 +78,7 @@ struct audit_source_ops {
 };
 struct audit_source {
     const struct audit_source_ops *ops;
-    const char *kind; /* "url", "directory", "export", "sqlite" */
+    const char *kind; /* "url", "directory", "export", "sqlite", "postgres" */
     char name[256];   /* as the user gave it, without credentials */
     bool own;       /* the hub's own file: pinned accounts may stand in it whole */
 };
@@ -85,9 +86,9 @@ struct audit_source {
 /* Sentence of the last failure of a call for `slot`, "" when there was none. */
 const char *audit_source_where(const struct audit_source *s, uint32_t slot);
 
-/* By its form: http(s)://, a directory, a .jsonl file (or "-" for standard input), a SQLite
+/* By its form: http(s)://, postgresql://, a directory, a .jsonl file (or "-" for standard input), a SQLite
  * file (a hub's ledger or an export; told apart by its tables). ERR_USAGE, ERR_MISSING,
- * ERR_CORRUPT, ERR_SCHEMA, ERR_NET, ERR_FILE; `why` is one sentence. */
+ * ERR_CORRUPT, ERR_SCHEMA, ERR_NET, ERR_FILE, ERR_STORE, ERR_CONFIG; `why` is one sentence. */
 struct audit_source_options {
     unsigned jobs;    /* connections at a time; 0: 4 */
     unsigned qps;     /* requests a second at most; 0: no limit */

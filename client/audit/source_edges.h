@@ -10,6 +10,9 @@ enum err audit_source_directory(struct audit_source **out, const char *path,
                                 char why[AUDIT_WHY_MAX]);
 enum err audit_source_sqlite(struct audit_source **out, const char *path,
                              char why[AUDIT_WHY_MAX]);
+/* `uri` as the hub's store.uri names it. */
+enum err audit_source_postgres(struct audit_source **out, const char *uri,
+                               char why[AUDIT_WHY_MAX]);
 enum err audit_source_export(struct audit_source **out, const char *path,
                              char why[AUDIT_WHY_MAX]);
 

@@ -119,6 +119,23 @@ hub_start "store.uri=$STOA_PG_URI"
 # shellcheck disable=SC2086
 ok stoa verify $A --full
 equal "$(balance bo)" "$PAID.00" "bo after a restart of the relay"
+
+# An auditor at the ledger itself, while the hub runs: the same verdict and the same export as over
+# the web, and from there on with a state.
+stoa-audit verify "$STOA_PG_URI" --trust-on-first-use --state "$T/state" >"$T/out" 2>"$T/err" ||
+    fail "audit: $(cat "$T/out" "$T/err")"
+grep -q '^GOOD' "$T/out" || fail "audit: $(cat "$T/out")"
+P="--policy $T/state/policy"
+# shellcheck disable=SC2086
+{
+    pay
+    ok stoa-audit verify "$STOA_PG_URI" $P --state "$T/state"
+    ok stoa-audit replay "$STOA_PG_URI" $P
+    ok stoa-audit diff "$STOA_PG_URI" "http://127.0.0.1:$PORT" $P
+    ok stoa-audit export "$STOA_PG_URI" -O jsonl --out "$T/db.jsonl" $P
+    ok stoa-audit export "http://127.0.0.1:$PORT" -O jsonl --out "$T/web.jsonl" $P
+}
+cmp "$T/db.jsonl" "$T/web.jsonl" || fail "two exports of one log differ"
 ok stoactl schema status --store "$STOA_PG_URI"
 grep -q 'stoa_owner:' "$T/hub.err" && fail "a URI in the trace"
 echo "hub: good, $PAID payments"
