@@ -451,6 +451,16 @@ static void read_sealed_put(struct mp_reader *r, struct wire_frame *f)
     mp_read_bin(r, &f->data, SEAL_CIPHER_MAX);
 }
 
+/* What is in it is decoded by whoever may take it. */
+static void read_forward(struct mp_reader *r, struct wire_frame *f)
+{
+    f->has_device = read_present(r);
+    if (f->has_device)
+        mp_read_bin_exact(r, f->device.b, sizeof f->device.b);
+    read_hash(r, &f->id);
+    mp_read_bin(r, &f->data, WIRE_FRAME_MAX);
+}
+
 /* Fields with the type, and who reads what follows it. */
 static const struct shape {
     size_t fields;
@@ -484,6 +494,7 @@ static const struct shape {
     [WIRE_SEALED_IS] = {4, read_sealed_is},
     [WIRE_BYE] = {4, read_bye},
     [WIRE_COSIGNED] = {3, read_checkpoint},
+    [WIRE_FORWARD] = {4, read_forward},
 };
 
 #define SHAPE_COUNT (sizeof shapes / sizeof shapes[0])

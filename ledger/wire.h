@@ -53,7 +53,8 @@
     X(WIRE_SEALED_GET, 24)   /* C [24, rid, entry] */                                      \
     X(WIRE_SEALED_IS, 25)    /* H [25, rid, salt, data] */                                 \
     X(WIRE_BYE, 26)          /* H [26, code, text, retry_after_ms]; the socket closes next */ \
-    X(WIRE_COSIGNED, 27)     /* C [27, rid, slot]; answered by CHECKPOINT_IS */
+    X(WIRE_COSIGNED, 27)     /* C [27, rid, slot]; answered by CHECKPOINT_IS */          \
+    X(WIRE_FORWARD, 28)      /* relay to relay [28, device|nil, mac, frame] */
 
 #define WIRE_ENUM_(name, number) name = number,
 enum wire_type { WIRE_LIST(WIRE_ENUM_) };
@@ -121,7 +122,8 @@ struct wire_frame {
     uint64_t slots;
     struct hash nonce;
     struct wire_limits limits;
-    bool has_device; /* HELLO (with has_sig, or neither), HEAD: key given; WELCOME: true */
+    bool has_device; /* HELLO (with has_sig, or neither), HEAD, FORWARD: key given;
+                        WELCOME: true */
     struct pubkey device; /* WELCOME: the relay key */
     bool has_sig;
     struct signature sig;
@@ -134,7 +136,7 @@ struct wire_frame {
     uint64_t kind, slot, a, b; /* PROOF, CHECKPOINT, COSIGNED; slot also HEAD_IS */
     struct bytes path;
     struct bytes note; /* size 0: nil */
-    struct hash id;    /* HEAD account, SETTLEMENT cause, SEALED_* entry */
+    struct hash id;    /* HEAD account, SETTLEMENT cause, SEALED_* entry, FORWARD mac */
     uint64_t position;
     struct hash head;
     int64_t balance;
@@ -148,7 +150,7 @@ struct wire_frame {
     uint64_t retry_after_ms;
     uint64_t state, left;
     struct hash salt;
-    struct bytes data;
+    struct bytes data; /* SEALED_*; FORWARD: the frame, not decoded */
     /* lists: counts and readers standing at the first element; forms were checked */
     size_t note_count;
     struct mp_reader notes; /* HELLO, WELCOME: bin; RESULTS: [slot, bin] */
@@ -196,6 +198,10 @@ void wire_put_page_end(struct mp_writer *w, uint64_t next, uint64_t end); /* aft
 size_t hello_message(uint8_t *out, const struct hash *federation, const char *hub,
                      const struct hash *hub_nonce, const struct hash *client_nonce,
                      const struct pubkey *device);
+/* FORWARD: what its mac covers, as pieces of `f`; the key is mac_key_shared of the relay key
+ * under CTX_PEER_MAC over the hello_message of the connection. */
+#define FORWARD_PARTS 3
+void forward_parts(struct hash_part parts[FORWARD_PARTS], const struct wire_frame *f);
 /* [entry id, code, hub_time_ms] */
 size_t refusal_message(uint8_t *out, const struct hash *id, uint64_t code,
                        uint64_t hub_time_ms);

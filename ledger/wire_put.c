@@ -279,6 +279,14 @@ static void put_sealed_is(struct mp_writer *w, const struct wire_frame *f)
     put_bytes(w, f->data);
 }
 
+static void put_forward(struct mp_writer *w, const struct wire_frame *f)
+{
+    put_start_alone(w, f, 4);
+    put_optional_pubkey(w, f->has_device, &f->device);
+    put_hash(w, &f->id);
+    put_bytes(w, f->data);
+}
+
 static void (*const putters[])(struct mp_writer *w, const struct wire_frame *f) = {
     [WIRE_CHALLENGE] = put_challenge,
     [WIRE_HELLO] = put_hello,
@@ -308,6 +316,7 @@ static void (*const putters[])(struct mp_writer *w, const struct wire_frame *f) 
     [WIRE_SEALED_IS] = put_sealed_is,
     [WIRE_BYE] = put_bye,
     [WIRE_COSIGNED] = put_checkpoint,
+    [WIRE_FORWARD] = put_forward,
 };
 
 void wire_put(struct mp_writer *w, const struct wire_frame *f)
@@ -409,6 +418,14 @@ static size_t finish(const struct mp_writer *w)
 {
     assert(!w->full);
     return w->size;
+}
+
+void forward_parts(struct hash_part parts[FORWARD_PARTS], const struct wire_frame *f)
+{
+    static const uint8_t absent = 0, present = 1;
+    parts[0] = (struct hash_part){f->has_device ? &present : &absent, 1};
+    parts[1] = (struct hash_part){f->device.b, f->has_device ? sizeof f->device.b : 0};
+    parts[2] = (struct hash_part){f->data.data, f->data.size};
 }
 
 size_t hello_message(uint8_t *out, const struct hash *federation, const char *hub,

@@ -10,6 +10,7 @@
 #include "relay/clock.h"
 #include "relay/cosigner.h"
 #include "relay/reader.h"
+#include "relay/region.h"
 
 #define CONNS_FIRST 64u
 #define SECOND_MS 1000u
@@ -77,6 +78,7 @@ void conn_release(struct loop *l, struct conn *c)
     l->conns[index] = NULL;
     if (index < l->free_hint)
         l->free_hint = index;
+    session_close(&c->session);
     free(c);
 }
 
@@ -445,6 +447,8 @@ static void fill_rules(struct loop *l)
                                           .burst = c->limits.burst,
                                           .idle_ms = c->limits.idle_ms,
                                           .unsent_bytes = c->limits.unsent_bytes},
+                               .relay = region_on(l->r) ? l->r->keys.relay : NULL,
+                               .relay_public = l->r->relay_public,
                                .handshake_ms = c->limits.handshake_ms,
                                .ping_ms = c->limits.ping_ms,
                                .stalled_ms = c->limits.stalled_ms,
@@ -576,8 +580,11 @@ void loop_close(struct loop *l)
     struct link *k;
     while ((k = links_pop(&l->to_verify)))
         job_drop((struct job *)k);
-    for (uint32_t i = 0; i < l->conn_cap; i++)
+    for (uint32_t i = 0; i < l->conn_cap; i++) {
+        if (l->conns[i])
+            session_close(&l->conns[i]->session);
         free(l->conns[i]); /* jobs of theirs are in the queues */
+    }
     free(l->conns);
     free(l->generations);
     addresses_close(&l->addresses);

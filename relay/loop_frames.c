@@ -140,6 +140,18 @@ static bool ask_commit(struct loop *l, struct request *q)
     return true;
 }
 
+/* A question was taken, or too many wait. */
+static void asked(struct loop *l, struct conn *c, bool took, uint64_t rid)
+{
+    if (!took) {
+        session_read_done(&c->session);
+        conn_send(l, c, frame_error(rid, ERR_BUSY, READS_RETRY_MS));
+        return;
+    }
+    l->reads++;
+    conn_input(l, c);
+}
+
 static void read_or_ask(struct loop *l, struct conn *c, const struct session_step *step,
                         const struct wire_frame *f, struct frame *frame)
 {
@@ -152,13 +164,7 @@ static void read_or_ask(struct loop *l, struct conn *c, const struct session_ste
     }
     q = request_from(c, REQUEST_FRAME, f, frame);
     took = step->act == SESSION_ASK ? ask_commit(l, q) : ask_reader(l, q);
-    if (!took) {
-        session_read_done(&c->session);
-        conn_send(l, c, frame_error(f->rid, ERR_BUSY, READS_RETRY_MS));
-        return;
-    }
-    l->reads++;
-    conn_input(l, c);
+    asked(l, c, took, f->rid);
 }
 
 /* Submit. */
@@ -199,6 +205,7 @@ static struct job *take_job(struct loop *l, struct conn *c, const struct wire_fr
     j->conn = c->id;
     j->rid = f->rid;
     j->flags = f->flags;
+    j->vouched = c->session.peer;
     j->since_us = now_us;
     j->frame = frame_keep(frame);
     for (uint32_t i = 0; i < count; i++) {
@@ -206,8 +213,9 @@ static struct job *take_job(struct loop *l, struct conn *c, const struct wire_fr
         struct bytes envelope;
         wire_next_envelope(list, &envelope);
         item->i = first + i;
-        item->verdict =
-            envelope.size > l->rules.limits.entry_bytes ? ERR_POLICY_SIZE : ERR_OK;
+        item->verdict = !j->vouched && envelope.size > l->rules.limits.entry_bytes
+                            ? ERR_POLICY_SIZE
+                            : ERR_OK;
         item->entry.envelope = envelope;
     }
     return j;
@@ -273,6 +281,30 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
     queue_put(&l->r->commit, &on);
 }
 
+/* What another relay asks or submits for a client of its own. Its answer goes to that
+ * relay, which knows whose it is. It is never handed on again (jobs_verified): what is not
+ * ours any more is answered `unavailable`. */
+static void on_forward(struct loop *l, struct conn *c, const struct wire_frame *outer,
+                       struct frame *frame)
+{
+    struct wire_frame f;
+    struct session_step step;
+    enum err e = wire_decode(&f, outer->data.data, outer->data.size);
+    session_forwarded(&c->session, &f, e, clock_mono_ms(), &step);
+    if (step.act == SESSION_SUBMIT) {
+        submit(l, c, &step, &f, frame);
+    } else if (step.act == SESSION_ASK) {
+        struct request *q = request_from(c, REQUEST_FRAME, &f, frame);
+        if (q) {
+            q->has_device = outer->has_device;
+            q->device = outer->device;
+        }
+        asked(l, c, ask_commit(l, q), f.rid);
+    } else {
+        conn_end(l, c, step.rid, step.code, CLOSE_PROTOCOL);
+    }
+}
+
 /* One message. */
 
 static void act(struct loop *l, struct conn *c, const struct session_step *step,
@@ -303,6 +335,9 @@ static void act(struct loop *l, struct conn *c, const struct session_step *step,
     case SESSION_READ:
     case SESSION_ASK:
         read_or_ask(l, c, step, f, frame);
+        break;
+    case SESSION_FORWARD:
+        on_forward(l, c, f, frame);
         break;
     case SESSION_LIMITS:
         conn_send(l, c,

@@ -13,6 +13,8 @@ void session_begin(struct session *s, const struct session_rules *r,
 
 uint64_t session_frame_max(const struct session *s, const struct session_rules *r)
 {
+    if (s->phase == SESSION_OPEN && s->peer)
+        return WIRE_FRAME_MAX;
     if (s->phase == SESSION_OPEN || r->limits.frame_bytes < SESSION_HELLO_BYTES_MAX)
         return r->limits.frame_bytes;
     return SESSION_HELLO_BYTES_MAX;
@@ -41,6 +43,20 @@ static void refuse(struct session_step *step, enum err code, uint64_t retry_afte
     step->retry_after_ms = retry_after_ms;
 }
 
+/* Another relay of this hub: it signs with the key that all of them hold, under a context
+ * of its own, so that no device and no hub can be made to sign it by accident. Both sides
+ * then derive the key that frames it forwards are authenticated with. */
+static bool is_peer(struct session *s, const struct session_rules *r,
+                    const struct wire_frame *f, const uint8_t *message, size_t size)
+{
+    if (!r->relay || !pubkey_equal(&f->device, &r->relay_public) ||
+        !sig_verify(&f->sig, &f->device, CTX_PEER, message, size))
+        return false;
+    s->mac = mac_key_shared(r->relay, CTX_PEER_MAC, message, size);
+    s->peer = s->mac != NULL;
+    return s->peer;
+}
+
 static void on_hello(struct session *s, const struct session_rules *r,
                      const struct wire_frame *f, uint64_t now_ms,
                      struct session_step *step)
@@ -50,11 +66,12 @@ static void on_hello(struct session *s, const struct session_rules *r,
         size_t size = hello_message(message, &r->federation, r->hub, &s->nonce, &f->nonce,
                                     &f->device);
         if (!f->has_sig || !sig_key_enrollable(&f->device) ||
-            !sig_verify(&f->sig, &f->device, CTX_HELLO, message, size)) {
+            (!is_peer(s, r, f, message, size) &&
+             !sig_verify(&f->sig, &f->device, CTX_HELLO, message, size))) {
             end(s, step, ERR_HELLO, now_ms);
             return;
         }
-        s->has_device = true;
+        s->has_device = !s->peer;
         s->device = f->device;
     }
     s->client_nonce = f->nonce;
@@ -126,6 +143,46 @@ static void on_subscribe(struct session *s, const struct session_rules *r,
         step->act = f->type == WIRE_SUBSCRIBE ? SESSION_SUBSCRIBE : SESSION_UNSUBSCRIBE;
 }
 
+/* A peer says nothing but FORWARD, numbered by their order on the connection. */
+static void on_peer_frame(struct session *s, const struct wire_frame *f, uint64_t now_ms,
+                          struct session_step *step)
+{
+    if (f->type == WIRE_FORWARD) {
+        struct hash_part parts[FORWARD_PARTS];
+        forward_parts(parts, f);
+        if (mac_check(s->mac, s->forwards++, parts, FORWARD_PARTS, &f->id)) {
+            step->act = SESSION_FORWARD;
+            return;
+        }
+    }
+    end(s, step, ERR_FRAME, now_ms);
+}
+
+void session_forwarded(struct session *s, const struct wire_frame *f, enum err e,
+                       uint64_t now_ms, struct session_step *step)
+{
+    *step = (struct session_step){.act = SESSION_NOTHING, .rid = f->rid};
+    assert(s->peer && s->phase == SESSION_OPEN);
+    if (e == ERR_OK && f->type == WIRE_SUBMIT) {
+        /* The door's limits were applied where the client stands; a relay that drains
+         * takes what it still owns. */
+        step->act = SESSION_SUBMIT;
+        step->take = f->count;
+        s->inflight += (uint32_t)f->count;
+    } else if (e == ERR_OK && (f->type == WIRE_HEAD || f->type == WIRE_SETTLEMENT)) {
+        step->act = SESSION_ASK;
+        s->reads++;
+    } else {
+        end(s, step, ERR_FRAME, now_ms);
+    }
+}
+
+void session_close(struct session *s)
+{
+    mac_key_free(s->mac);
+    s->mac = NULL;
+}
+
 void session_frame(struct session *s, const struct session_rules *r,
                    const struct wire_frame *f, uint64_t now_ms, struct session_step *step)
 {
@@ -137,6 +194,10 @@ void session_frame(struct session *s, const struct session_rules *r,
             on_hello(s, r, f, now_ms, step);
         else
             end(s, step, ERR_FRAME, now_ms);
+        return;
+    }
+    if (s->peer) {
+        on_peer_frame(s, f, now_ms, step);
         return;
     }
     switch (f->type) {
@@ -171,8 +232,9 @@ void session_frame(struct session *s, const struct session_rules *r,
 
 bool session_wants_input(const struct session *s, const struct session_rules *r)
 {
-    return s->inflight < r->limits.inflight_entries && s->reads < SESSION_READS_MAX &&
-           s->phase != SESSION_CHECKING;
+    uint64_t entries = s->peer ? SESSION_PEER_ENTRIES_MAX : r->limits.inflight_entries;
+    unsigned reads = s->peer ? SESSION_PEER_READS_MAX : SESSION_READS_MAX;
+    return s->inflight < entries && s->reads < reads && s->phase != SESSION_CHECKING;
 }
 
 void session_answered(struct session *s, uint32_t entries)

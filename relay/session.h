@@ -8,10 +8,13 @@
 #include <stdint.h>
 
 #include "crypto/context.h"
+#include "crypto/mac.h"
 #include "ledger/wire.h"
 
 #define SESSION_HELLO_BYTES_MAX 65536u /* longest frame before WELCOME */
 #define SESSION_READS_MAX 16u          /* reads of one connection under way */
+#define SESSION_PEER_ENTRIES_MAX 8192u /* entries of another relay under way */
+#define SESSION_PEER_READS_MAX 1024u
 #define SESSION_SENDERS_PAUSE_PART                                                       \
     2u /* reading resumes below 1/2 of the in-flight limit */
 
@@ -21,6 +24,9 @@ struct session_rules {
     const char *hub;
     uint32_t slots;
     struct wire_limits limits;
+    const struct key *relay; /* the hub's relay key: other relays of the hub are known by
+                                it; NULL: there are none */
+    struct pubkey relay_public;
     uint64_t handshake_ms;
     uint64_t ping_ms;
     uint64_t stalled_ms;
@@ -34,11 +40,12 @@ enum session_phase {
     SESSION_ENDED /* nothing more is taken */
 };
 
-/* A plain value; all zero before session_begin. */
+/* A plain value; all zero before session_begin. session_close gives back a peer's secret. */
 struct session {
     uint8_t phase;
     bool has_device;
     bool pinged;
+    bool peer;      /* another relay of this hub */
     uint16_t reads; /* FETCH, PROOF, .. under way */
     uint32_t subscribed;
     uint32_t inflight; /* entries submitted and not answered */
@@ -46,6 +53,8 @@ struct session {
     struct hash nonce;        /* ours, until WELCOME */
     struct hash client_nonce; /* theirs, until WELCOME */
     uint64_t hello_rid;
+    struct mac_key *mac; /* peer: over what it forwards; owned */
+    uint64_t forwards;   /* peer: frames it forwarded so far */
     uint64_t tokens;    /* thousandths of an entry */
     uint64_t tokens_ms; /* when they were counted */
     uint64_t began_ms;
@@ -64,6 +73,7 @@ enum session_act {
     SESSION_UNSUBSCRIBE,
     SESSION_READ,   /* FETCH, PROOF, CHECKPOINT, COSIGNED, SEALED_*: to a reader */
     SESSION_ASK,    /* HEAD, SETTLEMENT: to the commit thread */
+    SESSION_FORWARD, /* a peer's: decode frame->data, then session_forwarded */
     SESSION_LIMITS, /* answer LIMITS_IS */
     SESSION_ERROR,  /* answer ERROR with `code`, go on */
     SESSION_END     /* answer ERROR with `code`, then close */
@@ -86,8 +96,15 @@ uint64_t session_frame_max(const struct session *s, const struct session_rules *
 void session_frame(struct session *s, const struct session_rules *r,
                    const struct wire_frame *f, uint64_t now_ms,
                    struct session_step *step);
+/* What to do with the frame that a peer's FORWARD carried; `e` is what wire_decode said of
+ * it. Only what an owner alone can answer is taken: SUBMIT, HEAD, SETTLEMENT. */
+void session_forwarded(struct session *s, const struct wire_frame *f, enum err e,
+                       uint64_t now_ms, struct session_step *step);
 /* The checkpoints of HELLO are fine (or there were none): the session is open. */
 void session_welcome(struct session *s);
+
+/* Wipes what a peer's session holds. */
+void session_close(struct session *s);
 
 /* Nothing more is taken; what is queued for it may still go out, for handshake_ms after
  * the newest that did. */

@@ -40,6 +40,7 @@ struct job {
     uint64_t flags;
     uint64_t since_us; /* when its frame was complete */
     struct frame *frame;
+    bool vouched;  /* from another relay of this hub, which checked the signatures */
     bool verified; /* loop: back from the verify pool */
     uint32_t count;
     uint32_t open; /* commit: items without an answer yet */

@@ -36,7 +36,9 @@ static void bad_frames(FILE *out)
 {
     PUT("no bytes", "");
     PUT("not an array", "\x13");
-    PUT("type 28", "\x92\x1c\x01");
+    PUT("type 29", "\x92\x1d\x01");
+    PUT("FORWARD of text", "\x94\x1c\xc0" ID32 "\xa1"
+                           "x");
     PUT("OK of three values", "\x93\x13\x01\x00");
     PUT("OK with a byte after it", "\x92\x13\x01\x00");
     PUT("OK whose type is not shortest", "\x92\xcc\x13\x01");

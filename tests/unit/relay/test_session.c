@@ -237,6 +237,151 @@ static void what_is_queued_at_the_end_still_goes_out(void **state)
     assert_int_equal(session_tick(&s, &r, 5000, 90901), SESSION_TICK_LATE);
 }
 
+/* Another relay of the hub: its HELLO, and the key both then have. */
+static struct wire_frame peer_hello(const struct session_rules *r, const struct key *relay,
+                                    const char *context, struct mac_key **mac)
+{
+    struct wire_frame f = {.type = WIRE_HELLO,
+                           .rid = 1,
+                           .nonce = {{9}},
+                           .has_device = true,
+                           .has_sig = true,
+                           .device = key_public(relay)};
+    uint8_t message[MESSAGE_BYTES_MAX];
+    size_t n = hello_message(message, &r->federation, r->hub, &nonce, &f.nonce, &f.device);
+    f.sig = key_sign(relay, context, message, n);
+    if (mac)
+        *mac = mac_key_shared(relay, CTX_PEER_MAC, message, n);
+    return f;
+}
+
+static struct wire_frame forward(const struct mac_key *mac, uint64_t number,
+                                 const struct pubkey *device, struct bytes inner)
+{
+    struct wire_frame f = {.type = WIRE_FORWARD, .data = inner};
+    struct hash_part parts[FORWARD_PARTS];
+    f.has_device = device != NULL;
+    if (device)
+        f.device = *device;
+    forward_parts(parts, &f);
+    f.id = mac_make(mac, number, parts, FORWARD_PARTS);
+    return f;
+}
+
+static void a_relay_of_the_hub_is_known_by_the_hubs_key(void **state)
+{
+    (void)state;
+    struct session_rules r = rules();
+    struct session s;
+    struct key *relay = key_generate(), *other = key_generate();
+    r.relay = relay;
+    r.relay_public = key_public(relay);
+
+    struct mac_key *mac;
+    struct wire_frame hello = peer_hello(&r, relay, CTX_PEER, &mac);
+    session_begin(&s, &r, &nonce, 0);
+    assert_int_equal(send(&s, &r, &hello, 0).act, SESSION_WELCOME);
+    assert_true(s.peer);
+    assert_false(s.has_device);
+    session_welcome(&s);
+    assert_int_equal(session_frame_max(&s, &r), WIRE_FRAME_MAX);
+    session_close(&s);
+
+    hello = peer_hello(&r, other, CTX_PEER, NULL); /* any other key */
+    session_begin(&s, &r, &nonce, 0);
+    assert_int_equal(send(&s, &r, &hello, 0).code, ERR_HELLO);
+    hello = peer_hello(&r, relay, CTX_HELLO, NULL); /* a device, by what was signed */
+    session_begin(&s, &r, &nonce, 0);
+    assert_int_equal(send(&s, &r, &hello, 0).act, SESSION_WELCOME);
+    assert_false(s.peer);
+
+    r.relay = NULL; /* a hub of one process has no peers */
+    hello = peer_hello(&r, relay, CTX_PEER, NULL);
+    session_begin(&s, &r, &nonce, 0);
+    assert_int_equal(send(&s, &r, &hello, 0).code, ERR_HELLO);
+    mac_key_free(mac);
+    key_free(relay);
+    key_free(other);
+}
+
+static void a_peer_forwards_and_nobody_else(void **state)
+{
+    (void)state;
+    struct session_rules r = rules();
+    struct session s;
+    struct key *relay = key_generate();
+    struct pubkey client = {{5}}, liar = {{6}};
+    r.relay = relay;
+    r.relay_public = key_public(relay);
+    struct mac_key *mac;
+    struct wire_frame hello = peer_hello(&r, relay, CTX_PEER, &mac);
+    struct bytes inner = bytes_of("inner", 5), changed = bytes_of("Inner", 5);
+
+    session_begin(&s, &r, &nonce, 0);
+    assert_int_equal(send(&s, &r, &hello, 0).act, SESSION_WELCOME);
+    session_welcome(&s);
+    struct session open = s;
+    struct wire_frame first = forward(mac, 0, &client, inner);
+    assert_int_equal(send(&s, &r, &first, 0).act, SESSION_FORWARD);
+    struct wire_frame second = forward(mac, 1, NULL, inner);
+    assert_int_equal(send(&s, &r, &second, 0).act, SESSION_FORWARD);
+    assert_int_equal(send(&s, &r, &second, 0).act, SESSION_END); /* a repeat */
+
+    s = open;
+    struct wire_frame f = first;
+    f.data = changed;
+    assert_int_equal(send(&s, &r, &f, 0).code, ERR_FRAME);
+    s = open;
+    f = first;
+    f.device = liar;
+    assert_int_equal(send(&s, &r, &f, 0).code, ERR_FRAME);
+    s = open;
+    f = first;
+    f.has_device = false;
+    assert_int_equal(send(&s, &r, &f, 0).code, ERR_FRAME);
+    s = open;
+    f = (struct wire_frame){.type = WIRE_SUBMIT, .rid = 4}; /* not even a client's frame */
+    assert_int_equal(send(&s, &r, &f, 0).act, SESSION_END);
+    session_close(&open);
+
+    s = opened(&r, 0);
+    assert_int_equal(send(&s, &r, &first, 0).act, SESSION_END);
+    mac_key_free(mac);
+    key_free(relay);
+}
+
+static void a_forwarded_frame_is_one_an_owner_answers(void **state)
+{
+    (void)state;
+    struct session_rules r = rules();
+    struct session_step step;
+    struct session s = {.phase = SESSION_OPEN, .peer = true};
+    struct wire_frame f = {.type = WIRE_SUBMIT, .rid = 3, .count = 1000};
+    session_forwarded(&s, &f, ERR_OK, 0, &step); /* no tokens, no entries_a_frame */
+    assert_int_equal(step.act, SESSION_SUBMIT);
+    assert_int_equal(step.take, 1000);
+    assert_int_equal(s.inflight, 1000);
+    assert_true(session_wants_input(&s, &r));
+    s.inflight = SESSION_PEER_ENTRIES_MAX;
+    assert_false(session_wants_input(&s, &r));
+    s.inflight = 0;
+    f = (struct wire_frame){.type = WIRE_HEAD, .rid = 4};
+    session_forwarded(&s, &f, ERR_OK, 0, &step);
+    assert_int_equal(step.act, SESSION_ASK);
+    f.type = WIRE_SETTLEMENT;
+    session_forwarded(&s, &f, ERR_OK, 0, &step);
+    assert_int_equal(step.act, SESSION_ASK);
+    assert_int_equal(s.reads, 2);
+    struct session open = s;
+    f.type = WIRE_FORWARD; /* never twice */
+    session_forwarded(&s, &f, ERR_OK, 0, &step);
+    assert_int_equal(step.act, SESSION_END);
+    s = open;
+    f.type = WIRE_SUBMIT;
+    session_forwarded(&s, &f, ERR_FRAME, 0, &step);
+    assert_int_equal(step.act, SESSION_END);
+}
+
 int main(void)
 {
     if (!crypto_start())
@@ -252,6 +397,9 @@ int main(void)
         cmocka_unit_test(streams_must_exist_and_be_few),
         cmocka_unit_test(the_silent_and_the_stalled_are_found),
         cmocka_unit_test(what_is_queued_at_the_end_still_goes_out),
+        cmocka_unit_test(a_relay_of_the_hub_is_known_by_the_hubs_key),
+        cmocka_unit_test(a_peer_forwards_and_nobody_else),
+        cmocka_unit_test(a_forwarded_frame_is_one_an_owner_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

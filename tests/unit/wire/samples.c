@@ -226,6 +226,20 @@ static void cosigned(struct mp_writer *w)
     wire_put(w, &(struct wire_frame){.type = WIRE_COSIGNED, .rid = 12, .slot = 15});
 }
 
+static void forward(struct mp_writer *w)
+{
+    wire_put(w, &(struct wire_frame){.type = WIRE_FORWARD,
+                                     .has_device = true,
+                                     .device = k(2),
+                                     .id = h(8),
+                                     .data = text("frame")});
+}
+
+static void forward_anonymous(struct mp_writer *w)
+{
+    wire_put(w, &(struct wire_frame){.type = WIRE_FORWARD, .id = h(8)});
+}
+
 static void head(struct mp_writer *w)
 {
     wire_put(w, &(struct wire_frame){.type = WIRE_HEAD,
@@ -346,6 +360,8 @@ static const struct {
     {"checkpoint", checkpoint},
     {"checkpoint_is", checkpoint_is},
     {"cosigned", cosigned},
+    {"forward", forward},
+    {"forward_anonymous", forward_anonymous},
     {"head", head},
     {"head_is", head_is},
     {"head_is_no_chain", head_is_no_chain},
