@@ -156,6 +156,20 @@ size_t config_diff(const struct relay_config *old_values,
     return count;
 }
 
+void config_show(const struct relay_config *values, const char *section, const char *key,
+                 char *out, size_t cap)
+{
+    const struct config_row *row = config_row_find(section, key);
+    out[0] = '\0';
+    if (row)
+        config_format(out, cap, values, row);
+}
+
+size_t config_key_count(void)
+{
+    return sizeof config_rows / sizeof config_rows[0] - 1;
+}
+
 void config_apply_reload(struct relay_config *running, const struct relay_config *loaded)
 {
     for (const struct config_row *row = config_rows; row->section; row++)

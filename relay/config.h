@@ -234,6 +234,13 @@ size_t config_diff(const struct relay_config *old_values,
                    void (*each)(void *context, const char *section, const char *key,
                                 bool restart),
                    void *context);
+/* One value as TOML writes it, into out[cap]; a password in a store's URI is masked. "" when
+ * there is no such key. */
+#define CONFIG_KEY_MAX 64
+#define CONFIG_SHOWN_MAX (CONFIG_TEXT_MAX * 2)
+void config_show(const struct relay_config *values, const char *section, const char *key,
+                 char *out, size_t cap);
+size_t config_key_count(void);
 /* Take over the values of RELOAD keys only. */
 void config_apply_reload(struct relay_config *running, const struct relay_config *loaded);
 

@@ -29,6 +29,7 @@ target_link_libraries(relay_issue PUBLIC stoa_flags ledger_wire)
 if(TARGET ledger_link)
   add_executable(stoactl
     stoactl_accrue.c
+    stoactl_admin.c
     stoactl_help.c
     stoactl_http.c
     stoactl_key.c
@@ -39,6 +40,6 @@ if(TARGET ledger_link)
     stoactl_status.c
     stoactl_witness.c)
   target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys ledger_link
-    ledger_store_postgres PkgConfig::JANSSON)
+    relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
   install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

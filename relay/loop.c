@@ -11,6 +11,7 @@
 #include "relay/cosigner.h"
 #include "relay/reader.h"
 #include "relay/region.h"
+#include "relay/reload.h"
 
 #define CONNS_FIRST 64u
 #define SECOND_MS 1000u
@@ -335,6 +336,7 @@ static void on_wake(void *context)
 {
     struct loop *l = context;
     struct chain_of_links got;
+    on_admin(l);
     (void)queue_take(&l->r->verify.done, &got, SIZE_MAX, 0);
     jobs_verified(l, &got);
     (void)queue_take(&l->r->mail, &got, SIZE_MAX, 0);
@@ -467,25 +469,19 @@ static void tell_limits(struct loop *l, struct conn *c)
     conn_input(l, c);
 }
 
-static void on_reload(struct loop *l)
+void loop_reload(struct loop *l, struct json_t **report)
 {
-    if (!relay_reload(l->r))
+    uint64_t before = l->r->generation;
+    if (!relay_reload(l->r, report) || l->r->generation == before)
         return;
     fill_rules(l);
     conn_walk(l, tell_limits);
 }
 
-static void on_signal(void *context, int number)
+void loop_drain(struct loop *l)
 {
-    struct loop *l = context;
-    if (number == SIGHUP) {
-        on_reload(l);
+    if (l->draining)
         return;
-    }
-    if (l->draining) {
-        trace(TRACE_WARN, "loop.stopped_at_once", TRACE_U64("signal", (uint64_t)number));
-        _exit(SIGNAL_EXIT(number));
-    }
     trace(TRACE_INFO, "loop.draining", TRACE_U64("connections", l->conn_count),
           TRACE_U64("inflight", l->inflight));
     l->draining = true;
@@ -493,6 +489,20 @@ static void on_signal(void *context, int number)
     l->drain_ms = clock_mono_ms();
     metrics_state(l->r->metrics, M_STATE_DRAINING);
     ws_stop_accepting(l->r->ws);
+}
+
+static void on_signal(void *context, int number)
+{
+    struct loop *l = context;
+    if (number == SIGHUP) {
+        loop_reload(l, NULL);
+        return;
+    }
+    if (l->draining) {
+        trace(TRACE_WARN, "loop.stopped_at_once", TRACE_U64("signal", (uint64_t)number));
+        _exit(SIGNAL_EXIT(number));
+    }
+    loop_drain(l);
 }
 
 /* Opening and closing. */

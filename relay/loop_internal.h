@@ -17,6 +17,8 @@
     ((n) / 4 * 3)              /* below it paused connections are read again */
 #define QUEUE_REFUSE_FACTOR 2u /* past this times limits.queue_entries: busy */
 
+struct json_t;
+
 enum close_code {
     CLOSE_GOING_AWAY = 1001,
     CLOSE_PROTOCOL = 1002,
@@ -82,6 +84,14 @@ void conn_walk(struct loop *l, void (*each)(struct loop *l, struct conn *c));
 /* To the readers; false: too many wait, `q` was dropped. */
 bool ask_reader(struct loop *l, struct request *q);
 
+/* Read the settings again; `report` as relay/reload.h, may be NULL. */
+void loop_reload(struct loop *l, struct json_t **report);
+/* No new connections or entries; finish what is under way, say goodbye, end. */
+void loop_drain(struct loop *l);
+
+/* loop_admin.c: answer what the operator's door asks. */
+void on_admin(struct loop *l);
+
 /* loop_frames.c: what a message does. */
 void on_message(void *context, void *user, struct frame *f);
 void welcome(struct loop *l, struct conn *c);
@@ -101,7 +111,8 @@ void catchup(struct loop *l,
 /* loop_http.c */
 void on_http(void *context, void *user, const struct ws_request *asked);
 void on_tile(struct loop *l, struct conn *c, struct mail *m);
-/* loop_status.c: the body of /v1/status; NULL: no memory. */
+/* loop_status.c: the body of /v1/status, as an object and as text; NULL: no memory. */
+struct json_t *status_object(struct loop *l);
 struct frame *status_json(struct loop *l);
 /* loop_witness.c: members of it; NULL: nothing of that kind is set up. New references. */
 struct json_t *witness_json(struct loop *l);

@@ -44,7 +44,7 @@ static void scheme_of(const char *uri, char out[16])
     out[n] = 0;
 }
 
-struct frame *status_json(struct loop *l)
+struct json_t *status_object(struct loop *l)
 {
     char federation[2 * HASH_BYTES + 1], relay[2 * PUBKEY_BYTES + 1], scheme[16];
     enum err write = (enum err)atomic_load(&l->r->write_state);
@@ -73,6 +73,14 @@ struct frame *status_json(struct loop *l)
         json_object_set_new(j, "witness", witness);
     if (cosign)
         json_object_set_new(j, "cosign", cosign);
+    return j;
+}
+
+struct frame *status_json(struct loop *l)
+{
+    json_t *j = status_object(l);
+    if (!j)
+        return NULL;
     char *text = json_dumps(j, JSON_INDENT(2));
     json_decref(j);
     if (!text)

@@ -45,6 +45,7 @@ struct relay {
     struct ws *ws;
     struct cosigner *cosigner; /* NULL: no witness is asked */
     struct witness_door *witness; /* NULL: no log is witnessed here */
+    struct admin *admin; /* NULL: no socket for the operator */
     struct region *region; /* NULL: this process is the whole hub */
     struct verify verify;
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
@@ -65,11 +66,6 @@ static inline const struct relay_config *settings(const struct relay *r)
 {
     return atomic_load_explicit(&r->config, memory_order_acquire);
 }
-/* Loop thread: read the settings again and take over those that may change while running;
- * says what it did in the trace. False: something is wrong with them, nothing was
- * changed. */
-bool relay_reload(struct relay *r);
-
 /* The slot whose log an account's records stand in: its id says so, but for the hub's own
  * account, of which every slot has one. */
 uint32_t relay_slot_of(const struct relay *r, const struct hash *account);

@@ -6,12 +6,15 @@
 #include <sys/resource.h>
 
 #include "ledger/trace.h"
+#include "relay/admin.h"
+#include "relay/admin_socket.h"
 #include "relay/clock.h"
 #include "relay/commit.h"
 #include "relay/cosigner.h"
 #include "relay/loop.h"
 #include "relay/reader.h"
 #include "relay/relay.h"
+#include "relay/reload.h"
 #include "relay/witness_door.h"
 
 #define DESCRIPTORS_BESIDE_CONNECTIONS 256u
@@ -29,7 +32,8 @@ enum start_code {
     START_HIGHWATER = 7815,
     START_RESOURCES = 7816,
     START_WITNESS = 7817,
-    START_COSIGN = 7818
+    START_COSIGN = 7818,
+    START_ADMIN = 7819
 };
 
 void say_error(unsigned code, const char *what, const char *why, const char *try_this)
@@ -76,81 +80,6 @@ static void wake_loop(void *context)
 {
     struct relay *r = context;
     ws_wake(r->ws);
-}
-
-/* Settings. */
-
-/* A copy of what is in force, to be changed and published. */
-static struct settings_made *settings_copy(struct relay *r, const struct relay_config *c)
-{
-    struct settings_made *s = malloc(sizeof(*s));
-    if (!s)
-        return NULL;
-    s->config = *c;
-    s->older = r->made;
-    r->made = s;
-    return s;
-}
-
-static void settings_free(struct relay *r)
-{
-    for (struct settings_made *s; (s = r->made);) {
-        r->made = s->older;
-        free(s);
-    }
-}
-
-struct changes {
-    unsigned applied, waiting;
-};
-
-static void on_change(void *context, const char *section, const char *key, bool restart)
-{
-    struct changes *n = context;
-    *(restart ? &n->waiting : &n->applied) += 1;
-    trace(TRACE_INFO, "reload.changed", TRACE_STR("section", section),
-          TRACE_STR("key", key), TRACE_BOOL("needs_restart", restart));
-}
-
-static void set_trace(const struct relay_config *c)
-{
-    trace_init((struct trace_config){.level = (enum trace_level)c->log.level,
-                                     .format = (enum trace_format)c->log.format,
-                                     .fd = 2,
-                                     .burst = TRACE_BURST_DEFAULT});
-}
-
-bool relay_reload(struct relay *r)
-{
-    struct changes n = {0, 0};
-    char last[128];
-    struct config *loaded = r->sources ? config_load(r->sources) : NULL;
-    bool ok = loaded && config_problem_count(loaded) == 0;
-    struct settings_made *next = ok ? settings_copy(r, settings(r)) : NULL;
-    metrics_set(r->metrics, METRIC_RELOAD_OK, 0, next != NULL);
-    if (!next) {
-        snprintf(last, sizeof(last), "nothing was applied, generation %llu still running",
-                 (unsigned long long)r->generation);
-        if (loaded && !ok)
-            config_print_problems(loaded, stderr, last);
-        config_close(loaded);
-        return false;
-    }
-    config_diff(settings(r), config_values(loaded), on_change, &n);
-    config_apply_reload(&next->config, config_values(loaded));
-    config_close(loaded);
-    if (pinned_set_auditors(&r->pinned, next->config.access.auditors.item,
-                            next->config.access.auditors.count) != ERR_OK)
-        trace_event(TRACE_ERROR, "reload.auditors_kept");
-    atomic_store_explicit(&r->config, &next->config, memory_order_release);
-    set_trace(&next->config);
-    r->generation++;
-    metrics_set(r->metrics, METRIC_GENERATION, 0, (int64_t)r->generation);
-    metrics_set(r->metrics, METRIC_RESTART, 0, n.waiting);
-    metrics_set(r->metrics, METRIC_RELOAD_TIME, 0, (int64_t)clock_wall_ms());
-    trace(TRACE_INFO, "reload.done", TRACE_U64("generation", r->generation),
-          TRACE_U64("applied", n.applied), TRACE_U64("need_restart", n.waiting));
-    return true;
 }
 
 /* The maintenance thread: what must not delay a commit. */
@@ -440,6 +369,17 @@ static int open_witnesses(struct relay *r)
 
 static int bring_up(struct running *u, const struct start_options *o)
 {
+static int open_admin(struct relay *r)
+{
+    char why[ADMIN_WHY_MAX];
+    enum err e = admin_open(&r->admin, r, why);
+    if (e == ERR_OK)
+        return 0;
+    say_error(START_ADMIN, "listen.admin", why[0] ? why : err_text(e),
+              e == ERR_LOCKED ? "stop the other stoad first" : "");
+    return CONFIG_EXIT;
+}
+
     struct relay *r = &u->r;
     char why[STORE_WHY_MAX] = "";
     random_bytes(&r->pinned.seed, sizeof(r->pinned.seed));
@@ -478,7 +418,8 @@ static int bring_up(struct running *u, const struct start_options *o)
         say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
         return CONFIG_EXIT;
     }
-    return start_threads(u);
+    bad = start_threads(u);
+    return bad ? bad : open_admin(r);
 }
 
 static void drop_queue(struct queue *q, void (*drop)(struct link *l))
@@ -524,6 +465,7 @@ static void take_down(struct running *u)
         trace_event(TRACE_ERROR, "start.highwater_lost");
     if (r->ws)
         ws_close(r->ws);
+    admin_close(r->admin); /* to the last: its end tells `stoactl drain --wait` */
     if (u->loop)
         loop_close(u->loop);
     cosigner_close(r->cosigner);

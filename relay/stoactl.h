@@ -13,6 +13,7 @@
 #include "ledger/err.h"
 
 #define CTL_ARGS_MAX 8
+#define CTL_CONFIG "/etc/stoa/stoa.toml"
 #define CTL_MESSAGE_MAX 900
 
 /* Exit codes of every command line here. */
@@ -52,6 +53,9 @@ enum ctl_exit {
     X(REASON, "reason", "TEXT", "why the balance is corrected; everybody can read it")   \
     X(STORE, "store", "URI", "a hub's store: postgresql://USER@HOST/DATABASE")            \
     X(CHECK, "check", NULL, "check the rows and stop; nothing is sent")                  \
+    X(SOCKET, "socket", "PATH", "the relay's unix socket; default: listen.admin of the settings") \
+    X(CONFIG, "config", "FILE", "settings to find the socket in; default: " CTL_CONFIG)  \
+    X(WAIT, "wait", NULL, "wait until it is done, at most --timeout")                    \
     X(HELP, "help", NULL, "help of this command")
 
 #define CTL_OPTION_ENUM_(name, text, value, help) OPT_##name,
@@ -95,6 +99,8 @@ void ctl_number(char out[32], uint64_t v);
 bool ctl_is_terminal(int fd);
 
 int ctl_status(struct ctl *c);
+int ctl_reload(struct ctl *c);
+int ctl_drain(struct ctl *c);
 int ctl_issue(struct ctl *c); /* accrue and adjust */
 int ctl_key_show(struct ctl *c);
 int ctl_key_new(struct ctl *c);
@@ -109,6 +115,10 @@ void ctl_print_commands(void);
 /* /v1/status of the hub that is meant; *answer is an object to be released. Else the exit
  * code of an error that was told. */
 int ctl_fetch_status(struct ctl *c, json_t **answer, int *http_status);
+/* One question to the relay at its unix socket (relay/admin_socket.h): *answer is an object
+ * to be released. Else the exit code of an error that was told; `missing` (may be NULL):
+ * instead of telling that nobody listens there, set it and return EXIT_UNREACHABLE. */
+int ctl_ask(struct ctl *c, const char *what, json_t **answer, bool *missing);
 /* Whatever a hub told, for people: one "name  value" a line. */
 void ctl_print_value(const char *name, const json_t *v);
 

@@ -19,17 +19,30 @@ static const struct {
 
 #define BIT(name) (1u << OPT_##name)
 #define COMMON (BIT(JSON) | BIT(QUIET) | BIT(HELP))
+#define LOCAL (BIT(SOCKET) | BIT(CONFIG))
 #define ISSUE                                                                            \
     (COMMON | BIT(NO_PROGRESS) | BIT(TIMEOUT) | BIT(HUB) | BIT(KEY) | BIT(PASSPHRASE) |  \
      BIT(CA_FILE) | BIT(CSV) | BIT(CHECK))
 
 static const struct ctl_command commands[] = {
-    {"status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT),
+    {"status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT) | LOCAL,
      "what a hub says about itself",
-     "Asks /v1/status of the hub at URL (default http://127.0.0.1:7001). Exit 1 when the "
-     "hub\n"
-     "answers that it is not well.\n",
+     "Asks the relay of this machine at its unix socket; with a URL, and where there is no\n"
+     "socket (http://127.0.0.1:7001), /v1/status of the hub there. Exit 1 when the hub "
+     "answers\n"
+     "that it is not well.\n",
      ctl_status},
+    {"reload", "", 0, 0, COMMON | BIT(TIMEOUT) | LOCAL,
+     "read the settings again; says what became of each key that differs",
+     "The same as SIGHUP. A file with a problem changes nothing: exit 78, with every "
+     "problem.\n",
+     ctl_reload},
+    {"drain", "[--wait]", 0, 0, COMMON | BIT(TIMEOUT) | BIT(WAIT) | LOCAL,
+     "finish what is under way, send clients away, end",
+     "The same as SIGTERM. With --wait: exit 0 when the relay has ended, 2 when it has not "
+     "within\n"
+     "--timeout.\n",
+     ctl_drain},
     {"accrue", "ACCOUNT AMOUNT --node NAME --epoch N", 0, 2,
      ISSUE | BIT(NODE) | BIT(EPOCH), "issue points an account earned",
      "With --csv, columns account,node,epoch,amount. Epochs of an account and node must "

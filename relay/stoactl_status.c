@@ -98,11 +98,35 @@ int ctl_fetch_status(struct ctl *c, json_t **answer, int *http_status)
                     *http_status);
 }
 
+/* At the socket of this machine, unless a URL was given. False: nobody listens there and
+ * none was named; *code is set otherwise. */
+static bool local_status(struct ctl *c, int *code)
+{
+    json_t *answer;
+    bool missing = false;
+    if (c->arg_count > 0 || c->value[OPT_HUB])
+        return false;
+    *code = ctl_ask(c, "status", &answer, c->value[OPT_SOCKET] ? NULL : &missing);
+    if (*code != EXIT_DONE)
+        return !missing;
+    if (c->json) {
+        c->out = json_object();
+        json_object_set(c->out, "status", answer);
+    } else {
+        ctl_print_value("", answer);
+    }
+    json_decref(answer);
+    *code = ctl_finish(c, EXIT_DONE);
+    return true;
+}
+
 int ctl_status(struct ctl *c)
 {
     json_t *answer;
-    int status;
-    int code = ctl_fetch_status(c, &answer, &status);
+    int status, code;
+    if (local_status(c, &code))
+        return code;
+    code = ctl_fetch_status(c, &answer, &status);
     if (code != EXIT_DONE)
         return code;
     if (c->json) {

@@ -5,3 +5,5 @@ endforeach()
 foreach(name stoactl_rows stoactl_issue)
   stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c LIBS relay_issue)
 endforeach()
+stoa_unit_test(test_admin_socket ${CMAKE_CURRENT_SOURCE_DIR}/test_admin_socket.c
+  LIBS relay_admin_socket)
