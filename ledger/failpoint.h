@@ -41,6 +41,7 @@ struct failpoint {
     const char *name;
     enum failpoint_kind kind;
     unsigned phases;
+    const char *once; /* why a process comes there one time only; NULL: it comes again */
 };
 /* All of them; the last has no name. */
 extern const struct failpoint failpoints[];

@@ -30,9 +30,11 @@
 /* WAL: what is not in the file yet is copied there in passes of PASS, beside the commits.
  * From RESET on the WAL shall start again from its beginning; for that the rest, at most
  * TAIL, is copied while commits wait, unless the WAL has passed HARD. */
+#ifndef STORE_WAL_PASS_BYTES /* tests/crash comes here sooner */
 #define STORE_WAL_PASS_BYTES (4u << 20)
-#define STORE_WAL_TAIL_BYTES (512u << 10)
 #define STORE_WAL_RESET_BYTES (64u << 20)
+#endif
+#define STORE_WAL_TAIL_BYTES (512u << 10)
 #define STORE_WAL_HARD_BYTES (256u << 20)
 #define STORE_WAL_PASSES_MAX 8
 #define STORE_WAL_READERS_MS 10 /* how long the tail may wait for readers */

@@ -60,7 +60,7 @@ function(stoa_canary_stoad rule)
   string(TOLOWER ${rule} name)
   set(sources ${STOAD_POINTS} ${arg_FROM})
   list(REMOVE_DUPLICATES sources)
-  stoa_again(stoad_${name} DEFINES STOA_FAILPOINTS STOA_BREAK_${rule} LIBS ${STOAD_LIBS}
+  stoa_again(stoad_${name} DEFINES ${STOAD_POINTS_DEFINES} STOA_BREAK_${rule} LIBS ${STOAD_LIBS}
     FROM relay/main.c ledger/failpoint.c ${sources})
   add_test(NAME canary.${name}.crash_table
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/canary.sh ${arg_SECONDS} ${arg_WORDS}
