@@ -155,6 +155,7 @@ static enum err open_slots(struct audit *a, char why[AUDIT_WHY_MAX])
 
 static void close_slots(struct audit *a)
 {
+    promises_close(a);
     for (size_t i = 0; a->slots && i < a->count; i++) {
         struct slot_audit *s = &a->slots[i];
         for (size_t k = 0; s->channels && k < SLOTS_MAX; k++) {
@@ -529,6 +530,7 @@ static enum err run_once(struct audit *a, bool with_state, char why[AUDIT_WHY_MA
         r->ran |= UINT64_C(1) << c;
     TRY(open_slots(a, why));
     missing_logs(a);
+    TRY(promises_load(a, why));
     for (size_t i = 0; i < a->count; i++)
         TRY(seen_load(&a->slots[i]));
     if (with_state)
@@ -537,6 +539,7 @@ static enum err run_once(struct audit *a, bool with_state, char why[AUDIT_WHY_MA
     if (a->o->mode == AUDIT_TIP && !a->o->no_signatures)
         TRY(verify_tips(a));
     TRY(check_conservation(a));
+    TRY(promises_check(a));
     check_identity(a);
     check_keys(a);
     check_cosignatures(a);
@@ -574,6 +577,10 @@ enum err audit_run(struct audit_source *source, const struct audit_options *o,
     }
     if (e == ERR_OK)
         e = evidence_keep(&a, why);
+    for (size_t i = 0; e == ERR_OK && o->audited && i < a.count; i++)
+        if (a.slots[i].judged)
+            o->audited(o->audited_context, a.slots[i].slot,
+                       bytes_of(a.slots[i].note.data, a.slots[i].note.size));
     if (e == ERR_OK) {
         report_close_slots(&a);
         if (o->state_dir)

@@ -27,7 +27,8 @@
     X(COSIGN, 14, "cosign", "the policy's quorum of witnesses has cosigned")                 \
     X(RESIDENCY, 15, "residency", "envelopes of pinned accounts are only where they may be") \
     X(CADENCE, 16, "cadence", "checkpoints are not older than the policy of the audit allows") \
-    X(SOURCE, 17, "source", "the container is whole: nothing cut, missing or unreadable")
+    X(SOURCE, 17, "source", "the container is whole: nothing cut, missing or unreadable")    \
+    X(PROMISE, 18, "promise", "the log keeps every receipt and account head given with it")
 
 #define AUDIT_ENUM_(name, number, word, text) AUDIT_##name = number,
 enum audit_check { AUDIT_CHECKS(AUDIT_ENUM_) AUDIT_CHECK_END };
@@ -104,9 +105,14 @@ struct audit_options {
     bool first_use; /* the policy was made from the source itself */
     const struct bytes *checkpoints; /* more notes that must fit (receipts, gossip) */
     size_t checkpoint_count;
+    const struct bytes *promises; /* receipts and head files, each whole */
+    size_t promise_count;
     uint64_t max_age_s; /* cadence; 0: not checked */
     uint64_t now_s;     /* for cadence only; stays outside the signed body */
     bool no_signatures; /* `replay` */
+    /* Called at the end for each checkpoint that was audited. NULL: nobody asks. */
+    void (*audited)(void *context, uint32_t slot, struct bytes note);
+    void *audited_context;
     bool (*progress)(void *context, const struct audit_progress *p); /* false: stop */
     void *progress_context;
 };

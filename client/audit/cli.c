@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "client/audit/engine.h"
+#include "ledger/evidence.h"
 #include "ledger/scratch.h"
 
 #define POLICY_NAME "policy"
@@ -287,20 +288,30 @@ static uint64_t mono_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static bool load_checkpoints(struct audit_cli *c, struct audit_options *o)
+/* Whole files, as many as were named. */
+static bool load_files(struct audit_cli *c, const char *const paths[], size_t count, size_t max,
+                       const struct bytes **out, size_t *loaded)
 {
-    struct bytes *list = calloc(c->checkpoint_count + 1, sizeof(*list));
+    struct bytes *list = calloc(count + 1, sizeof(*list));
     if (!list)
         return false;
-    o->checkpoints = list;
-    for (size_t i = 0; i < c->checkpoint_count; i++) {
+    *out = list;
+    for (size_t i = 0; i < count; i++) {
         struct buf b = {0};
-        if (!audit_file(c, c->checkpoints[i], NOTE_BYTES_MAX, &b))
+        if (!audit_file(c, paths[i], max, &b))
             return false;
         list[i] = bytes_of(b.data, b.size);
-        o->checkpoint_count++;
+        ++*loaded;
     }
     return true;
+}
+
+static void free_files(const struct bytes **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free((void *)(uintptr_t)(*list)[i].data);
+    free((void *)(uintptr_t)*list);
+    *list = NULL;
 }
 
 bool audit_options_of(struct audit_cli *c, struct audit_options *o)
@@ -310,7 +321,10 @@ bool audit_options_of(struct audit_cli *c, struct audit_options *o)
     if (!audit_number(c, AUDIT_OPT_THREADS, 0, VERIFY_THREADS_MAX, &threads) ||
         !audit_duration_ms(c, AUDIT_OPT_MAX_AGE, 0, &age) ||
         !audit_duration_ms(c, AUDIT_OPT_MAX_DURATION, 0, &duration) ||
-        !load_checkpoints(c, o))
+        !load_files(c, c->checkpoints, c->checkpoint_count, NOTE_BYTES_MAX, &o->checkpoints,
+                    &o->checkpoint_count) ||
+        !load_files(c, c->promises, c->promise_count, HEAD_FILE_BYTES_MAX, &o->promises,
+                    &o->promise_count))
         return false;
     c->deadline_ms = duration ? mono_ms() + duration : 0;
     o->mode = audit_given(c, AUDIT_OPT_TIP) ? AUDIT_TIP : AUDIT_FULL;
@@ -327,10 +341,9 @@ bool audit_options_of(struct audit_cli *c, struct audit_options *o)
 
 void audit_options_free(struct audit_options *o)
 {
-    for (size_t i = 0; i < o->checkpoint_count; i++)
-        free((void *)(uintptr_t)o->checkpoints[i].data);
-    free((void *)(uintptr_t)o->checkpoints);
-    o->checkpoints = NULL;
+    free_files(&o->checkpoints, o->checkpoint_count);
+    free_files(&o->promises, o->promise_count);
+    o->checkpoint_count = o->promise_count = 0;
 }
 
 /* ---- progress ------------------------------------------------------------------------------

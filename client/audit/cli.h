@@ -35,6 +35,8 @@ enum audit_exit_code {
     X(MAX_AGE, "max-age", "TIME", "the newest sign of life may be this old: 10m, 1h")      \
     X(MAX_DURATION, "max-duration", "TIME", "stop then, save and end with 2")              \
     X(CHECKPOINT, "checkpoint", "FILE", "one more checkpoint that must fit; may repeat")   \
+    X(RECEIPT, "receipt", "FILE", "a receipt the log must keep (stoa receipt); may repeat") \
+    X(HEAD, "head", "FILE", "an account head the log must keep (stoa head); may repeat")   \
     X(JOBS, "jobs", "N", "connections at a time (default 4)")                              \
     X(QPS, "qps", "N", "requests a second at most")                                        \
     X(SLOT, "slot", "N", "this slot only")                                                 \
@@ -67,6 +69,8 @@ struct audit_cli {
     const char *value[AUDIT_OPT_COUNT]; /* NULL: not given; flags "" */
     const char *checkpoints[AUDIT_REPEATS_MAX];
     size_t checkpoint_count;
+    const char *promises[AUDIT_REPEATS_MAX]; /* --receipt and --head */
+    size_t promise_count;
     int arg_count;
     char **args;
     _Bool cancel; /* set by SIGINT, SIGTERM and --max-duration; read with __atomic_load_n */

@@ -12,23 +12,41 @@
 #define NAME_DEFAULT "auditor"
 #define NOTE_TEXT "stoa-audit report v1\n"
 
+/* The checkpoints that were audited, as they were when they were. */
+struct audited {
+    struct buf note[SLOTS_MAX];
+    bool failed;
+};
+
+static void on_audited(void *context, uint32_t slot, struct bytes note)
+{
+    struct audited *a = context;
+    buf_clear(&a->note[slot]);
+    a->failed = a->failed || !buf_add(&a->note[slot], note.data, note.size);
+}
+
+static void audited_close(struct audited *a)
+{
+    for (size_t i = 0; a && i < SLOTS_MAX; i++)
+        buf_close(&a->note[i]);
+    free(a);
+}
+
 /* What a run leaves in the folder of its report, beside the four files: the checkpoints it was
  * made of, so that it can be made again when the hub has gone on. */
-static enum err keep_checkpoints(struct audit_source *s, const struct audit_report *r,
-                                 const char *dir, char why[AUDIT_WHY_MAX])
+static enum err keep_checkpoints(const struct audited *a, const char *dir,
+                                 char why[AUDIT_WHY_MAX])
 {
     char folder[600], name[8];
+    if (a->failed)
+        return ERR_MEMORY;
     snprintf(folder, sizeof(folder), "%.580s/checkpoints", dir);
     TRY(audit_folder(folder, why));
-    for (size_t i = 0; i < r->slot_count; i++) {
-        struct buf note = {0};
-        if (!r->slots[i].trusted ||
-            s->ops->checkpoint(s, r->slots[i].slot, &note) != ERR_OK)
+    for (size_t i = 0; i < SLOTS_MAX; i++) {
+        if (a->note[i].size == 0)
             continue;
-        snprintf(name, sizeof(name), "%02x", (unsigned)r->slots[i].slot);
-        enum err e = audit_write(folder, name, note.data, note.size, why);
-        buf_close(&note);
-        TRY(e);
+        snprintf(name, sizeof(name), "%02x", (unsigned)i);
+        TRY(audit_write(folder, name, a->note[i].data, a->note[i].size, why));
     }
     return ERR_OK;
 }
@@ -71,7 +89,7 @@ static int sign_report(struct audit_cli *c, const char *dir, const struct buf *j
     return EXIT_GOOD;
 }
 
-static int write_report(struct audit_cli *c, struct audit_source *s,
+static int write_report(struct audit_cli *c, const struct audited *a,
                         const struct audit_report *r)
 {
     static const struct {
@@ -97,7 +115,7 @@ static int write_report(struct audit_cli *c, struct audit_source *s,
             buf_close(&b);
     }
     if (e == ERR_OK)
-        e = keep_checkpoints(s, r, dir, why);
+        e = keep_checkpoints(a, dir, why);
     int code = e == ERR_OK ? sign_report(c, dir, &json)
                            : audit_error(c, EXIT_BAD_DATA, NULL, "%s", why);
     buf_close(&json);
@@ -121,10 +139,13 @@ static int run(struct audit_cli *c, bool no_signatures)
     char why[AUDIT_WHY_MAX], evidence[600];
     struct audit_options o;
     struct audit_report *r = calloc(1, sizeof(*r));
-    struct audit_source *s = r ? audit_source(c, c->args[0], &code) : NULL;
+    struct audited *a = calloc(1, sizeof(*a));
+    struct audit_source *s = r && a ? audit_source(c, c->args[0], &code) : NULL;
     struct policy *p = s ? audit_policy(c, s, &code) : NULL;
     memset(&o, 0, sizeof(o));
     if (p && audit_options_of(c, &o)) {
+        o.audited = on_audited;
+        o.audited_context = a;
         o.policy = p;
         o.no_signatures = no_signatures;
         if (!o.evidence_dir && audit_given(c, AUDIT_OPT_REPORT)) {
@@ -138,13 +159,14 @@ static int run(struct audit_cli *c, bool no_signatures)
         if (e != ERR_OK) {
             code = audit_error(c, audit_exit_of(e), NULL, "%s", why[0] ? why : err_text(e));
         } else {
-            int wrote = write_report(c, s, r);
+            int wrote = write_report(c, a, r);
             code = show(c, r);
             if (wrote != EXIT_GOOD)
                 code = wrote;
         }
     }
     audit_options_free(&o);
+    audited_close(a);
     free(p);
     if (s)
         s->ops->close(s);

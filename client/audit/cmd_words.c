@@ -51,6 +51,10 @@ static const char *const meaning[AUDIT_CHECK_END] = {
                       "than one seen before: a stalled hub, or one that hides what it wrote.",
     [AUDIT_SOURCE] = "The container is damaged: cut short, a missing file, a bad row. Nothing is "
                      "said about the hub; get the bytes from another place.",
+    [AUDIT_PROMISE] =
+        "The hub gave somebody a receipt, or signed an account's head on request, and its log does "
+        "not keep to it. With the signed tree this is proof against the holder of the keys: the "
+        "evidence file shows it to anybody.",
 };
 
 static void explain(enum audit_check c)

@@ -76,6 +76,8 @@ struct slot_audit {
     bool pinned_seen;
 };
 
+struct promise;
+
 struct audit {
     struct audit_source *source;
     const struct audit_options *o;
@@ -86,6 +88,8 @@ struct audit {
     uint64_t total, before;
     uint64_t signatures;
     bool interrupted;
+    struct promise *promises; /* receipts and heads held against the log */
+    size_t promise_count;
     struct {
         uint64_t began_us, told_us;
     } clock;
@@ -123,8 +127,20 @@ enum err state_load(struct audit *a, char why[AUDIT_WHY_MAX]);
 enum err state_save(struct audit *a, char why[AUDIT_WHY_MAX]);
 enum err seen_load(struct slot_audit *s);
 enum err seen_add(struct slot_audit *s, struct bytes note, const struct checkpoint *c);
+/* A note counts only if the log's own key signed it, whoever brought it. */
+enum err seen_note(struct slot_audit *s, struct bytes note);
 enum err seen_save(struct audit *a, char why[AUDIT_WHY_MAX]);
-/* Forks found: both notes into a file that stands alone, in o->evidence_dir. */
+/* evidence_keep.c. What was found, as files that stand alone, in o->evidence_dir. */
 enum err evidence_keep(struct audit *a, char why[AUDIT_WHY_MAX]);
+/* Inclusion path of a leaf in the tree of these leaf hashes. */
+bool evidence_path(const struct hash *leaves, uint64_t size, uint64_t index,
+                   struct hash out[MERKLE_PATH_MAX], size_t *count);
+
+/* promise.c. load: after the slots are open. ERR_MALFORMED: one of them is not what it should
+ * be, `why` says which. check: after the records were judged. */
+enum err promises_load(struct audit *a, char why[AUDIT_WHY_MAX]);
+enum err promises_check(struct audit *a);
+enum err promises_keep(struct audit *a, char why[AUDIT_WHY_MAX]);
+void promises_close(struct audit *a);
 
 #endif

@@ -86,6 +86,14 @@ static bool path_of(const struct leaves *l, tree_size small,
     return true;
 }
 
+bool evidence_path(const struct hash *leaves, uint64_t size, uint64_t index,
+                   struct hash out[MERKLE_PATH_MAX], size_t *count)
+{
+    struct leaves l = {leaves, size};
+    const struct merkle_source source = {node, &l};
+    return merkle_prove_inclusion(index, size, &source, out, count);
+}
+
 static enum err keep_fork(struct slot_audit *s, const struct seen *old,
                           struct audit_finding *f, char why[AUDIT_WHY_MAX])
 {
@@ -132,5 +140,5 @@ enum err evidence_keep(struct audit *a, char why[AUDIT_WHY_MAX])
                 break;
             }
     }
-    return ERR_OK;
+    return promises_keep(a, why);
 }

@@ -128,8 +128,17 @@ static bool parse(int argc, char **argv)
         if (i < 0 || i >= AUDIT_OPT_COUNT)
             return false;
         cli.value[i] = optarg ? optarg : "";
-        if (i == AUDIT_OPT_CHECKPOINT && cli.checkpoint_count < AUDIT_REPEATS_MAX)
+        bool promise = i == AUDIT_OPT_RECEIPT || i == AUDIT_OPT_HEAD;
+        if ((i == AUDIT_OPT_CHECKPOINT && cli.checkpoint_count == AUDIT_REPEATS_MAX) ||
+            (promise && cli.promise_count == AUDIT_REPEATS_MAX)) {
+            fprintf(stderr, "error: --%s may stand at most %d times\n", options[i].text,
+                    AUDIT_REPEATS_MAX);
+            return false;
+        }
+        if (i == AUDIT_OPT_CHECKPOINT)
             cli.checkpoints[cli.checkpoint_count++] = optarg;
+        if (promise)
+            cli.promises[cli.promise_count++] = optarg;
     }
     cli.args = argv + optind;
     cli.arg_count = argc - optind;

@@ -100,8 +100,12 @@ enum err audit_report_text(const struct audit_report *r, struct buf *out)
         r->first_use ? "  made from the source itself, on first use: it shows that nothing "
                        "changed since, not whose log this is"
                      : "");
-    add(&p, "hub      %s  %zu logs, quorum of witnesses met by %u\n",
-        r->hub[0] ? r->hub : "none that the policy knows", r->slot_count, quorum);
+    add(&p, "hub      %s  %zu logs", r->hub[0] ? r->hub : "none that the policy knows",
+        r->slot_count);
+    if (r->skipped >> AUDIT_COSIGN & 1)
+        add(&p, ", no witness asked for\n");
+    else
+        add(&p, ", %u with the policy's quorum of witnesses\n", quorum);
     add(&p, "read     %" PRIu64 " of %" PRIu64 " entries, %" PRIu64 " accounts, mode %s\n",
         r->checked, r->records, accounts, r->mode == AUDIT_FULL ? "full" : "tip");
     if (r->ran >> AUDIT_CONSERVATION & 1)

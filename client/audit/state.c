@@ -120,8 +120,7 @@ enum err seen_add(struct slot_audit *s, struct bytes note, const struct checkpoi
     return ERR_OK;
 }
 
-/* A note counts only if the log's own key signed it, whoever brought it. */
-static enum err seen_note(struct slot_audit *s, struct bytes note)
+enum err seen_note(struct slot_audit *s, struct bytes note)
 {
     struct checkpoint c;
     if (!checkpoint_open(&c, (const char *)note.data, note.size, &s->log->key))
@@ -511,7 +510,7 @@ enum err state_load(struct audit *a, char why[AUDIT_WHY_MAX])
         return ERR_FILE;
     }
     /* A checkpoint brought from elsewhere may be older than the state: judge from the start. */
-    bool whole = a->o->no_signatures || a->o->checkpoint_count > 0;
+    bool whole = a->o->no_signatures || a->o->checkpoint_count > 0 || a->o->promise_count > 0;
     int fd = whole ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return ERR_OK;
