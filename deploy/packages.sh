@@ -6,8 +6,9 @@ set -eu
 
 build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libsodium-dev libssl-dev
- libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev"
-test="libcmocka-dev clang strace sqlite3 postgresql hledger"
+ libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev
+ libhiredis-dev"
+test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server"
 
 # Names that differ between releases: the first one that exists is taken.
 pick() {

@@ -67,6 +67,11 @@ enum metric_witnessed {
     M_WITNESSED_LIMITED,
     M_WITNESSED_FAILED
 };
+/* Messages to other relays that were not sent. */
+enum metric_bus_drop { M_BUS_DROP_DOWN, M_BUS_DROP_FULL };
+/* Messages from other relays: enum bus_why of federation/bus.h, and what was too much. */
+#define M_BUS_HEARD_LATE BUS_WHYS
+enum metric_source { M_SOURCE_BUS, M_SOURCE_STORE };
 #define METRIC_WITNESSES_MAX 63
 #define METRIC_WITNESS_NAME_MAX 64 /* what is longer is cut */
 enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
@@ -152,6 +157,24 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "logs whose newest checkpoint is served without a quorum")                         \
     X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
       "trace lines, written or suppressed; filled in by metrics_write")
+    X(METRIC_BUS_UP, GAUGE, "bus_up", NONE, NONE, ONE,                                   \
+      "1 while this relay publishes on the bus and listens to every slot's channel")     \
+    X(METRIC_BUS_PUBLISHED, COUNTER, "bus_published_total", NONE, NONE, ONE,             \
+      "messages to other relays handed to the bus")                                      \
+    X(METRIC_BUS_DROPPED, COUNTER, "bus_publish_dropped_total", BUSDROP, NONE, ONE,      \
+      "messages to other relays that were not sent; the store has what they told")       \
+    X(METRIC_BUS_HEARD, COUNTER, "bus_heard_total", BUSHEARD, NONE, ONE,                 \
+      "messages from the bus by what became of them; only \"used\" was believed")        \
+    X(METRIC_FOLLOWED, COUNTER, "followed_records_total", SOURCE, NONE, ONE,             \
+      "records of other relays' slots taken over, by where they came from")              \
+    X(METRIC_FOLLOW_LOOKS, COUNTER, "follow_store_looks_total", NONE, NONE, ONE,         \
+      "questions to the store whether another relay's slot has grown")                   \
+    X(METRIC_FOLLOW_LAG, HISTOGRAM, "follow_lag_seconds", NONE, NONE, US,                \
+      "from the hub time of another relay's newest record to its delivery here")         \
+    X(METRIC_FOLLOW_AGE, GAUGE, "follow_age_seconds", NONE, NONE, MS,                    \
+      "since the followed slot that was heard of least lately was heard of")             \
+    X(METRIC_FOLLOW_LOADING, GAUGE, "follow_loading_slots", NONE, NONE, ONE,             \
+      "slots of other relays that cannot be read here yet")                              \
 
 #define METRIC_ENUM_(id, kind, name, a, b, unit, help) id,
 enum metric { METRIC_LIST(METRIC_ENUM_) METRIC_COUNT };

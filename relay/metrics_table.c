@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "federation/bus.h"
 #include "ledger/trace.h"
 
 #define WORDS(name, ...)                                                                 \
@@ -30,6 +31,11 @@ WORDS(route, "hello", "submit", "subscribe", "fetch", "proof", "checkpoint", "he
 WORDS(code, "ok", "refused", "failed")
 WORDS(witnessed, "cosigned", "malformed", "unsigned", "unknown", "conflict", "refused",
       "limited", "failed")
+WORDS(busdrop, "down", "full")
+#define HEARD_(why, verdict, word) word,
+WORDS(busheard, BUS_WHY_LIST(HEARD_) "late")
+#undef HEARD_
+WORDS(source, "bus", "store")
 
 _Static_assert(WORD_COUNT(state) == M_STATE_STOPPED + 1, "state");
 _Static_assert(WORD_COUNT(op) == M_OP_SEALED + 1, "op");
@@ -37,6 +43,7 @@ _Static_assert(WORD_COUNT(queue) == M_QUEUE_OUTBOX + 1, "queue");
 _Static_assert(WORD_COUNT(limit) == M_LIMIT_QUEUE + 1, "limit");
 _Static_assert(WORD_COUNT(route) == M_ROUTE_HTTP_WITNESS + 1, "route");
 _Static_assert(WORD_COUNT(witnessed) == M_WITNESSED_FAILED + 1, "witnessed");
+_Static_assert(WORD_COUNT(busheard) == M_BUS_HEARD_LATE + 1, "busheard");
 _Static_assert(WORD_COUNT(code) == M_CODE_FAILED + 1, "code");
 
 /* Refusals, in table order: the words of the error table are the values of "reason". */
@@ -99,6 +106,9 @@ LABEL(TRANSPORT, "transport", transport)
 LABEL(ROUTE, "route", route)
 LABEL(CODE, "code", code)
 LABEL(WITNESSED, "result", witnessed)
+LABEL(BUSDROP, "reason", busdrop)
+LABEL(BUSHEARD, "result", busheard)
+LABEL(SOURCE, "source", source)
 
 #define ROW(id, kind, name, a, b, unit, help)                                            \
     [id] = {KIND_##kind, UNIT_##unit, name, help, &label_##a, &label_##b},
