@@ -369,8 +369,6 @@ static int open_witnesses(struct relay *r)
     return 0;
 }
 
-static int bring_up(struct running *u, const struct start_options *o)
-{
 static int open_admin(struct relay *r)
 {
     char why[ADMIN_WHY_MAX];
@@ -382,6 +380,8 @@ static int open_admin(struct relay *r)
     return CONFIG_EXIT;
 }
 
+static int bring_up(struct running *u, const struct start_options *o)
+{
     struct relay *r = &u->r;
     char why[STORE_WHY_MAX] = "";
     random_bytes(&r->pinned.seed, sizeof(r->pinned.seed));
