@@ -17,6 +17,7 @@
 #define CTX_WELCOME "stoa/welcome/v1"             /* hub answers a client's challenge */
 #define CTX_PEER "stoa/peer/v1"                   /* relay answers its own hub's challenge */
 #define CTX_PEER_MAC "stoa/peer-mac/v1"           /* between relays; never sent */
+#define CTX_RENDEZVOUS "stoa/rendezvous/v1"       /* weight of a relay for a slot */
 #define CTX_REFUSAL "stoa/refusal/v1"             /* hub signs that it refused an entry */
 #define CTX_HEAD "stoa/head/v1"                   /* hub signs an account head */
 #define CTX_SEALED "stoa/sealed/v1"               /* commitment to a private attachment */

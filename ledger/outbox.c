@@ -31,6 +31,8 @@ struct ticket {
 
 struct source {
     bool ready;
+    bool here;        /* ready now or before: not only known by what others sent */
+    uint64_t waiting; /* items of it in the queues */
     uint64_t first; /* ordinal of the oldest ticket */
     uint64_t end;
     size_t cap;
@@ -40,8 +42,8 @@ struct source {
 struct outbox {
     const struct alloc *mem;
     uint32_t slots;
-    uint64_t waiting;
-    uint64_t *due; /* per destination */
+    uint64_t *due;    /* per destination */
+    bool *settles;    /* is the destination here? */
     struct source *sources;
     struct queue *queues; /* by destination, then source */
 };
@@ -87,9 +89,10 @@ enum err outbox_open(struct outbox **out, const struct alloc *mem, uint32_t slot
     o->mem = mem;
     o->slots = slots;
     o->due = zeroed(mem, slots, sizeof *o->due);
+    o->settles = zeroed(mem, slots, sizeof *o->settles);
     o->sources = zeroed(mem, slots, sizeof *o->sources);
     o->queues = zeroed(mem, pairs, sizeof *o->queues);
-    if (o->due == NULL || o->sources == NULL || o->queues == NULL) {
+    if (o->due == NULL || o->settles == NULL || o->sources == NULL || o->queues == NULL) {
         outbox_close(o);
         return ERR_MEMORY;
     }
@@ -109,6 +112,7 @@ void outbox_close(struct outbox *o)
     give_back(o->mem, o->queues, pairs * sizeof *o->queues);
     give_back(o->mem, o->sources, o->slots * sizeof *o->sources);
     give_back(o->mem, o->due, o->slots * sizeof *o->due);
+    give_back(o->mem, o->settles, o->slots * sizeof *o->settles);
     o->mem->resize(o->mem->context, o, sizeof *o, 0);
 }
 
@@ -182,7 +186,7 @@ static enum err put_one(struct outbox *o, const struct channel_item *item,
     uint64_t due = due_of(q);
     q->end++;
     o->due[item->destination_slot] += due_of(q) - due;
-    o->waiting++;
+    s->waiting++;
     return ERR_OK;
 }
 
@@ -206,7 +210,7 @@ static uint32_t drop_first(struct outbox *o, uint32_t source, struct queue *q)
     while (s->first != s->end && ticket_at(s, s->first)->unsettled == 0)
         s->first++;
     q->settled++;
-    o->waiting--;
+    s->waiting--;
     return remaining;
 }
 
@@ -256,9 +260,18 @@ static void source_clear(struct outbox *o, uint32_t source)
     for (uint32_t d = 0; d < o->slots; d++) {
         struct queue *q = queue_of(o, source, d);
         o->due[d] -= due_of(q);
-        o->waiting -= q->end - q->settled;
         q->end = q->settled;
     }
+    s->waiting = 0;
+}
+
+/* Where the destination is elsewhere, or not loaded yet, only the source's own log says how
+ * much there is: the queue begins where its first open item does. */
+static void unplace_elsewhere(struct outbox *o, uint32_t source)
+{
+    for (uint32_t d = 0; d < o->slots; d++)
+        if (!o->settles[d])
+            queue_of(o, source, d)->placed = false;
 }
 
 /* The log's own count and the queue must agree. */
@@ -280,6 +293,7 @@ enum err outbox_source_ready(struct outbox *o, uint32_t source,
 {
     assert(source < o->slots);
     source_clear(o, source);
+    unplace_elsewhere(o, source);
     enum err err = ERR_OK;
     for (size_t i = 0; err == ERR_OK && i < count; i++) {
         if (items[i].source_slot != source || items[i].destination_slot >= o->slots ||
@@ -293,7 +307,7 @@ enum err outbox_source_ready(struct outbox *o, uint32_t source,
     if (err != ERR_OK)
         source_clear(o, source);
     else
-        o->sources[source].ready = true;
+        o->sources[source].ready = o->sources[source].here = true;
     return err;
 }
 
@@ -322,18 +336,107 @@ enum err outbox_destination_ready(struct outbox *o, uint32_t destination,
             q->end = next_in[s];
         o->due[destination] += due_of(q);
     }
+    o->settles[destination] = true;
     return ERR_OK;
 }
 
 void outbox_slot_down(struct outbox *o, uint32_t slot)
 {
     o->sources[slot].ready = false;
+    o->settles[slot] = false;
     for (uint32_t s = 0; s < o->slots; s++) {
         struct queue *q = queue_of(o, s, slot);
         o->due[slot] -= due_of(q);
         q->taken = q->settled;
         o->due[slot] += due_of(q);
     }
+}
+
+/* ---- one end elsewhere ---- */
+
+void outbox_slot_gone(struct outbox *o, uint32_t slot)
+{
+    outbox_slot_down(o, slot);
+    source_clear(o, slot);
+    unplace_elsewhere(o, slot);
+    o->sources[slot].here = false;
+    for (uint32_t s = 0; s < o->slots; s++) {
+        struct queue *q = queue_of(o, s, slot);
+        if (o->sources[s].here)
+            continue;
+        o->due[slot] -= due_of(q);
+        while (q->placed && q->settled < q->end)
+            drop_first(o, s, q);
+        q->placed = false;
+    }
+}
+
+enum err outbox_receive(struct outbox *o, const struct channel_item items[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct channel_item *item = &items[i];
+        if (item->source_slot >= o->slots || item->destination_slot >= o->slots)
+            return ERR_RANGE;
+        const struct queue *q = queue_of(o, item->source_slot, item->destination_slot);
+        if (o->sources[item->source_slot].here || !o->settles[item->destination_slot] ||
+            item->out_seq < q->end)
+            continue;
+        if (item->out_seq != q->end)
+            return ERR_RANGE;
+        TRY(put_one(o, item, 0));
+    }
+    return ERR_OK;
+}
+
+static bool sent_elsewhere(const struct outbox *o, uint32_t source, uint32_t destination)
+{
+    return source < o->slots && destination < o->slots && o->sources[source].ready &&
+           !o->settles[destination] && queue_of(o, source, destination)->placed;
+}
+
+static uint32_t pass_first(struct outbox *o, uint32_t source, uint32_t destination)
+{
+    struct queue *q = queue_of(o, source, destination);
+    if (q->taken == q->settled) {
+        q->taken++;
+        o->due[destination]--;
+    }
+    return drop_first(o, source, q);
+}
+
+bool outbox_settle_sent(struct outbox *o, uint32_t source, uint32_t destination,
+                        uint64_t out_seq, struct channel_item *item, uint32_t *remaining)
+{
+    if (!sent_elsewhere(o, source, destination))
+        return false;
+    const struct queue *q = queue_of(o, source, destination);
+    if (q->settled == q->end || q->settled != out_seq)
+        return false;
+    *item = at(q, out_seq)->item;
+    *remaining = pass_first(o, source, destination);
+    return true;
+}
+
+enum err outbox_settle_sent_to(struct outbox *o, uint32_t source, uint32_t destination,
+                               uint64_t next_in)
+{
+    if (!sent_elsewhere(o, source, destination))
+        return ERR_OK;
+    const struct queue *q = queue_of(o, source, destination);
+    if (next_in > q->end)
+        return ERR_BEHIND;
+    while (q->settled < next_in)
+        (void)pass_first(o, source, destination);
+    return ERR_OK;
+}
+
+bool outbox_span(const struct outbox *o, uint32_t source, uint32_t destination,
+                 uint64_t *settled, uint64_t *end)
+{
+    const struct queue *q = queue_of(o, source, destination);
+    *settled = q->settled;
+    *end = q->end;
+    return q->placed;
 }
 
 /* ---- what is open ---- */
@@ -346,15 +449,16 @@ uint64_t outbox_low(const struct outbox *o, uint32_t source, uint64_t end)
 
 uint64_t outbox_waiting(const struct outbox *o, uint64_t *oldest_since_ms)
 {
-    uint64_t oldest = 0;
+    uint64_t oldest = 0, waiting = 0;
     for (uint32_t i = 0; i < o->slots; i++) {
         const struct source *s = &o->sources[i];
-        if (s->first == s->end)
+        if (!s->here || s->first == s->end)
             continue;
+        waiting += s->waiting;
         uint64_t since = ticket_at(s, s->first)->since_ms;
         if (oldest == 0 || since < oldest)
             oldest = since;
     }
     *oldest_since_ms = oldest;
-    return o->waiting;
+    return waiting;
 }

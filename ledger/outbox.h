@@ -35,6 +35,26 @@ MUST_CHECK enum err outbox_destination_ready(struct outbox *o, uint32_t destinat
 /* The slot went down: what was taken for it and not settled is due again. */
 void outbox_slot_down(struct outbox *o, uint32_t slot);
 
+/* Several relays share the ledger: one end of a channel may be elsewhere.
+ * The slot is another relay's from now on: what it sent is forgotten, what others sent it is
+ * kept for those that are here. */
+void outbox_slot_gone(struct outbox *o, uint32_t slot);
+/* Items, in order, whose source is elsewhere and whose destination is here; others, and those
+ * that are known, are passed over. ERR_RANGE: some before one of them are missing (look again
+ * from outbox_span's end); ERR_MEMORY. Those before stay. */
+MUST_CHECK enum err outbox_receive(struct outbox *o, const struct channel_item items[],
+                                   size_t count);
+/* Elsewhere the item was settled: as outbox_settle. False: it is not the oldest open one of
+ * its channel, or that channel is not from here to elsewhere. */
+bool outbox_settle_sent(struct outbox *o, uint32_t source, uint32_t destination,
+                        uint64_t out_seq, struct channel_item *item, uint32_t *remaining);
+/* Elsewhere everything below next_in was settled. ERR_BEHIND: more than was sent. */
+MUST_CHECK enum err outbox_settle_sent_to(struct outbox *o, uint32_t source,
+                                          uint32_t destination, uint64_t next_in);
+/* Open are items [*settled, *end). False: nothing is known of this channel. */
+bool outbox_span(const struct outbox *o, uint32_t source, uint32_t destination,
+                 uint64_t *settled, uint64_t *end);
+
 /* Queue the items of one record that became durable at since_ms. ERR_MEMORY: the slot
  * must be reloaded (outbox_slot_down, outbox_source_ready): its queues are not complete.
  */
@@ -56,7 +76,7 @@ bool outbox_settle(struct outbox *o, uint32_t source, uint32_t destination,
 
 /* Records of `source` below this index have no unsettled item; `end` when none has. */
 uint64_t outbox_low(const struct outbox *o, uint32_t source, uint64_t end);
-/* Items not settled, and since when the oldest waits (0: none). */
+/* Items of slots that are here not settled, and since when the oldest waits (0: none). */
 uint64_t outbox_waiting(const struct outbox *o, uint64_t *oldest_since_ms);
 
 #endif

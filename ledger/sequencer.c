@@ -236,6 +236,58 @@ void slot_down(struct sequencer *q, uint32_t slot, enum seq_slot_state state)
     settle_refresh(q);
 }
 
+void sequencer_slot_release(struct sequencer *q, uint32_t slot)
+{
+    assert(slot < q->slots && !q->in_flight);
+    enum seq_slot_state state = q->slot[slot].state;
+    slot_down(q, slot, state == SEQ_SLOT_STOPPED ? state : SEQ_SLOT_DOWN);
+    outbox_slot_gone(q->outbox, slot);
+    settle_refresh(q);
+}
+
+enum err sequencer_receive(struct sequencer *q, const struct channel_item items[],
+                           size_t count)
+{
+    enum err err = outbox_receive(q->outbox, items, count);
+    settle_refresh(q);
+    return err;
+}
+
+bool sequencer_settle_sent(struct sequencer *q, const struct seq_sent *sent,
+                           struct seq_settled *out)
+{
+    struct channel_item item;
+    uint32_t remaining = 0;
+    if (!outbox_settle_sent(q->outbox, sent->source, sent->destination, sent->out_seq, &item,
+                            &remaining))
+        return false;
+    *out = (struct seq_settled){.cause = item.cause,
+                                .payee_index = item.payee_index,
+                                .bounced = sent->bounced,
+                                .slot = sent->destination,
+                                .index = sent->index,
+                                .remaining = remaining};
+    return true;
+}
+
+enum err sequencer_settle_sent_to(struct sequencer *q, uint32_t source,
+                                  uint32_t destination, uint64_t next_in)
+{
+    return outbox_settle_sent_to(q->outbox, source, destination, next_in);
+}
+
+bool sequencer_channel(const struct sequencer *q, uint32_t source, uint32_t destination,
+                       uint64_t *settled, uint64_t *end)
+{
+    return outbox_span(q->outbox, source, destination, settled, end);
+}
+
+uint64_t sequencer_epoch(const struct sequencer *q, uint32_t slot)
+{
+    assert(slot < q->slots);
+    return q->slot[slot].epoch;
+}
+
 void sequencer_slot_stop(struct sequencer *q, uint32_t slot)
 {
     assert(slot < q->slots);

@@ -59,6 +59,9 @@ MUST_CHECK enum err sequencer_slot_ready(struct sequencer *q, struct slotlog *lo
 /* A person must look: nothing of this slot is committed or answered any more, and only a
  * restart loads it again. Allowed at any time. */
 void sequencer_slot_stop(struct sequencer *q, uint32_t slot);
+/* Another relay sequences the slot from now on. Allowed between batches, whatever the slot's
+ * state; what is queued for it is refused ERR_UNAVAILABLE with the next outcome. */
+void sequencer_slot_release(struct sequencer *q, uint32_t slot);
 enum seq_slot_state sequencer_slot_state(const struct sequencer *q, uint32_t slot);
 /* The slot's state, for reads by the owning thread (account heads, balances, digests). As of
  * the last submit, so with entries queued it is ahead of the store. NULL unless READY. */
@@ -152,6 +155,33 @@ bool sequencer_full(const struct sequencer *q); /* waiting for disk room */
 /* Do slots' states hold records that the store does not have (yet): a batch that waits for
  * room, or one that could not be prepared? Then nothing read from them may be signed or told. */
 bool sequencer_tentative(const struct sequencer *q);
+
+/* Channels with one end at another relay (docs/architecture/region.md). Between batches.
+ *
+ * Items that slots of other relays sent to slots that are READY here, as their outboxes hold
+ * them, in order; those that are known or not for us are passed over. ERR_RANGE: there is a
+ * gap before one; ERR_MEMORY. What came before it is kept. */
+MUST_CHECK enum err sequencer_receive(struct sequencer *q,
+                                      const struct channel_item items[], size_t count);
+/* A record of another relay's slot settled what a slot here sent it. False: it is not the
+ * oldest open item of that channel, or both ends are here. */
+struct seq_sent {
+    uint32_t source, destination;
+    uint64_t out_seq;
+    uint64_t index; /* of the record */
+    bool bounced;
+};
+bool sequencer_settle_sent(struct sequencer *q, const struct seq_sent *sent,
+                           struct seq_settled *out);
+/* Everything below next_in was, with nothing to report. ERR_BEHIND: the destination settled
+ * more than this source ever sent: its log was set back. */
+MUST_CHECK enum err sequencer_settle_sent_to(struct sequencer *q, uint32_t source,
+                                             uint32_t destination, uint64_t next_in);
+/* Of a channel, items [*settled, *end) are known here and open. False: nothing is known. */
+bool sequencer_channel(const struct sequencer *q, uint32_t source, uint32_t destination,
+                       uint64_t *settled, uint64_t *end);
+/* The epoch the slot was claimed with; only while it is READY. */
+uint64_t sequencer_epoch(const struct sequencer *q, uint32_t slot);
 
 struct seq_stats {
     uint64_t records, batches, credits, bounces, duplicates;

@@ -94,6 +94,33 @@ static enum err tile_level(struct sequencer *q, struct seq_slot *s, unsigned lev
     return ERR_OK;
 }
 
+/* How far the batch brings the slot's channels: the last settled item of each source. */
+static enum err fill_settled(struct sequencer *q, struct seq_slot *s,
+                             struct store_append *a)
+{
+    size_t sources = 0;
+    memset(q->counts, 0, q->slots * sizeof *q->counts);
+    for (uint32_t n = s->first; n != NONE; n = q->pending[n].next)
+        if (q->pending[n].settles && q->counts[q->pending[n].settle_source] == 0)
+            q->counts[q->pending[n].settle_source] = ++sources;
+    if (sources == 0)
+        return ERR_OK;
+    struct store_settled *settled = arena_take(&q->arena, sources * sizeof *settled);
+    if (settled == NULL)
+        return ERR_MEMORY;
+    for (uint32_t n = s->first; n != NONE; n = q->pending[n].next) {
+        const struct pending *p = &q->pending[n];
+        if (p->settles)
+            settled[q->counts[p->settle_source] - 1] =
+                (struct store_settled){.source = p->settle_source,
+                                       .next_in = p->settle_seq + 1,
+                                       .index = p->stored.r.index};
+    }
+    a->settled_count = sources;
+    a->settled = settled;
+    return ERR_OK;
+}
+
 static enum err fill_append(struct sequencer *q, uint32_t slot, struct hash *nodes,
                             size_t *tile_count)
 {
@@ -128,7 +155,7 @@ static enum err fill_append(struct sequencer *q, uint32_t slot, struct hash *nod
         .edge_count = frontier_edges(&s->merkle.after, s->edges),
         .edges = s->edges,
         .checkpoint = bytes_of(s->next_checkpoint, s->next_checkpoint_size)};
-    return ERR_OK;
+    return fill_settled(q, s, &q->appends[q->append_count - 1]);
 }
 
 static enum err fill_appends(struct sequencer *q)

@@ -46,6 +46,7 @@ struct pending {
     bool settles;
     bool bounced;
     uint32_t settle_source;
+    uint64_t settle_seq;
 };
 
 /* Someone to answer. */

@@ -122,6 +122,7 @@ enum err batch_admit(struct sequencer *q, struct seq_slot *s, const struct entry
     p->settles = q->effects.settles;
     p->bounced = q->effects.bounced;
     p->settle_source = q->effects.settle_source;
+    p->settle_seq = q->effects.settle_seq;
     if (q->effects.item_count > 0) {
         assert(s->item_count + q->effects.item_count <= s->item_cap);
         memcpy(&s->items[s->item_count], q->effects.items,

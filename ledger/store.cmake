@@ -48,6 +48,7 @@ add_library(ledger_store_postgres STATIC
   ${CMAKE_CURRENT_BINARY_DIR}/store_postgres_migrations.c
   store_postgres.c
   store_postgres_append.c
+  store_postgres_lease.c
   store_postgres_link.c
   store_postgres_param.c
   store_postgres_raw.c

@@ -31,6 +31,8 @@
 
 struct store;
 struct store_reader;
+struct store_lease;
+struct lease_self;
 
 /* Who this ledger is; written once by store_create, checked by the caller after open. */
 struct store_identity {
@@ -72,6 +74,13 @@ struct store_tile {
     const struct hash *hashes;
 };
 
+/* How far a slot has settled what `source` sent it: below next_in, the last one by the record
+ * at index. */
+struct store_settled {
+    uint32_t source;
+    uint64_t next_in, index;
+};
+
 struct store_append {
     uint32_t slot;
     uint64_t epoch;     /* must be the stored one */
@@ -82,6 +91,9 @@ struct store_append {
     const struct store_tile *tiles;
     size_t item_count; /* outbox: items these records put on channels */
     const struct channel_item *items;
+    size_t settled_count; /* sources some of whose items these records settle; what a shared
+                             store tells their owners (ledger/store_lease.h) */
+    const struct store_settled *settled;
     uint64_t outbox_low; /* items of this slot with source_index below this are settled and
                             may be forgotten */
     size_t edge_count;
@@ -145,6 +157,12 @@ struct store_ops {
 
     /* Readers are closed before their store. */
     enum err (*reader_open)(struct store *s, struct store_reader **out);
+
+    /* Several processes write to this ledger, each its own slots (ledger/store_lease.h): from
+     * the first call on, before any claim, a claim needs the slot's lease. Each call gives
+     * one more handle, closed before the store. NULL: this store has one writer. */
+    enum err (*share)(struct store *s, const struct lease_self *self,
+                      struct store_lease **out, struct store_why *why);
 };
 
 /* A call holds one read transaction, its visits included: a visit that waits keeps the WAL

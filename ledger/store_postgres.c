@@ -85,6 +85,7 @@ static const struct store_ops ops = {
     .free_bytes = free_bytes,
     .maintain = maintain,
     .reader_open = postgres_reader_open,
+    .share = postgres_share,
 };
 
 static enum err make(const char *rest, struct postgres_store **out, struct store_why *why)

@@ -14,6 +14,8 @@
 #include <stdatomic.h>
 
 #include "ledger/store.h"
+#include "ledger/store_lease.h"
+#include "ledger/store_postgres_lease.h"
 #include "ledger/store_tree.h"
 #include "ledger/store_util.h"
 
@@ -55,7 +57,7 @@ struct pg_ledger {
 };
 
 /* AUDITOR: rows as they are stored; PLAIN: simple queries only */
-enum pg_role { PG_WRITER, PG_READER, PG_AUDITOR, PG_PLAIN };
+enum pg_role { PG_WRITER, PG_READER, PG_AUDITOR, PG_LEASE, PG_PLAIN };
 
 struct pg_link {
     PGconn *c; /* NULL: none */
@@ -171,7 +173,10 @@ struct pg_link {
     "envelope"
 
 #define PG_STATEMENT_ENUM_(name, role, text) PG_##name,
-enum pg_statement { PG_STATEMENTS(PG_STATEMENT_ENUM_) PG_STATEMENT_COUNT };
+enum pg_statement {
+    PG_STATEMENTS(PG_STATEMENT_ENUM_) PG_LEASE_STATEMENTS(PG_STATEMENT_ENUM_)
+    PG_STATEMENT_COUNT
+};
 #undef PG_STATEMENT_ENUM_
 
 /* Parameters of one statement, binary. Numbers are kept here; spans are borrowed. */
@@ -265,6 +270,9 @@ struct postgres_store {
     struct pg_link link;
     uint32_t owned_session;     /* the session that holds `owned` */
     bool owned[SLOTS_MAX];      /* advisory locks had */
+    bool shared;                /* with other relays: by lease, the locks are shared too */
+    bool shared_locked;         /* this session has them */
+    struct lease_self self;     /* shared: who we are */
     uint64_t forgot[SLOTS_MAX]; /* outbox: nothing is left below */
     struct pg_array array[PG_PARAMS_MAX];
     struct pg_batch batch;
@@ -307,7 +315,19 @@ enum err postgres_put_items(struct postgres_store *s,
                             const struct store_append *const a[], size_t count);
 enum err postgres_forget_items(struct postgres_store *s,
                                const struct store_append *const a[], size_t count);
+enum err postgres_put_settled(struct postgres_store *s,
+                              const struct store_append *const a[], size_t count);
+/* store_postgres_lease.c */
+enum err postgres_share(struct store *base, const struct lease_self *self,
+                        struct store_lease **out, struct store_why *why);
+#define PG_LEASE_APP_BYTES (8 + 2 * LEASE_INSTANCE_BYTES)
+/* Names a session of this process on the server, so that others can end it, and its longest
+ * silence within a transaction, which holds rows: $1 and $2 of NAME and LEASE_NAME. `app` has
+ * PG_LEASE_APP_BYTES and is borrowed by the parameters. */
+void postgres_lease_name(const struct lease_self *self, char *app, struct pg_params *p);
 /* store_postgres_side.c */
+enum err postgres_item_row(const PGresult *r, int row, uint32_t slot,
+                           struct channel_item *i);
 enum err postgres_slot_row(const PGresult *r, struct store_slot *out);
 enum err postgres_slot(struct store *base, uint32_t slot, struct store_slot *out);
 enum err postgres_outbox(struct store *base, uint32_t slot,

@@ -53,10 +53,31 @@ static enum err own_again(struct postgres_store *s)
     return ERR_OK;
 }
 
+/* Of several relays none has a slot's lock to itself: a stopped process would keep it, and
+ * the lease row is there to say who owns what. Shared, the locks keep out a process that
+ * believes to be alone, and are kept out by it. */
+static enum err own_shared(struct postgres_store *s)
+{
+    char app[PG_LEASE_APP_BYTES];
+    struct pg_step steps[2] = {{.statement = PG_NAME}, {.statement = PG_OWN_SHARED}};
+    postgres_lease_name(&s->self, app, &steps[0].p);
+    pg_add_i32(&steps[1].p, POSTGRES_LOCK_CLASS);
+    enum err e = pg_exchange(&s->link, steps, 2);
+    s->shared_locked = e == ERR_OK;
+    for (int i = 0; s->shared_locked && i < PQntuples(steps[1].result); i++)
+        s->shared_locked = PQgetvalue(steps[1].result, i, 0)[0] != 0;
+    pg_clear(steps, 2);
+    TRY(e);
+    s->owned_session = s->link.sessions;
+    return ERR_OK;
+}
+
 enum err postgres_ready(struct postgres_store *s)
 {
     TRY(pg_ready(&s->link));
-    return s->owned_session == s->link.sessions ? ERR_OK : own_again(s);
+    if (s->owned_session == s->link.sessions)
+        return ERR_OK;
+    return s->shared ? own_shared(s) : own_again(s);
 }
 
 /* ---- transactions ---- */
@@ -159,15 +180,25 @@ static enum err own(struct postgres_store *s, uint32_t slot)
     return e;
 }
 
+static enum err own_by_lease(struct postgres_store *s)
+{
+    if (!s->shared_locked)
+        TRY(own_shared(s));
+    return s->shared_locked ? ERR_OK : ERR_LOCKED;
+}
+
 static enum err raise_epoch(struct postgres_store *s, uint32_t slot, uint64_t *epoch)
 {
-    TRY(own(s, slot));
-    struct pg_step step = {.statement = PG_CLAIM};
+    TRY(s->shared ? own_by_lease(s) : own(s, slot));
+    struct pg_step step = {.statement = s->shared ? PG_CLAIM_LEASED : PG_CLAIM};
     pg_add_i32(&step.p, slot);
+    if (s->shared)
+        pg_add_bytes(&step.p, s->self.instance, LEASE_INSTANCE_BYTES);
     enum err e = pg_exchange(&s->link, &step, 1);
-    if (e == ERR_OK)
-        e = PQntuples(step.result) == 1 ? pg_u64(step.result, 0, 0, INT64_MAX, epoch)
-                                        : ERR_CORRUPT;
+    if (e == ERR_OK && PQntuples(step.result) == 1)
+        e = pg_u64(step.result, 0, 0, INT64_MAX, epoch);
+    else if (e == ERR_OK)
+        e = s->shared ? ERR_LOCKED : ERR_CORRUPT; /* the lease is somebody else's */
     pg_clear(&step, 1);
     return e;
 }
@@ -231,6 +262,7 @@ static enum err write_all(struct appending *x)
     TRY(postgres_put_tiles(s, x->live, x->count));
     TRY(postgres_put_items(s, x->live, x->count));
     TRY(postgres_forget_items(s, x->live, x->count));
+    TRY(postgres_put_settled(s, x->live, x->count));
     return postgres_flush(s);
 }
 

@@ -196,6 +196,27 @@ enum err postgres_put_items(struct postgres_store *s,
     return s->array[0].count == 0 ? ERR_OK : run(s, PG_ITEMS, ITEM_ARRAYS);
 }
 
+static const enum pg_type settled_types[] = {PG_INT4, PG_INT4, PG_INT8, PG_INT8};
+#define SETTLED_ARRAYS (sizeof settled_types / sizeof *settled_types)
+
+/* Only other relays ask for it. */
+enum err postgres_put_settled(struct postgres_store *s,
+                              const struct store_append *const a[], size_t count)
+{
+    struct pg_array *x = s->array;
+    if (!s->shared)
+        return ERR_OK;
+    clear(s, settled_types, SETTLED_ARRAYS);
+    for (size_t i = 0; i < count; i++)
+        for (size_t k = 0; k < a[i]->settled_count; k++) {
+            pg_array_i32(&x[0], a[i]->slot);
+            pg_array_i32(&x[1], a[i]->settled[k].source);
+            pg_array_i64(&x[2], a[i]->settled[k].next_in);
+            pg_array_i64(&x[3], a[i]->settled[k].index);
+        }
+    return x[0].count == 0 ? ERR_OK : run(s, PG_SETTLED, SETTLED_ARRAYS);
+}
+
 static const enum pg_type forget_types[] = {PG_INT4, PG_INT8, PG_INT8};
 #define FORGET_ARRAYS (sizeof forget_types / sizeof *forget_types)
 

@@ -11,10 +11,12 @@
 #include "ledger/store_postgres_schema.h"
 
 #define TEXT_(name, role, text) [PG_##name] = text,
-const char *const pg_texts[PG_STATEMENT_COUNT] = {PG_STATEMENTS(TEXT_)};
+const char *const pg_texts[PG_STATEMENT_COUNT] = {
+    PG_STATEMENTS(TEXT_) PG_LEASE_STATEMENTS(TEXT_)};
 #undef TEXT_
 #define ROLE_(name, role, text) [PG_##name] = role,
-const enum pg_role pg_roles[PG_STATEMENT_COUNT] = {PG_STATEMENTS(ROLE_)};
+const enum pg_role pg_roles[PG_STATEMENT_COUNT] = {
+    PG_STATEMENTS(ROLE_) PG_LEASE_STATEMENTS(ROLE_)};
 #undef ROLE_
 
 static enum err unfit(struct pg_link *l, const char *sentence)

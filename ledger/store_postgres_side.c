@@ -67,8 +67,8 @@ enum err postgres_slot(struct store *base, uint32_t slot, struct store_slot *out
 
 /* ---- outbox ---- */
 
-static enum err item_row(const PGresult *r, int row, uint32_t slot,
-                         struct channel_item *i)
+enum err postgres_item_row(const PGresult *r, int row, uint32_t slot,
+                           struct channel_item *i)
 {
     uint64_t index, payee, destination, seq, lamport, is_return;
     TRY(pg_u64(r, row, 0, STORE_INDEX_MAX, &index));
@@ -107,7 +107,7 @@ static enum err visit_items(struct item_walk *w, const PGresult *r, uint32_t slo
     int rows = PQntuples(r);
     for (int i = 0; i < rows && !w->done; i++) {
         struct channel_item item;
-        TRY(item_row(r, i, slot, &item));
+        TRY(postgres_item_row(r, i, slot, &item));
         w->any = true;
         w->index = item.source_index;
         w->payee = item.payee_index;
