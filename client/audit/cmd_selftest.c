@@ -69,6 +69,20 @@ static int audit_one(struct selftest *t, const char *path, enum audit_mode mode,
     return e == ERR_OK ? audit_exit(t->report) : -1;
 }
 
+/* A container that is none any more is not opened, and the reason names the place. */
+static bool is_refused(const char *path, const char *says)
+{
+    char why[AUDIT_WHY_MAX] = "";
+    struct audit_source *s;
+    enum err e = audit_source_open(&s, path, NULL, why);
+    if (e == ERR_OK)
+        s->ops->close(s);
+    if ((e == ERR_CORRUPT || e == ERR_SCHEMA) && strstr(why, says))
+        return true;
+    fprintf(stderr, "selftest: %s: %s\n", err_word(e), why);
+    return false;
+}
+
 static uint64_t index_of(const struct fault *x, const struct forge *f)
 {
     uint64_t count = f->slot[x->slot].count;
@@ -87,18 +101,18 @@ static bool named(const struct audit_report *r, const struct fault *x, uint64_t 
     return false;
 }
 
-/* A fork leaves a file that proves it by itself. */
+/* What a fault leaves behind proves it by itself. */
 static bool kept(const struct selftest *t, const struct fault *x)
 {
     char path[PATH_ROOM + 160];
     static uint8_t room[65536];
     struct evidence_result r;
     struct vkey keys[FORGE_SLOTS];
-    if (!x->seen || x->check == AUDIT_CADENCE)
+    if (!x->evidence)
         return true;
     const struct audit_finding *f = t->report->findings;
     for (size_t i = 0; i < t->report->finding_count; i++)
-        if (t->report->findings[i].check == AUDIT_CONSISTENCY)
+        if (t->report->findings[i].evidence[0])
             f = &t->report->findings[i];
     snprintf(path, sizeof(path), "%s/evidence/%s", t->dir, f->evidence);
     FILE *file = f->evidence[0] ? fopen(path, "rbe") : NULL;
@@ -109,7 +123,8 @@ static bool kept(const struct selftest *t, const struct fault *x)
         keys[i] = t->policy->logs[i].key;
     evidence_check(room, n, &(struct evidence_trust){.logs = keys, .log_count = FORGE_SLOTS},
                    &r);
-    return r.verdict == EVIDENCE_PROVEN && r.kind == EVIDENCE_FORK;
+    return r.kind == x->evidence &&
+           r.verdict == (x->evidence == EVIDENCE_SEQ_REUSED ? EVIDENCE_REUSED : EVIDENCE_PROVEN);
 }
 
 static void tell(const struct selftest *t, const struct fault *x, enum image_format format,
@@ -135,7 +150,9 @@ static struct forge *good_forge(void)
 static void path_for(const struct selftest *t, enum image_format format, char out[PATH_ROOM])
 {
     snprintf(out, PATH_ROOM, "%s/%s%s", t->dir, image_words[format],
-             format == IMAGE_SQLITE ? ".db" : "");
+             format == IMAGE_SQLITE || format == IMAGE_EXPORT ? ".db"
+             : format == IMAGE_JSONL                          ? ".jsonl"
+                                                              : "");
 }
 
 /* The container that stands at `path`. */
@@ -143,7 +160,7 @@ static void clear(const char *path)
 {
     char other[PATH_ROOM + 16];
     static const char *const beside[] = {"", "-wal", "-shm", "-index", ".index", ".lock",
-                                         "-index-wal", "-index-shm"};
+                                         "-index-wal", "-index-shm", IMAGE_BESIDE};
     for (size_t i = 0; i < sizeof beside / sizeof beside[0]; i++) {
         snprintf(other, sizeof(other), "%s%s", path, beside[i]);
         remove_tree(other);
@@ -182,9 +199,13 @@ static void run_fault(struct selftest *t, const struct fault *x, enum image_form
         x->hurt(f);
     ok = ok && read_policy(t, f, x->quorum) && image_write(f, format, path) &&
          (!x->spoil || x->spoil(path));
-    int code = ok ? audit_one(t, path, mode, x->seen ? state : NULL) : -1;
+    int code;
     t->ran++;
-    if (code != 1 || !named(t->report, x, index) || !kept(t, x)) {
+    if (x->refused)
+        code = ok && is_refused(path, x->refused) ? 1 : -1;
+    else
+        code = ok ? audit_one(t, path, mode, x->seen ? state : NULL) : -1;
+    if (x->refused ? code != 1 : code != 1 || !named(t->report, x, index) || !kept(t, x)) {
         t->failed++;
         tell(t, x, format, mode, code, index);
     }
@@ -218,8 +239,10 @@ static void run_all(struct selftest *t)
             run_good(t, format, mode, false);
             run_good(t, format, mode, true);
         }
-        for (size_t i = 0; i < selftest_fault_count; i++) {
-            const struct fault *x = &selftest_faults[i];
+        size_t own = selftest_fault_count, more = selftest_export_fault_count;
+        for (size_t i = 0; i < own + more; i++) {
+            const struct fault *x =
+                i < own ? &selftest_faults[i] : &selftest_export_faults[i - own];
             if (!(x->formats >> format & 1) || (only && strcmp(only, x->name) != 0))
                 continue;
             for (unsigned mode = AUDIT_TIP; mode <= AUDIT_FULL; mode++)
@@ -247,6 +270,6 @@ int audit_cmd_selftest(struct audit_cli *c)
     if (!ran)
         return audit_error(c, EXIT_OUR_BUG, NULL, "out of memory");
     printf("%s  %zu faults, %u audits, %u failed\n", t.failed ? "FAIL" : "GOOD",
-           selftest_fault_count, t.ran, t.failed);
+           selftest_fault_count + selftest_export_fault_count, t.ran, t.failed);
     return t.failed ? EXIT_FINDING : EXIT_GOOD;
 }

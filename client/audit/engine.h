@@ -61,8 +61,12 @@ struct slot_audit {
     bool signature_told;
     bool ahead; /* rules or kinds that this program does not know */
     uint64_t twice; /* index of an entry that may stand in the log already; 0: none */
-    struct hash twice_id;
+    struct hash twice_id, twice_account;
+    struct pubkey twice_device;
+    uint64_t twice_seq;
     size_t twice_finding;
+    bool reused; /* another entry of that account, device and seq stands at reused_at */
+    uint64_t reused_at;
     size_t forked; /* number + 1 of a seen checkpoint that cannot be true beside this tree */
     struct channel_end *channels;
     struct seen *seen; /* ascending size */

@@ -10,7 +10,8 @@
 
 #define PATH_ROOM 800
 
-const char *const image_words[IMAGE_FORMATS] = {"directory", "sqlite"};
+const char *const image_words[IMAGE_FORMATS] = {"directory", "sqlite", "export jsonl",
+                                                 "export sqlite"};
 
 static bool folders(char *path)
 {
@@ -86,7 +87,14 @@ static bool write_directory(const struct forge *f, const char *dir)
 
 bool image_write(const struct forge *f, enum image_format format, const char *path)
 {
-    return format == IMAGE_DIRECTORY ? write_directory(f, path) : image_sqlite_write(f, path);
+    switch (format) {
+    case IMAGE_DIRECTORY:
+        return write_directory(f, path);
+    case IMAGE_SQLITE:
+        return image_sqlite_write(f, path);
+    default:
+        return image_export_write(f, format == IMAGE_EXPORT, path);
+    }
 }
 
 bool image_sql(const char *path, const char *sql)

@@ -247,6 +247,32 @@ static void add_leaf(struct slot_audit *s, const struct hash *computed,
 /* ---- one record -----------------------------------------------------------------------
  */
 
+/* Stored columns that repeat what the leaf says. */
+static void check_columns(struct slot_audit *s, const struct audit_record *r)
+{
+    char expected[AUDIT_TEXT_MAX] = "", found[AUDIT_TEXT_MAX] = "";
+    const char *what = NULL;
+    if (!(r->has & AUDIT_HAS_LEAF))
+        return;
+    if ((r->has & AUDIT_HAS_HEAD) &&
+        memcmp(r->r.account_head.b, r->leaf + HASH_BYTES, HASH_BYTES) != 0) {
+        hex_encode(expected, r->leaf + HASH_BYTES, HASH_BYTES);
+        hex(found, &r->r.account_head);
+        what = "account head";
+    } else if ((r->has & AUDIT_HAS_CLOCKS) && r->r.hub_lamport != be64(r->leaf + 64)) {
+        decimal(expected, be64(r->leaf + 64));
+        decimal(found, r->r.hub_lamport);
+        what = "hub's Lamport clock";
+    } else if ((r->has & AUDIT_HAS_CLOCKS) && r->r.hub_time_ms != be64(r->leaf + 72)) {
+        decimal(expected, be64(r->leaf + 72));
+        decimal(found, r->r.hub_time_ms);
+        what = "hub's time";
+    }
+    if (what)
+        find_at(s, AUDIT_LEAF, s->index, r, expected, found,
+                "the stored %s is not the one in the stored leaf", what);
+}
+
 /* Place, row and stored columns. False: nothing more can be said of this record. */
 static bool check_stored(struct slot_audit *s, const struct audit_record *r)
 {
@@ -269,6 +295,7 @@ static bool check_stored(struct slot_audit *s, const struct audit_record *r)
         s->lost = s->dead = true;
         return false;
     }
+    check_columns(s, r);
     return true;
 }
 
@@ -413,6 +440,9 @@ static enum err replay_one(struct slot_audit *s, const struct audit_record *r,
         if (err == ERR_SEQ_TAKEN || err == ERR_ACCOUNT_EXISTS) {
             s->twice = s->index;
             s->twice_id = e->id;
+            s->twice_account = *entry_account(e);
+            s->twice_device = e->device;
+            s->twice_seq = e->seq;
             s->twice_finding = s->finding_count;
         }
         tell_fault(s, r, err, &fault);
@@ -485,7 +515,8 @@ enum err judge_refuse(void *context, const struct record *r, enum err why)
 /* ---- the end --------------------------------------------------------------------------
  */
 
-/* A refused entry that stands in the log already is named as what it is. */
+/* A refused entry that stands in the log already is named as what it is; one whose seq another
+ * entry has is remembered with it. */
 static enum err look_for_twin(struct slot_audit *s)
 {
     struct audit_source *source = s->a->source;
@@ -505,9 +536,16 @@ static enum err look_for_twin(struct slot_audit *s)
             UNINITIALIZED struct entry x;
             const struct record *r = &b->records[i].r;
             if (r->index >= s->twice ||
-                entry_decode(&x, r->envelope.data, r->envelope.size) != ERR_OK ||
-                !hash_equal(&x.id, &s->twice_id))
+                entry_decode(&x, r->envelope.data, r->envelope.size) != ERR_OK)
                 continue;
+            if (!hash_equal(&x.id, &s->twice_id)) {
+                if (x.seq == s->twice_seq && pubkey_equal(&x.device, &s->twice_device) &&
+                    hash_equal(entry_account(&x), &s->twice_account)) {
+                    s->reused = true;
+                    s->reused_at = r->index;
+                }
+                continue;
+            }
             f->check = AUDIT_DUPLICATE;
             snprintf(f->text, sizeof(f->text),
                      "this entry stands in the log already, at index %" PRIu64, r->index);

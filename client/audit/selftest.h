@@ -20,8 +20,10 @@ struct fault {
     bool (*spoil)(const char *path); /* the container itself */
     bool quorum; /* under a policy that asks for the witness */
     bool seen;   /* after an audit of the good log with the same state */
+    unsigned evidence;   /* enum evidence_kind of the file that is left; 0: none */
+    const char *refused; /* the container is not opened: what the reason must say */
 };
-extern const struct fault selftest_faults[];
-extern const size_t selftest_fault_count;
+extern const struct fault selftest_faults[], selftest_export_faults[];
+extern const size_t selftest_fault_count, selftest_export_fault_count;
 
 #endif
