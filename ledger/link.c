@@ -35,6 +35,7 @@ struct link {
     uv_timer_t wait;  /* ends link_poll */
     uv_timer_t ping;  /* silence */
     uv_timer_t defer; /* runs lws_context_destroy inside the loop */
+    uv_async_t wake;  /* link_wake */
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct lws *wsi;
@@ -269,6 +270,18 @@ static void on_wait(uv_timer_t *t)
     uv_stop(&l->loop);
 }
 
+static void on_wake(uv_async_t *a)
+{
+    struct link *l = a->data;
+    l->waited = true;
+    uv_stop(&l->loop);
+}
+
+void link_wake(struct link *l)
+{
+    (void)uv_async_send(&l->wake);
+}
+
 /* Silence for ping_ms while somebody polls: ask; silence once more: give up. A caller who
  * did not poll for long gets a fresh turn, because what waits in the socket is read
  * first. */
@@ -376,8 +389,19 @@ enum err link_open(struct link **out, const struct link_options *o)
     uv_timer_init(&l->loop, &l->wait);
     uv_timer_init(&l->loop, &l->ping);
     uv_timer_init(&l->loop, &l->defer);
+    if (uv_async_init(&l->loop, &l->wake, on_wake) != 0) {
+        uv_close((uv_handle_t *)&l->wait, NULL);
+        uv_close((uv_handle_t *)&l->ping, NULL);
+        uv_close((uv_handle_t *)&l->defer, NULL);
+        uv_run(&l->loop, UV_RUN_NOWAIT);
+        (void)uv_loop_close(&l->loop);
+        free(l);
+        return ERR_MEMORY;
+    }
+    l->wake.data = l;
     l->wait.data = l->ping.data = l->defer.data = l;
-    lws_set_log_level(0, silent);
+    if (!o->keep_log)
+        lws_set_log_level(0, silent);
     if (!connect_now(l)) {
         link_close(l, 0);
         return ERR_MEMORY;
@@ -393,6 +417,7 @@ static void on_destroy(uv_timer_t *t)
     uv_close((uv_handle_t *)&l->wait, NULL);
     uv_close((uv_handle_t *)&l->ping, NULL);
     uv_close((uv_handle_t *)&l->defer, NULL);
+    uv_close((uv_handle_t *)&l->wake, NULL);
     if (l->context)
         lws_context_destroy(l->context);
 }

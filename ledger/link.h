@@ -1,7 +1,8 @@
 /* One outgoing WebSocket connection (subprotocol stoa.v1) with a loop of its own: what
  * client and operator tools talk to a hub through. An edge: the only file with
  * libwebsockets on this side. Knows frames, not their meaning. No globals, no threads, no
- * output. Threads: one thread at a time per link; all work happens inside link_* calls.
+ * output. Threads: one thread at a time per link, but for link_wake; all work happens inside
+ * link_* calls.
  */
 #ifndef LEDGER_LINK_H
 #define LEDGER_LINK_H
@@ -28,6 +29,7 @@ struct link_options {
     size_t
         queue_bytes_max; /* unsent frames; 0: default. The same bound for frames received
                             and not yet polled: the socket is throttled there */
+    bool keep_log; /* the process has its own sink for what the library says */
 };
 
 enum link_event_type {
@@ -55,6 +57,10 @@ MUST_CHECK enum err link_send(struct link *l, const void *frame, size_t size);
 /* Run the connection until something is to be told or `timeout_ms` is over. 0: whatever
  * is there already, without waiting. Always gives an event. */
 void link_poll(struct link *l, uint32_t timeout_ms, struct link_event *out);
+
+/* Any thread, as long as the link is not closed meanwhile: a link_poll that waits, or else
+ * the next one that would, comes back with LINK_TIMEOUT. */
+void link_wake(struct link *l);
 
 /* Bytes queued and not yet given to the kernel. */
 size_t link_unsent(const struct link *l);

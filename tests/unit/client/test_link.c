@@ -379,6 +379,36 @@ static void closing_while_connecting_is_clean(void **state)
     link_close(l, 1000);
 }
 
+static void *wake_soon(void *context)
+{
+    struct timespec t = {0, 50 * 1000000L};
+    nanosleep(&t, NULL);
+    link_wake(context);
+    return NULL;
+}
+
+static void another_thread_ends_the_wait(void **state)
+{
+    struct link *l = dial(*state, 0, 0);
+    struct link_event e;
+    struct timespec began, ended;
+    pthread_t other;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    assert_int_equal(pthread_create(&other, NULL, wake_soon, l), 0);
+    link_poll(l, 20000, &e);
+    assert_int_equal(e.type, LINK_TIMEOUT);
+    pthread_join(other, NULL);
+    link_wake(l); /* before the wait counts too */
+    link_poll(l, 20000, &e);
+    assert_int_equal(e.type, LINK_TIMEOUT);
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    assert_true(ended.tv_sec - began.tv_sec < 10);
+    assert_int_equal(link_send(l, "still", 5), ERR_OK);
+    link_poll(l, 5000, &e);
+    assert_int_equal(e.type, LINK_FRAME);
+    link_close(l, 1000);
+}
+
 static void other_urls_are_refused(void **state)
 {
     (void)state;
@@ -406,6 +436,7 @@ int main(void)
         cmocka_unit_test(nobody_listening_is_told),
         cmocka_unit_test(closing_while_connecting_is_clean),
         cmocka_unit_test(other_urls_are_refused),
+        cmocka_unit_test(another_thread_ends_the_wait),
     };
     return cmocka_run_group_tests_name("link", tests, start, stop);
 }
