@@ -29,41 +29,51 @@ void highwater_close(struct highwater *h)
 }
 
 /* "<slot> <size> <root hex>" */
-static bool parse_line(struct highwater *h, const char *line, uint32_t slot)
+static bool parse_line(struct recover_mark *mark, const char *line, uint32_t slot)
 {
     unsigned number;
     unsigned long long size;
     char hex[2 * HASH_BYTES + 1];
     if (sscanf(line, "%u %llu %64[0-9a-f]", &number, &size, hex) != 3 || number != slot ||
-        !hex_decode(h->marks[slot].root.b, HASH_BYTES, hex, strlen(hex)))
+        !hex_decode(mark->root.b, HASH_BYTES, hex, strlen(hex)))
         return false;
-    h->marks[slot].size = size;
+    mark->size = size;
     return true;
 }
 
+static size_t format(const struct recover_mark marks[], uint32_t slots, char *text)
+{
+    char hex[2 * HASH_BYTES + 1];
+    size_t n = (size_t)snprintf(text, LINE_MAX_, HEAD_LINE " %u\n", (unsigned)slots);
+    for (uint32_t slot = 0; slot < slots; slot++) {
+        hex_encode(hex, marks[slot].root.b, HASH_BYTES);
+        n += (size_t)snprintf(text + n, LINE_MAX_, "%u %llu %s\n", (unsigned)slot,
+                              (unsigned long long)marks[slot].size, hex);
+    }
+    struct hash sum = hash_sha256(text, n);
+    hex_encode(hex, sum.b, HASH_BYTES);
+    return n + (size_t)snprintf(text + n, LINE_MAX_, "sha256 %s\n", hex);
+}
+
+/* `text` has a final zero. Taken only when it is, byte for byte, what would be written for
+ * what it says; the checksum is the end of that. */
 static enum err parse(struct highwater *h, const char *text, size_t size)
 {
-    static const char sum_key[] = "\nsha256 ";
-    const char *sum = memmem(text, size, sum_key, sizeof(sum_key) - 1);
-    struct hash want;
-    if (!sum || text[size - 1] != '\n' ||
-        size - (size_t)(sum - text) != sizeof(sum_key) - 1 + 2 * HASH_BYTES + 1 ||
-        !hex_decode(want.b, HASH_BYTES, sum + sizeof(sum_key) - 1, 2 * HASH_BYTES))
-        return ERR_CORRUPT;
-    struct hash got = hash_sha256(text, (size_t)(sum - text) + 1);
-    if (!hash_equal(&got, &want))
-        return ERR_CORRUPT;
-    char first[LINE_MAX_];
-    snprintf(first, sizeof(first), HEAD_LINE " %u\n", (unsigned)h->slots);
-    if (strncmp(text, first, strlen(first)) != 0)
-        return ERR_CORRUPT;
-    const char *at = text + strlen(first);
+    struct recover_mark marks[SLOTS_MAX] = {{.size = 0}};
+    const char *at = strchr(text, '\n');
     for (uint32_t slot = 0; slot < h->slots; slot++) {
-        if (at > sum || !parse_line(h, at, slot))
+        if (!at || !parse_line(&marks[slot], at + 1, slot))
             return ERR_CORRUPT;
-        at = strchr(at, '\n') + 1;
+        at = strchr(at + 1, '\n');
     }
-    return at == sum + 1 ? ERR_OK : ERR_CORRUPT;
+    char *again = malloc(TEXT_MAX_);
+    if (!again)
+        return ERR_MEMORY;
+    bool same = format(marks, h->slots, again) == size && memcmp(again, text, size) == 0;
+    free(again);
+    if (same)
+        memcpy(h->marks, marks, sizeof(marks));
+    return same ? ERR_OK : ERR_CORRUPT;
 }
 
 enum err highwater_load(struct highwater *h)
@@ -101,20 +111,6 @@ struct recover_mark highwater_get(struct highwater *h, uint32_t slot)
     struct recover_mark mark = h->marks[slot];
     pthread_mutex_unlock(&h->lock);
     return mark;
-}
-
-static size_t format(struct highwater *h, char *text)
-{
-    char hex[2 * HASH_BYTES + 1];
-    size_t n = (size_t)snprintf(text, LINE_MAX_, HEAD_LINE " %u\n", (unsigned)h->slots);
-    for (uint32_t slot = 0; slot < h->slots; slot++) {
-        hex_encode(hex, h->marks[slot].root.b, HASH_BYTES);
-        n += (size_t)snprintf(text + n, LINE_MAX_, "%u %llu %s\n", (unsigned)slot,
-                              (unsigned long long)h->marks[slot].size, hex);
-    }
-    struct hash sum = hash_sha256(text, n);
-    hex_encode(hex, sum.b, HASH_BYTES);
-    return n + (size_t)snprintf(text + n, LINE_MAX_, "sha256 %s\n", hex);
 }
 
 static bool write_all(int fd, const char *text, size_t size)
@@ -160,7 +156,7 @@ enum err highwater_save(struct highwater *h)
         return ERR_MEMORY;
     pthread_mutex_lock(&h->lock);
     bool dirty = h->dirty;
-    size_t size = dirty ? format(h, text) : 0;
+    size_t size = dirty ? format(h->marks, h->slots, text) : 0;
     h->dirty = false;
     pthread_mutex_unlock(&h->lock);
     bool ok = !dirty || replace_file(h->path, text, size);

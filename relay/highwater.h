@@ -25,8 +25,8 @@ struct highwater {
 /* dir NULL: marks are kept in memory only. */
 void highwater_open(struct highwater *h, const char *dir, uint32_t slots);
 void highwater_close(struct highwater *h);
-/* ERR_OK also when there is no file yet (all marks 0). ERR_CORRUPT: damaged, or of
- * another number of slots; ERR_FILE. */
+/* ERR_OK also when there is no file yet. ERR_CORRUPT: damaged, or of another number of
+ * slots; ERR_FILE, ERR_MEMORY. On an error the marks stay as they were. */
 MUST_CHECK enum err highwater_load(struct highwater *h);
 void highwater_set(struct highwater *h, uint32_t slot, tree_size size,
                    const struct hash *root);

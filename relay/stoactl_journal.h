@@ -1,12 +1,15 @@
 /* Entries built for an adjust, saved before they are sent, so that a run that was cut
  * short can be repeated and sends the same bytes: a file of lines, only ever added to.
  *
- *     stoactl-journal-1
- *     sent <row key, 64 hex digits> <envelope, base64>
- *     done <row key> <0 accepted, else the refusal's number>
+ *     stoactl-journal-2
+ *     sent <row key, 64 hex digits> <envelope, base64> <sum>
+ *     done <row key> <0 accepted, else the refusal's number> <sum>
  *
- * A last line without its LF was cut by a crash and is taken away. Several "sent" of one
- * row: the last counts, those before it were refused for good. An edge: one file. */
+ * The sum is the first 16 hex digits of the SHA-256 of what stands before its blank. An end
+ * without its LF, or with zeros in it, was cut by a crash and is taken away: it was not synced,
+ * so nothing of it was sent. A line that does not fit its sum is damage, and the file is
+ * refused: forgetting it would be a second correction. Several "sent" of one row: the last
+ * counts, those before it were refused for good. An edge: one file. */
 #ifndef RELAY_STOACTL_JOURNAL_H
 #define RELAY_STOACTL_JOURNAL_H
 

@@ -80,6 +80,38 @@ static void damage_is_found(void **state)
     highwater_close(&h);
 }
 
+/* A good checksum over something that nobody writes: a zero within, numbers in other words. */
+static void only_what_is_written_is_taken(void **state)
+{
+    (void)state;
+    static const char root[] = "0000000000000000000000000000000000000000000000000000000000000000";
+    static const struct {
+        const char *head, *tail;
+        size_t tail_size;
+    } lines[] = {{"0 7 ", "\0\n", 2}, {"0 +7 ", "\n", 1}, {"00 7 ", "\n", 1},
+                 {" 0 7 ", "\n", 1},   {"0 -1 ", "\n", 1}, {"0 7 ", " \n", 2}};
+    char path[128], text[1000], hex[2 * HASH_BYTES + 1];
+    snprintf(path, sizeof(path), "%s/" HIGHWATER_FILE, dir);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        struct highwater h;
+        struct hash mark = {{3}};
+        int n = snprintf(text, sizeof(text), "stoa-highwater-1 1\n%s%s", lines[i].head, root);
+        memcpy(text + n, lines[i].tail, lines[i].tail_size);
+        n += (int)lines[i].tail_size;
+        struct hash sum = hash_sha256(text, (size_t)n);
+        hex_encode(hex, sum.b, HASH_BYTES);
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "sha256 %s\n", hex);
+        FILE *f = fopen(path, "wb");
+        fwrite(text, 1, (size_t)n, f);
+        fclose(f);
+        highwater_open(&h, dir, 1);
+        highwater_set(&h, 0, 5, &mark);
+        assert_int_equal(highwater_load(&h), ERR_CORRUPT);
+        assert_int_equal(highwater_get(&h, 0).size, 5);
+        highwater_close(&h);
+    }
+}
+
 static void in_memory_nothing_is_written(void **state)
 {
     (void)state;
@@ -98,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(marks_survive_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(only_what_is_written_is_taken, setup, teardown),
         cmocka_unit_test(in_memory_nothing_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

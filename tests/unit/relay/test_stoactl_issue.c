@@ -444,6 +444,58 @@ static void a_torn_journal_line_is_taken_away(void **state)
     fclose(f);
 }
 
+static size_t load_journal(char *text, size_t room)
+{
+    FILE *f = fopen(journal_path, "r");
+    assert_non_null(f);
+    size_t size = fread(text, 1, room, f);
+    fclose(f);
+    return size;
+}
+
+static void dump_journal(const char *text, size_t size)
+{
+    FILE *f = fopen(journal_path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, size, f), size);
+    fclose(f);
+}
+
+/* What was durable is never forgotten: a second correction would follow. */
+static void a_damaged_journal_is_refused_and_left_as_it_is(void **state)
+{
+    (void)state;
+    static char text[20000], after[20000];
+    char why[JOURNAL_WHY_MAX];
+    load(KIND_ADJUST, 2, 2);
+    open_journal();
+    open_issue();
+    talk(1000);
+    close_run();
+    size_t size = load_journal(text, sizeof text);
+    assert_true(size > 1000 && size < sizeof text);
+    for (size_t at = 0; at < size - 1; at += 7) {
+        text[at] ^= 1;
+        dump_journal(text, size);
+        load(KIND_ADJUST, 2, 2);
+        assert_int_equal(journal_open(&journal, journal_path, &rows, true, why), ERR_FILE);
+        assert_true(why[0] != 0);
+        assert_int_equal(load_journal(after, sizeof after), size);
+        assert_memory_equal(after, text, size);
+        text[at] ^= 1;
+        close_run();
+    }
+    /* Zeros at the end are what a power cut leaves of lines that were not synced. */
+    memset(text + size, 0, 300);
+    text[size + 250] = '\n';
+    dump_journal(text, size + 300);
+    load(KIND_ADJUST, 2, 2);
+    open_journal();
+    assert_int_equal(count(ROW_ALREADY), 4);
+    close_run();
+    assert_int_equal(load_journal(after, sizeof after), size);
+}
+
 static void a_journal_is_used_by_one_run_at_a_time(void **state)
 {
     (void)state;
@@ -467,6 +519,14 @@ static void another_file_is_not_taken_for_a_journal(void **state)
     assert_int_equal(journal_open(&journal, journal_path, &rows, true, why), ERR_FILE);
     f = fopen(journal_path, "r");
     assert_int_equal(fgetc(f), 'a'); /* unharmed */
+    fclose(f);
+    f = fopen(journal_path, "w");
+    assert_non_null(f);
+    fputs("one line, not ended", f);
+    fclose(f);
+    assert_int_equal(journal_open(&journal, journal_path, &rows, true, why), ERR_FILE);
+    f = fopen(journal_path, "r");
+    assert_int_equal(fgetc(f), 'o');
     fclose(f);
 }
 
@@ -520,6 +580,7 @@ int main(void)
         TEST(lost_answers_are_asked_for_with_the_same_bytes),
         TEST(a_journal_makes_every_cut_harmless),
         TEST(a_torn_journal_line_is_taken_away),
+        TEST(a_damaged_journal_is_refused_and_left_as_it_is),
         TEST(a_journal_is_used_by_one_run_at_a_time),
         TEST(another_file_is_not_taken_for_a_journal),
         TEST(what_was_sent_and_not_answered_is_unknown),
