@@ -8,6 +8,7 @@
 #include "ledger/failpoint.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
+#include "relay/peer.h"
 
 /* A cycle's first half: what has arrived goes into the sequencer. */
 
@@ -90,6 +91,11 @@ static bool submit_item(struct commit *c, struct job_item *item, uint64_t now_ms
     case SEQ_REFUSED:
         if (refusal.code == ERR_BUSY && sequencer_pending(c->q))
             return false;
+        if (refusal.code == ERR_UNAVAILABLE && c->r->peers &&
+            peers_take_back(c->r->peers, item)) {
+            item_done(item->job);
+            return true;
+        }
         break;
     }
     answer_refused(c, item, &refusal, now_ms);

@@ -7,6 +7,7 @@
 #include "crypto/seal.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
+#include "relay/region.h"
 
 #define RELOAD_RETRY_MS 1000u
 
@@ -103,6 +104,10 @@ static void ask_settlement(struct commit *c, const struct request *q)
     } else {
         enum err e = c->reader->ops->find(c->reader, &q->f.id, &slot, &index);
         if (e != ERR_OK && e != ERR_NOT_FOUND) {
+            reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+            return;
+        }
+        if (e == ERR_OK && !region_owns(c->r, slot)) { /* its owner knows */
             reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
             return;
         }

@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/cosigner.h"
+#include "relay/peer.h"
 #include "relay/reader.h"
 #include "relay/region.h"
 #include "relay/reload.h"
@@ -294,6 +295,23 @@ static void on_mail_hello(struct loop *l, struct mail *m)
     ws_end(c->ws, CLOSE_POLICY);
 }
 
+/* Whoever was shown a tree and then a smaller one has evidence against the hub: what an
+ * owner's answer shows is published here before the answer goes out. Its records follow. */
+static void on_seen(struct loop *l, const struct mail *m)
+{
+    struct published *p = &l->published[m->slot];
+    struct checkpoint c;
+    const char *note = (const char *)frame_data(m->frame);
+    if (!checkpoint_open(&c, note, m->frame->size, &l->r->log_vkeys[m->slot]) ||
+        c.size <= p->size)
+        return;
+    p->size = c.size;
+    p->root = c.root;
+    p->time_ms = clock_wall_ms();
+    p->note_size = m->frame->size;
+    memcpy(p->note, note, m->frame->size);
+}
+
 static void on_mail(struct loop *l, struct mail *m)
 {
     struct conn *c;
@@ -327,6 +345,11 @@ static void on_mail(struct loop *l, struct mail *m)
         }
         break;
     case MAIL_OWNERS:
+        peers_owners(l->r->peers);
+        break;
+    case MAIL_SEEN:
+        on_seen(l, m);
+        break;
     case MAIL_STATE:
         break; /* only the wake-up */
     }
@@ -339,6 +362,7 @@ static void on_wake(void *context)
     on_admin(l);
     (void)queue_take(&l->r->verify.done, &got, SIZE_MAX, 0);
     jobs_verified(l, &got);
+    peers_flush(l->r->peers);
     (void)queue_take(&l->r->mail, &got, SIZE_MAX, 0);
     for (struct link *k; (k = links_pop(&got));) {
         on_mail(l, (struct mail *)k);
@@ -414,6 +438,7 @@ static void on_tick(void *context)
     uint64_t now = clock_mono_ms();
     if (l->draining)
         drain_step(l, now);
+    peers_tick(l->r->peers);
     if (now - l->second_ms < SECOND_MS)
         return;
     l->second_ms = now;

@@ -322,11 +322,13 @@ static void ask_again(struct loop *l, struct conn *c)
 void on_event(struct loop *l, struct event *e)
 {
     struct published *p = &l->published[e->slot];
-    p->size = e->new_size;
-    p->root = e->root;
-    p->time_ms = e->time_ms;
-    p->note_size = e->note_size;
-    memcpy(p->note, e->note, e->note_size);
+    if (e->new_size >= p->size) { /* else an answer of its owner showed more (MAIL_SEEN) */
+        p->size = e->new_size;
+        p->root = e->root;
+        p->time_ms = e->time_ms;
+        p->note_size = e->note_size;
+        memcpy(p->note, e->note, e->note_size);
+    }
     cosigner_published(l->r->cosigner, e->slot, p->size, bytes_of(p->note, p->note_size));
     metrics_set(l->r->metrics, METRIC_CHECKPOINT_TIME, 0, (int64_t)e->time_ms);
     if (l->topics.count == 0)

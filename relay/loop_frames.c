@@ -10,6 +10,7 @@
 #include "relay/clock.h"
 #include "relay/commit_internal.h"
 #include "relay/cosigner.h"
+#include "relay/peer.h"
 #include "relay/reader.h"
 
 #define NOTE_ROOM 16u
@@ -163,7 +164,12 @@ static void read_or_ask(struct loop *l, struct conn *c, const struct session_ste
         return;
     }
     q = request_from(c, REQUEST_FRAME, f, frame);
-    took = step->act == SESSION_ASK ? ask_commit(l, q) : ask_reader(l, q);
+    if (step->act == SESSION_READ || (l->r->peers && f->type == WIRE_SETTLEMENT))
+        took = ask_reader(l, q); /* whose a cause is, only its entry tells */
+    else if (l->r->peers && peers_others(l->r->peers, relay_slot_of(l->r, &f->id)))
+        took = peers_ask(l->r->peers, q, relay_slot_of(l->r, &f->id));
+    else
+        took = ask_commit(l, q);
     asked(l, c, took, f->rid);
 }
 
@@ -273,7 +279,8 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
             c->jobs_first = first->next_of_conn;
             if (!c->jobs_first)
                 c->jobs_last = NULL;
-            links_add(&on, &first->work.link);
+            if (!l->r->peers || first->vouched || peers_take(l->r->peers, first))
+                links_add(&on, &first->work.link);
         }
         if (!c->ws)
             conn_release(l, c);

@@ -72,6 +72,15 @@ enum metric_bus_drop { M_BUS_DROP_DOWN, M_BUS_DROP_FULL };
 /* Messages from other relays: enum bus_why of federation/bus.h, and what was too much. */
 #define M_BUS_HEARD_LATE BUS_WHYS
 enum metric_source { M_SOURCE_BUS, M_SOURCE_STORE };
+/* Of an entry handed to the owner of its slot; M_FORWARD_OWN: the slot became ours. */
+enum metric_forward {
+    M_FORWARD_ACCEPTED,
+    M_FORWARD_REFUSED,
+    M_FORWARD_BUSY,
+    M_FORWARD_UNAVAILABLE,
+    M_FORWARD_OWN
+};
+enum metric_link { M_LINK_UP, M_LINK_DOWN };
 #define METRIC_WITNESSES_MAX 63
 #define METRIC_WITNESS_NAME_MAX 64 /* what is longer is cut */
 enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
@@ -155,6 +164,18 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "1 while every log serves a checkpoint that met the quorum")                       \
     X(METRIC_COSIGN_BELOW, GAUGE, "cosign_logs_below_quorum", NONE, NONE, ONE,           \
       "logs whose newest checkpoint is served without a quorum")                         \
+    X(METRIC_FORWARDED, COUNTER, "forwarded_entries_total", FORWARD, NONE, ONE,          \
+      "entries handed to the relay that owns their slot, by what came of them")          \
+    X(METRIC_FORWARD_AGAIN, COUNTER, "forward_resent_total", NONE, NONE, ONE,            \
+      "entries and questions sent again: link lost, owner changed, or unavailable")      \
+    X(METRIC_FORWARD, HISTOGRAM, "forward_duration_seconds", NONE, NONE, US,             \
+      "from a client's frame to the owner's answer, of what was forwarded")              \
+    X(METRIC_FORWARDING, GAUGE, "forward_waiting", NONE, NONE, ONE,                      \
+      "entries and questions under way to owners of other slots")                        \
+    X(METRIC_FORWARD_BYTES, GAUGE, "forward_waiting_bytes", NONE, NONE, ONE,             \
+      "memory they take")                                                                \
+    X(METRIC_PEER_LINKS, GAUGE, "peer_links", LINK, NONE, ONE,                           \
+      "links to relays that own slots")                                                  \
     X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
       "trace lines, written or suppressed; filled in by metrics_write")
     X(METRIC_BUS_UP, GAUGE, "bus_up", NONE, NONE, ONE,                                   \

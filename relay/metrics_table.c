@@ -29,6 +29,8 @@ WORDS(route, "hello", "submit", "subscribe", "fetch", "proof", "checkpoint", "he
       "settlement", "sealed", "other", "http_log", "http_status", "http_metrics",
       "http_other", "http_witness")
 WORDS(code, "ok", "refused", "failed")
+WORDS(forward, "accepted", "refused", "busy", "unavailable", "own")
+WORDS(link, "up", "down")
 WORDS(witnessed, "cosigned", "malformed", "unsigned", "unknown", "conflict", "refused",
       "limited", "failed")
 WORDS(busdrop, "down", "full")
@@ -44,6 +46,8 @@ _Static_assert(WORD_COUNT(limit) == M_LIMIT_QUEUE + 1, "limit");
 _Static_assert(WORD_COUNT(route) == M_ROUTE_HTTP_WITNESS + 1, "route");
 _Static_assert(WORD_COUNT(witnessed) == M_WITNESSED_FAILED + 1, "witnessed");
 _Static_assert(WORD_COUNT(busheard) == M_BUS_HEARD_LATE + 1, "busheard");
+_Static_assert(WORD_COUNT(forward) == M_FORWARD_OWN + 1, "forward");
+_Static_assert(WORD_COUNT(link) == M_LINK_DOWN + 1, "link");
 _Static_assert(WORD_COUNT(code) == M_CODE_FAILED + 1, "code");
 
 /* Refusals, in table order: the words of the error table are the values of "reason". */
@@ -106,6 +110,8 @@ LABEL(TRANSPORT, "transport", transport)
 LABEL(ROUTE, "route", route)
 LABEL(CODE, "code", code)
 LABEL(WITNESSED, "result", witnessed)
+LABEL(FORWARD, "result", forward)
+LABEL(LINK, "state", link)
 LABEL(BUSDROP, "reason", busdrop)
 LABEL(BUSHEARD, "result", busheard)
 LABEL(SOURCE, "source", source)

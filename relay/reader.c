@@ -7,6 +7,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit.h"
+#include "relay/peer.h"
 
 #define TAKE_WAIT_MS 1000u
 
@@ -152,6 +153,34 @@ static bool serve_sealed_put(struct reader *rd, struct request *q)
     return true;
 }
 
+/* One of several relays: the entry tells the slot, and the slot who knows what is under way.
+ * `q` is handed on, or answered and dropped. */
+static void serve_settlement(struct reader *rd, struct request *q)
+{
+    uint32_t slot = 0;
+    uint64_t index;
+    enum err e = reader_code(rd, rd->store->ops->find(rd->store, &q->f.id, &slot, &index));
+    if (e == ERR_OK && peers_others(rd->r->peers, slot)) {
+        struct request was = *q;
+        if (!peers_ask(rd->r->peers, q, slot))
+            reader_error(rd, &was, ERR_BUSY);
+        return;
+    }
+    if (e == ERR_OK) {
+        atomic_fetch_add(&rd->r->asks_waiting, 1u);
+        queue_put_one(&rd->r->commit, &q->work.link);
+        return;
+    }
+    if (e == ERR_NOT_FOUND)
+        reader_reply(rd, q,
+                     frame_of(&(struct wire_frame){.type = WIRE_SETTLEMENT_IS,
+                                                   .rid = q->f.rid,
+                                                   .state = WIRE_SETTLE_UNKNOWN}));
+    else
+        reader_error(rd, q, e);
+    request_drop(q);
+}
+
 /* The thread. */
 
 static const enum metric_route routes[] = {
@@ -178,6 +207,9 @@ static bool serve_frame(struct reader *rd, struct request *q)
     case WIRE_SEALED_PUT:
         kept = serve_sealed_put(rd, q);
         break;
+    case WIRE_SETTLEMENT:
+        serve_settlement(rd, q);
+        return true;
     default:
         reader_error(rd, q, ERR_FRAME);
         return false;

@@ -47,6 +47,7 @@ struct relay {
     struct witness_door *witness; /* NULL: no log is witnessed here */
     struct admin *admin; /* NULL: no socket for the operator */
     struct region *region; /* NULL: this process is the whole hub */
+    struct peers *peers;   /* NULL: as region */
     struct verify verify;
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */

@@ -12,7 +12,9 @@
 #include "relay/commit.h"
 #include "relay/cosigner.h"
 #include "relay/loop.h"
+#include "relay/peer.h"
 #include "relay/reader.h"
+#include "relay/region.h"
 #include "relay/relay.h"
 #include "relay/reload.h"
 #include "relay/witness_door.h"
@@ -415,6 +417,10 @@ static int bring_up(struct running *u, const struct start_options *o)
     bad = open_witnesses(r);
     if (bad)
         return bad;
+    if (region_on(r) && peers_open(&r->peers, r) != ERR_OK) {
+        say_error(START_RESOURCES, "peers", err_text(ERR_MEMORY), "");
+        return CONFIG_EXIT;
+    }
     e = loop_open(&u->loop, r, why);
     if (e != ERR_OK) {
         say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
@@ -452,6 +458,7 @@ static void take_down(struct running *u)
 {
     struct relay *r = &u->r;
     cosigner_stop(r->cosigner);
+    peers_stop(r->peers);
     witness_door_close(r->witness);
     if (u->verify_open)
         verify_stop(&r->verify);
@@ -471,6 +478,7 @@ static void take_down(struct running *u)
     if (u->loop)
         loop_close(u->loop);
     cosigner_close(r->cosigner);
+    peers_close(r->peers);
     if (u->commit)
         committer_close(u->commit);
     if (u->verify_open)

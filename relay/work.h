@@ -118,13 +118,14 @@ enum mail_kind {
     MAIL_HTTP,  /* body of an HTTP answer */
     MAIL_WITNESS, /* a witness's answer, as it goes out */
     MAIL_OWNERS, /* another relay owns a slot now, or none does: ask relay/region.h */
+    MAIL_SEEN,   /* a checkpoint of another relay's slot that a client is shown next */
     MAIL_STATE  /* the commit thread changed what it can do: look at hub->writable */
 };
 struct mail {
     struct link link;
     enum mail_kind kind;
     conn_id conn;
-    struct frame *frame; /* SEND, PAGE, HTTP, WITNESS; may be NULL; owned */
+    struct frame *frame; /* SEND, PAGE, HTTP, WITNESS; SEEN: the note; may be NULL; owned */
     unsigned status;     /* WITNESS: of HTTP */
     const char *type;    /* WITNESS: static */
     uint32_t entries;    /* SEND: submitted entries it answers */
