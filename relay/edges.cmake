@@ -26,20 +26,34 @@ target_link_libraries(relay_keys PUBLIC stoa_flags crypto crypto_keyfile_io ledg
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET GLOBAL jansson)
 add_library(relay_issue STATIC stoactl_issue.c stoactl_journal.c stoactl_rows.c)
 target_link_libraries(relay_issue PUBLIC stoa_flags ledger_wire)
+# A hub's logs as files: reads its ledger, whoever writes there meanwhile.
+add_library(relay_log STATIC
+  stoactl_log_dir.c
+  stoactl_log_scan.c
+  stoactl_log_slot.c
+  stoactl_log_source.c
+  stoactl_log_tree.c)
+target_link_libraries(relay_log
+  PUBLIC relay_core relay_config ledger_store
+  PRIVATE ledger_store_sqlite ledger_store_postgres PkgConfig::JANSSON)
 if(TARGET ledger_link)
   add_executable(stoactl
+    policy_file.c
     stoactl_accrue.c
     stoactl_admin.c
     stoactl_help.c
     stoactl_http.c
     stoactl_key.c
+    stoactl_log.c
+    stoactl_log_policy.c
+    stoactl_log_setup.c
     stoactl_main.c
     stoactl_out.c
     stoactl_run.c
     stoactl_schema.c
     stoactl_status.c
     stoactl_witness.c)
-  target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys ledger_link
-    relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
+  target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys relay_log
+    ledger_link relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
   install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

@@ -52,10 +52,13 @@ enum ctl_exit {
     X(EPOCH, "epoch", "N", "epoch they were earned in; rises for each account and node") \
     X(REASON, "reason", "TEXT", "why the balance is corrected; everybody can read it")   \
     X(STORE, "store", "URI", "a hub's store: postgresql://USER@HOST/DATABASE")            \
-    X(CHECK, "check", NULL, "check the rows and stop; nothing is sent")                  \
+    X(CHECK, "check", NULL, "check and stop; nothing is sent or written")                 \
     X(SOCKET, "socket", "PATH", "the relay's unix socket; default: listen.admin of the settings") \
-    X(CONFIG, "config", "FILE", "settings to find the socket in; default: " CTL_CONFIG)  \
+    X(CONFIG, "config", "FILE", "the hub's settings; default: " CTL_CONFIG)               \
     X(WAIT, "wait", NULL, "wait until it is done, at most --timeout")                    \
+    X(EVERY, "every", "TIME", "go on, and look again after this: 2s, 1m")                \
+    X(URL, "url", "URL", "where readers find the logs: https://logs.example")            \
+    X(REBUILD, "rebuild", NULL, "compare every file, not only what is new")              \
     X(HELP, "help", NULL, "help of this command")
 
 #define CTL_OPTION_ENUM_(name, text, value, help) OPT_##name,
@@ -105,6 +108,8 @@ int ctl_issue(struct ctl *c); /* accrue and adjust */
 int ctl_key_show(struct ctl *c);
 int ctl_key_new(struct ctl *c);
 int ctl_witness_status(struct ctl *c);
+int ctl_log_publish(struct ctl *c);
+int ctl_log_policy(struct ctl *c);
 int ctl_schema_status(struct ctl *c);
 int ctl_schema_plan(struct ctl *c);
 int ctl_schema_apply(struct ctl *c);

@@ -73,6 +73,25 @@ static const struct ctl_command commands[] = {
     {"witness status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT),
      "the logs a hub witnesses, and who witnesses its own",
      "Exit 1 when a log of the hub is served below its quorum.\n", ctl_witness_status},
+    {"log publish", "DIR", 1, 1,
+     COMMON | BIT(CONFIG) | BIT(STORE) | BIT(HUB) | BIT(TIMEOUT) | BIT(EVERY) | BIT(CHECK) |
+         BIT(REBUILD),
+     "the logs as files, for any web server or CDN",
+     "Reads the ledger of --config or --store (also while the hub runs) and writes below DIR\n"
+     "what the hub serves below /log: only what is new, each file whole or not at all, the\n"
+     "checkpoint last and only when the files give its root. Envelopes of pinned accounts\n"
+     "are left out. An older or another tree never replaces one that is there: exit 1, and\n"
+     "both are named. Killed at any point, DIR is a valid log. With --hub the checkpoints\n"
+     "are those the hub serves, so with its witnesses' signatures.\n\n"
+     "  stoactl log publish /srv/www --config /etc/stoa/stoa.toml --every 2s\n",
+     ctl_log_publish},
+    {"log policy", "[--url URL]", 0, 0, COMMON | BIT(CONFIG) | BIT(STORE) | BIT(URL),
+     "the keys of the logs, as a C2SP tlog-policy for readers",
+     "What stoa verify --policy and stoa-audit verify --policy take. With the witnesses and\n"
+     "the quorum of cosign.policy, when the settings name one. Each key is shown to sign its\n"
+     "log's checkpoint, and to be log.key of the hub where that file can be read.\n\n"
+     "  stoactl log policy --url https://logs.example >eu-1.policy\n",
+     ctl_log_policy},
     {"schema status", "--store URI", 0, 0, COMMON | BIT(STORE),
      "version and migrations of a Postgres store",
      "Exit 1 when a migration is missing, or one that was applied had other text.\n",
