@@ -115,6 +115,14 @@ void metrics_observe(struct metrics *m, enum metric id, unsigned label, uint64_t
     add(&m->cells[at + count + 1], v);
 }
 
+uint64_t metrics_sum(const struct metrics *m, enum metric id, unsigned label)
+{
+    const struct metric_row *row = &metric_rows[id];
+    assert(row->kind == KIND_HISTOGRAM);
+    return atomic_load_explicit(&m->cells[cell_of(m, id, label) + metric_cells_each(row) - 1],
+                                memory_order_relaxed);
+}
+
 int64_t metrics_value(const struct metrics *m, enum metric id, unsigned label)
 {
     const struct metric_row *row = &metric_rows[id];

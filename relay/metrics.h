@@ -128,6 +128,8 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "bytes of WebSocket messages")                                                     \
     X(METRIC_VERIFY, COUNTER, "signature_verify_total", VERDICT, NONE, ONE,              \
       "entry signatures checked")                                                        \
+    X(METRIC_VERDICT, HISTOGRAM, "verify_duration_seconds", NONE, NONE, US,              \
+      "from a frame's arrival to the verdict over a job of its entries")                 \
     X(METRIC_COMMIT, HISTOGRAM, "commit_duration_seconds", NONE, NONE, US,               \
       "one durable transaction")                                                         \
     X(METRIC_BATCH, HISTOGRAM, "commit_batch_entries", NONE, NONE, ONE,                  \
@@ -164,20 +166,6 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "1 while every log serves a checkpoint that met the quorum")                       \
     X(METRIC_COSIGN_BELOW, GAUGE, "cosign_logs_below_quorum", NONE, NONE, ONE,           \
       "logs whose newest checkpoint is served without a quorum")                         \
-    X(METRIC_FORWARDED, COUNTER, "forwarded_entries_total", FORWARD, NONE, ONE,          \
-      "entries handed to the relay that owns their slot, by what came of them")          \
-    X(METRIC_FORWARD_AGAIN, COUNTER, "forward_resent_total", NONE, NONE, ONE,            \
-      "entries and questions sent again: link lost, owner changed, or unavailable")      \
-    X(METRIC_FORWARD, HISTOGRAM, "forward_duration_seconds", NONE, NONE, US,             \
-      "from a client's frame to the owner's answer, of what was forwarded")              \
-    X(METRIC_FORWARDING, GAUGE, "forward_waiting", NONE, NONE, ONE,                      \
-      "entries and questions under way to owners of other slots")                        \
-    X(METRIC_FORWARD_BYTES, GAUGE, "forward_waiting_bytes", NONE, NONE, ONE,             \
-      "memory they take")                                                                \
-    X(METRIC_PEER_LINKS, GAUGE, "peer_links", LINK, NONE, ONE,                           \
-      "links to relays that own slots")                                                  \
-    X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
-      "trace lines, written or suppressed; filled in by metrics_write")
     X(METRIC_BUS_UP, GAUGE, "bus_up", NONE, NONE, ONE,                                   \
       "1 while this relay publishes on the bus and listens to every slot's channel")     \
     X(METRIC_BUS_PUBLISHED, COUNTER, "bus_published_total", NONE, NONE, ONE,             \
@@ -196,6 +184,20 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "since the followed slot that was heard of least lately was heard of")             \
     X(METRIC_FOLLOW_LOADING, GAUGE, "follow_loading_slots", NONE, NONE, ONE,             \
       "slots of other relays that cannot be read here yet")                              \
+    X(METRIC_FORWARDED, COUNTER, "forwarded_entries_total", FORWARD, NONE, ONE,          \
+      "entries handed to the relay that owns their slot, by what came of them")          \
+    X(METRIC_FORWARD_AGAIN, COUNTER, "forward_resent_total", NONE, NONE, ONE,            \
+      "entries and questions sent again: link lost, owner changed, or unavailable")      \
+    X(METRIC_FORWARD, HISTOGRAM, "forward_duration_seconds", NONE, NONE, US,             \
+      "from a client's frame to the owner's answer, of what was forwarded")              \
+    X(METRIC_FORWARDING, GAUGE, "forward_waiting", NONE, NONE, ONE,                      \
+      "entries and questions under way to owners of other slots")                        \
+    X(METRIC_FORWARD_BYTES, GAUGE, "forward_waiting_bytes", NONE, NONE, ONE,             \
+      "memory they take")                                                                \
+    X(METRIC_PEER_LINKS, GAUGE, "peer_links", LINK, NONE, ONE,                           \
+      "links to relays that own slots")                                                  \
+    X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
+      "trace lines, written or suppressed; filled in by metrics_write")
 
 #define METRIC_ENUM_(id, kind, name, a, b, unit, help) id,
 enum metric { METRIC_LIST(METRIC_ENUM_) METRIC_COUNT };
@@ -228,6 +230,9 @@ void metrics_observe(struct metrics *m, enum metric id, unsigned label, uint64_t
 
 /* One cell as it is: a counter, a gauge, or a histogram's number of observations. */
 int64_t metrics_value(const struct metrics *m, enum metric id, unsigned label);
+
+/* A histogram's sum of observed values, in its unit. */
+uint64_t metrics_sum(const struct metrics *m, enum metric id, unsigned label);
 
 /* All of it as text, with build_info and process_*; false when memory is out. */
 bool metrics_write(const struct metrics *m, struct buf *out);
