@@ -121,3 +121,99 @@ size_t pieces_path(const struct pieces *p, tree_size small, tree_size large,
     memcpy(out + first, path, count * sizeof(path[0]));
     return count + first;
 }
+
+struct pieces *pieces_liar(void)
+{
+    struct pieces *p = pieces_open();
+    struct forge_slot *s = &p->f->slot[0];
+    for (size_t i = 100; i < s->count; i++)
+        s->rows[i].leaf[40] ^= 1;
+    for (unsigned i = 0; i < PIECES_SIZES; i++) {
+        size_t count = s->count;
+        s->count = p->size[i];
+        forge_sign_slot(p->f, 0, false);
+        memcpy(p->note[i], s->note, s->note_size);
+        p->note_size[i] = s->note_size;
+        s->count = count;
+    }
+    return p;
+}
+
+/* ---- heaps ------------------------------------------------------------------------------- */
+
+static void put_record(const struct pieces *p, struct buf *out, const char *name, uint64_t index,
+                       unsigned i)
+{
+    char room[PIECES_PROOF_MAX];
+    struct evidence_record r = pieces_record(p, index, i, room);
+    struct bytes part[3] = {r.envelope, bytes_of(p->f->slot[0].rows[index].leaf, LEAF_BYTES),
+                            r.proof};
+    (void)evidence_put_parts(out, name, part, 3);
+}
+
+void pieces_begin(const struct pieces *p, struct buf *out, enum evidence_kind kind)
+{
+    char vkey[VKEY_TEXT_MAX];
+    const char *word = evidence_kind_word(kind);
+    size_t n = vkey_format(&p->f->log_key[0], vkey, sizeof(vkey));
+    (void)buf_add(out, EVIDENCE_FIRST, strlen(EVIDENCE_FIRST));
+    (void)evidence_put(out, "kind", word, strlen(word));
+    (void)evidence_put(out, "log", vkey, n);
+    if (kind >= EVIDENCE_HEAD)
+        put_record(p, out, "key", 0, PIECES_SIZES - 1);
+}
+
+static void put_leaves(const struct pieces *p, struct buf *out, unsigned i)
+{
+    size_t count = (size_t)p->size[i];
+    uint8_t *all = malloc(count * LEAF_BYTES);
+    for (size_t k = 0; all && k < count; k++)
+        memcpy(all + k * LEAF_BYTES, p->f->slot[0].rows[k].leaf, LEAF_BYTES);
+    if (all)
+        (void)evidence_put_blob(out, "leaves", all, count * LEAF_BYTES);
+    free(all);
+}
+
+void pieces_put(const struct pieces *p, struct buf *out, const struct piece *x)
+{
+    unsigned i = (unsigned)(x->a % PIECES_SIZES), k = (unsigned)(x->b % PIECES_SIZES);
+    uint64_t index = x->index % p->size[i];
+    const struct row *row = &p->f->slot[0].rows[index];
+    struct hash path[MERKLE_PATH_MAX];
+    char room[PIECES_PROOF_MAX];
+    struct signed_head h;
+    size_t n;
+    switch (x->what % PIECE_KINDS) {
+    case 0:
+        (void)evidence_put_blob(out, "note", p->note[i], p->note_size[i]);
+        return;
+    case 1:
+        n = i < k ? pieces_path(p, p->size[i], p->size[k], path) : 0;
+        for (size_t at = 0; at < n; at++)
+            (void)evidence_put_blob(out, "node", path[at].b, HASH_BYTES);
+        return;
+    case 2:
+        n = pieces_proof(p, index, i, room);
+        (void)evidence_put_blob(out, "proof", room, n);
+        (void)evidence_put_blob(out, "leaf", row->leaf, LEAF_BYTES);
+        return;
+    case 3:
+        put_record(p, out, "key", index, i);
+        return;
+    case 4:
+        put_record(p, out, "record", index, i);
+        return;
+    case 5:
+        h = pieces_head(p, 2 + index);
+        (void)evidence_put_head(out, &h);
+        return;
+    case 6:
+        (void)evidence_put_blob(out, "entry", row->envelope, row->size);
+        return;
+    case 7:
+        (void)evidence_put_blob(out, "other", row->envelope, row->size);
+        return;
+    default:
+        put_leaves(p, out, i);
+    }
+}

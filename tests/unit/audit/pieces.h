@@ -33,4 +33,16 @@ void pieces_sign_head(const struct pieces *p, struct signed_head *h);
 size_t pieces_path(const struct pieces *p, tree_size small, tree_size large,
                    struct hash out[MERKLE_PATH_MAX]);
 
+/* The same log up to record 100, and another history from there on, signed by the same keys. */
+struct pieces *pieces_liar(void);
+
+/* A heap of pieces, as somebody would make it who wants to accuse: the first lines of a kind, then
+ * one line, or some that belong together, a piece. Numbers are taken modulo what there is. */
+#define PIECE_KINDS 9
+struct piece {
+    uint64_t what, a, b, index;
+};
+void pieces_begin(const struct pieces *p, struct buf *out, enum evidence_kind kind);
+void pieces_put(const struct pieces *p, struct buf *out, const struct piece *piece);
+
 #endif

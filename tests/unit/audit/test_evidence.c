@@ -74,27 +74,9 @@ static struct bytes note_of(const struct pieces *p, unsigned i)
     return bytes_of(p->note[i], p->note_size[i]);
 }
 
-/* A hub that wrote another history from record 100 on, signed by the same key. */
-static struct pieces *liar(void)
-{
-    struct pieces *p = pieces_open();
-    struct forge_slot *s = &p->f->slot[0];
-    for (size_t i = 100; i < s->count; i++)
-        s->rows[i].leaf[40] ^= 1;
-    for (unsigned i = 0; i < PIECES_SIZES; i++) {
-        size_t count = s->count;
-        s->count = p->size[i];
-        forge_sign_slot(p->f, 0, false);
-        memcpy(p->note[i], s->note, s->note_size);
-        p->note_size[i] = s->note_size;
-        s->count = count;
-    }
-    return p;
-}
-
 static void forks_are_proven_at_every_pair_of_sizes(void **state)
 {
-    struct pieces *bad = liar();
+    struct pieces *bad = pieces_liar();
     (void)state;
     for (unsigned a = 0; a < PIECES_SIZES; a++)
         for (unsigned b = 0; b < PIECES_SIZES; b++) {
@@ -133,7 +115,7 @@ static void checkpoints_of_one_tree_are_no_fork(void **state)
 static void receipts_that_contradict_are_proven(void **state)
 {
     static char x[PIECES_PROOF_MAX], y[PIECES_PROOF_MAX];
-    struct pieces *bad = liar();
+    struct pieces *bad = pieces_liar();
     (void)state;
     for (unsigned a = 0; a < PIECES_SIZES; a++) {
         struct buf out = {0};
@@ -315,78 +297,22 @@ static uint64_t next(uint64_t *seed)
     return *seed;
 }
 
-static void put_piece(struct buf *out, uint64_t *seed)
-{
-    static char room[PIECES_PROOF_MAX];
-    struct hash path[MERKLE_PATH_MAX];
-    unsigned i = (unsigned)(next(seed) % PIECES_SIZES), k = (unsigned)(next(seed) % PIECES_SIZES);
-    uint64_t index = next(seed) % good->size[i];
-    struct evidence_record r = pieces_record(good, index, i, room);
-    const struct row *row = &good->f->slot[0].rows[index];
-    struct bytes part[3] = {r.envelope, bytes_of(row->leaf, LEAF_BYTES), r.proof};
-    struct signed_head h = pieces_head(good, 2 + index);
-    uint8_t head[176];
-    switch (next(seed) % 9) {
-    case 0:
-        (void)evidence_put_blob(out, "note", good->note[i], good->note_size[i]);
-        return;
-    case 1:
-        for (size_t n = i < k ? pieces_path(good, good->size[i], good->size[k], path) : 0, at = 0;
-             at < n; at++)
-            (void)evidence_put_blob(out, "node", path[at].b, HASH_BYTES);
-        return;
-    case 2:
-        (void)evidence_put_blob(out, "proof", room, r.proof.size);
-        (void)evidence_put_blob(out, "leaf", row->leaf, LEAF_BYTES);
-        return;
-    case 3:
-        (void)evidence_put_parts(out, "key", part, 3);
-        return;
-    case 4:
-        (void)evidence_put_parts(out, "record", part, 3);
-        return;
-    case 5:
-        memcpy(head, h.account.b, 32);
-        for (int b = 0; b < 8; b++)
-            head[32 + b] = (uint8_t)(h.position >> (56 - 8 * b));
-        memcpy(head + 40, h.head.b, 32);
-        for (int b = 0; b < 8; b++)
-            head[72 + b] = (uint8_t)(h.size >> (56 - 8 * b));
-        memcpy(head + 80, h.sig.b, 64);
-        (void)evidence_put_blob(out, "head", head, 144);
-        return;
-    case 6:
-        (void)evidence_put_blob(out, "entry", r.envelope.data, r.envelope.size);
-        return;
-    case 7:
-        (void)evidence_put_blob(out, "other", r.envelope.data, r.envelope.size);
-        return;
-    default:
-        (void)evidence_put_blob(out, "leaf", row->leaf, LEAF_BYTES);
-    }
-}
-
 static void no_heap_of_honest_pieces_accuses_anybody(void **state)
 {
-    static char room[PIECES_PROOF_MAX];
     uint64_t seed = 88172645463325252u;
-    char vkey[VKEY_TEXT_MAX];
-    size_t n = vkey_format(&good->f->log_key[0], vkey, sizeof(vkey));
-    struct evidence_record open = pieces_record(good, 0, 3, room);
-    struct bytes key[3] = {open.envelope, bytes_of(good->f->slot[0].rows[0].leaf, LEAF_BYTES),
-                           open.proof};
     (void)state;
     for (int run = 0; run < 3000; run++) {
         struct buf out = {0};
         enum evidence_kind kind = EVIDENCE_FORK + next(&seed) % 6;
-        const char *word = evidence_kind_word(kind);
-        (void)buf_add(&out, EVIDENCE_FIRST, strlen(EVIDENCE_FIRST));
-        (void)evidence_put(&out, "kind", word, strlen(word));
-        (void)evidence_put(&out, "log", vkey, n);
-        if (kind >= EVIDENCE_HEAD)
-            (void)evidence_put_parts(&out, "key", key, 3);
-        for (uint64_t parts = 1 + next(&seed) % 4; parts > 0; parts--)
-            put_piece(&out, &seed);
+        pieces_begin(good, &out, kind);
+        for (uint64_t parts = 1 + next(&seed) % 4; parts > 0; parts--) {
+            uint64_t word = next(&seed);
+            pieces_put(good, &out,
+                       &(struct piece){.what = word % PIECE_KINDS,
+                                       .a = word >> 8 & 0xff,
+                                       .b = word >> 16 & 0xff,
+                                       .index = word >> 24 & 0xffff});
+        }
         if (next(&seed) % 3 == 0)
             out.data[next(&seed) % out.size] ^= (uint8_t)(1u << next(&seed) % 8);
         struct evidence_result r = check(&out);
