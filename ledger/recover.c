@@ -19,6 +19,7 @@ struct loading {
     struct store_reader *reader;
     struct recover_report *report;
     uint32_t slot;
+    bool looks_only; /* the slot is another process's: nothing of it is changed */
     uint64_t epoch;
     struct store_slot at;
     struct slotlog *log;
@@ -107,6 +108,10 @@ static enum err restore(struct loading *l)
     tree_size size;
     struct hash root;
     TRY(slotlog_restore(l->log, l->parts, l->part_count, &relay, &size, &root));
+    if (size > l->at.size && l->looks_only) { /* its owner went on meanwhile */
+        TRY(l->store->ops->slot(l->store, l->slot, &l->at));
+        l->report->size = l->at.size;
+    }
     if (size > l->at.size || l->log->hub.slots != l->c->slots)
         return ERR_CORRUPT;
     struct frontier f;
@@ -117,6 +122,15 @@ static enum err restore(struct loading *l)
     l->log->frontier = f;
     l->report->snapshot_size = size;
     return ERR_OK;
+}
+
+/* Else it is refused again. */
+static void forget_snapshot(struct loading *l)
+{
+    l->report->snapshot_size = 0;
+    l->report->snapshot_dropped = true;
+    if (!l->looks_only) /* its owner may just be replacing it */
+        (void)l->store->ops->snapshot_drop(l->store, l->slot);
 }
 
 /* A snapshot is a cache: whatever is wrong with it, the log alone is enough. */
@@ -138,8 +152,7 @@ static enum err try_snapshot(struct loading *l)
     TRY(fresh_log(l));
     if (err != ERR_CORRUPT && err != ERR_RANGE)
         return ERR_OK; /* could not be read or held: the log is slower, not worse */
-    l->report->snapshot_dropped = true;
-    (void)l->store->ops->snapshot_drop(l->store, l->slot); /* else it is refused again */
+    forget_snapshot(l);
     return ERR_OK;
 }
 
@@ -295,38 +308,40 @@ static enum err load_outbox(struct loading *l)
 
 /* ---- all of it ---- */
 
-static enum err load_log(struct loading *l, const struct recover_mark *mark)
+/* The log's state at l->at. */
+static enum err load_state(struct loading *l)
 {
-    TRY(check_mark(l, mark));
-    if (l->at.size == 0)
-        return ERR_OK;
     TRY(try_snapshot(l));
     enum err err = replay(l);
     if (err == ERR_OK)
         err = check_signed(l);
     if (err == ERR_CORRUPT && l->report->snapshot_size > 0) {
         /* The snapshot was signed and stood in the tree, and still led astray. */
-        l->report->snapshot_size = 0;
-        l->report->snapshot_dropped = true;
+        forget_snapshot(l);
         l->report->replayed = 0;
         l->report->why[0] = 0;
-        (void)l->store->ops->snapshot_drop(l->store, l->slot);
         TRY(fresh_log(l));
         TRY(replay(l));
         TRY(check_signed(l));
     } else if (err != ERR_OK) {
         return err;
     }
-    TRY(check_tail(l));
+    return check_tail(l);
+}
+
+static enum err load_log(struct loading *l, const struct recover_mark *mark)
+{
+    TRY(check_mark(l, mark));
+    if (l->at.size == 0)
+        return ERR_OK;
+    TRY(load_state(l));
     TRY(load_tiles(l));
     return load_outbox(l);
 }
 
-static enum err load(struct loading *l, struct sequencer *q,
-                     const struct recover_mark *mark)
+/* Where the slot stands, and room for what is in it. */
+static enum err begin(struct loading *l)
 {
-    TRY(l->store->ops->claim(l->store, l->slot, &l->epoch));
-    FP("recover.claimed");
     TRY(l->store->ops->slot(l->store, l->slot, &l->at));
     TRY(l->store->ops->reader_open(l->store, &l->reader));
     l->report->size = l->at.size;
@@ -337,7 +352,15 @@ static enum err load(struct loading *l, struct sequencer *q,
     l->fx = take(l, NULL, 0, sizeof *l->fx);
     if (l->fx == NULL)
         return ERR_MEMORY;
-    TRY(fresh_log(l));
+    return fresh_log(l);
+}
+
+static enum err load(struct loading *l, struct sequencer *q,
+                     const struct recover_mark *mark)
+{
+    TRY(l->store->ops->claim(l->store, l->slot, &l->epoch));
+    FP("recover.claimed");
+    TRY(begin(l));
     if (l->at.epoch != l->epoch)
         return say(l, ERR_STORE, "slot %02x: someone else took it over just now",
                    (unsigned)l->slot);
@@ -384,4 +407,39 @@ enum err recover_slot(struct sequencer *q, const struct sequencer_config *c,
         snprintf(report->why, sizeof report->why, "slot %02x: %s", (unsigned)slot,
                  err_text(err));
     return err;
+}
+
+static enum err look(struct loading *l, const struct recover_mark *mark)
+{
+    TRY(begin(l));
+    TRY(check_mark(l, mark));
+    return l->at.size == 0 ? ERR_NOT_FOUND : load_state(l);
+}
+
+enum err recover_view(struct slotlog **out, struct store_slot *at,
+                      const struct sequencer_config *c, struct store *st, uint32_t slot,
+                      const struct recover_mark *mark, struct recover_report *report)
+{
+    *report = (struct recover_report){.slot = slot};
+    struct loading l = {
+        .c = c, .store = st, .slot = slot, .report = report, .looks_only = true};
+    enum err err = look(&l, mark);
+    if (err == ERR_OK) {
+        *out = l.log;
+        *at = l.at;
+        l.log = NULL;
+    }
+    unload(&l);
+    if (err != ERR_OK && report->why[0] == 0)
+        snprintf(report->why, sizeof report->why, "slot %02x: %s", (unsigned)slot,
+                 err_text(err));
+    return err;
+}
+
+void recover_view_close(const struct sequencer_config *c, struct slotlog *log)
+{
+    if (log == NULL)
+        return;
+    slotlog_close(log);
+    c->mem->resize(c->mem->context, log, sizeof *log, 0);
 }

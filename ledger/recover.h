@@ -38,6 +38,15 @@ MUST_CHECK enum err recover_slot(struct sequencer *q, const struct sequencer_con
                                  struct store *st, uint32_t slot,
                                  const struct recover_mark *mark,
                                  struct recover_report *report);
+/* A slot that another process sequences, as its log stands now: verified like a recovery, with
+ * nothing claimed, written or dropped. `st` is used by nobody else meanwhile. *out is released
+ * by recover_view_close. ERR_NOT_FOUND: no records yet; ERR_BEHIND: less than `mark` says;
+ * ERR_CORRUPT, ERR_RULES_AHEAD, ERR_IO, ERR_STORE, ERR_MEMORY. */
+MUST_CHECK enum err recover_view(struct slotlog **out, struct store_slot *at,
+                                 const struct sequencer_config *c, struct store *st,
+                                 uint32_t slot, const struct recover_mark *mark,
+                                 struct recover_report *report);
+void recover_view_close(const struct sequencer_config *c, struct slotlog *log);
 /* `stoad init`: write log_open as record 0 of every slot of a fresh store, through the same
  * path as any other record. Slots that have one are left alone. ERR_CONFIG: the hub's name
  * does not do; ERR_STORE_FULL; ERR_LOST: run it again; and the errors of recover_slot. */

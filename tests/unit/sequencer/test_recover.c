@@ -211,6 +211,41 @@ static void genesis_can_be_run_again(void **state)
     OK(hub_start(&w->hub));
 }
 
+/* Another process looks at a slot that this one sequences. */
+static void a_view_is_the_same_state_and_changes_nothing(void **state)
+{
+    struct world *w = *state;
+    struct store_slot at;
+    struct slotlog *view;
+    struct recover_report report;
+    struct recover_mark mark = {0};
+    fill(w, 300);
+    hub_snapshot(&w->hub, 0);
+    fill(w, 310);
+    uint64_t epoch = w->hub.disk->slot[0].epoch;
+    for (int damaged = 0; damaged < 2; damaged++) {
+        OK(recover_view(&view, &at, &w->hub.config, w->hub.store, 0, NULL, &report));
+        struct hash digest, own = hub_digest_of(&w->hub, 0);
+        OK(slotlog_digest(view, &digest));
+        assert_memory_equal(&digest, &own, sizeof own);
+        assert_int_equal(at.size, 310);
+        assert_int_equal(view->frontier.size, 310);
+        assert_int_equal(report.replayed, damaged ? 310 : 10);
+        assert_int_equal(report.snapshot_dropped, damaged);
+        recover_view_close(&w->hub.config, view);
+        assert_int_equal(w->hub.disk->slot[0].epoch, epoch);
+        assert_int_equal(sequencer_slot_state(w->hub.q, 0), SEQ_SLOT_READY);
+        assert_true(disk_flip_snapshot(w->hub.disk, 0, 100, 3));
+    }
+    assert_true(disk_snapshot_bytes(w->hub.disk, 0) > 0); /* it is the owner's */
+    mark.size = 311;
+    EXPECT(ERR_BEHIND,
+           recover_view(&view, &at, &w->hub.config, w->hub.store, 0, &mark, &report));
+    person_note(&w->people[0], "the owner goes on");
+    person_send(&w->people[0], &w->hub, 1);
+    OK(hub_commit(&w->hub));
+}
+
 /* Memory that gives out after so many calls. */
 static size_t memory_left;
 
@@ -288,6 +323,7 @@ int main(void)
         TEST(errors_of_the_store_can_be_tried_again),
         TEST(a_log_of_another_hub_is_refused),
         TEST(genesis_can_be_run_again),
+        TEST(a_view_is_the_same_state_and_changes_nothing),
         TEST(running_out_of_memory_leaves_the_slot_down),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
