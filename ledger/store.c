@@ -8,6 +8,7 @@
 #include "crypto/context.h"
 #include "crypto/sig.h"
 #include "ledger/failpoint.h"
+#include "ledger/store_probe.h"
 #include "ledger/store_util.h"
 
 /* Edges that may be linked or not. */
@@ -30,6 +31,21 @@ void store_why_set(struct store_why *why, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(why->text, sizeof why->text, format, args);
     va_end(args);
+}
+
+/* As the edges: there when ledger_store_postgres is linked. */
+bool store_probe_postgres(const char *rest, struct store_probe *out, struct store_why *why)
+    __attribute__((weak));
+
+bool store_probe(const char *uri, struct store_probe *out, struct store_why *why)
+{
+    static const char *const schemes[] = {"postgresql:", "postgres:"};
+    *out = (struct store_probe){.kind = STORE_PROBE_NONE};
+    store_why_set(why, "%s", "");
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(uri, schemes[i], strlen(schemes[i])) == 0 && store_probe_postgres)
+            return store_probe_postgres(uri + strlen(schemes[i]), out, why);
+    return false;
 }
 
 /* The edge of a URI and what follows its scheme; NULL when there is none. */

@@ -51,6 +51,7 @@ add_library(ledger_store_postgres STATIC
   store_postgres_lease.c
   store_postgres_link.c
   store_postgres_param.c
+  store_postgres_probe.c
   store_postgres_raw.c
   store_postgres_read.c
   store_postgres_rows.c
@@ -60,5 +61,6 @@ add_library(ledger_store_postgres STATIC
   store_postgres_target.c)
 target_link_libraries(ledger_store_postgres PUBLIC ledger_store
   PRIVATE ledger_codec ledger_trace PostgreSQL::PostgreSQL)
-target_link_options(ledger_store_postgres INTERFACE LINKER:-u,store_edge_postgresql)
+target_link_options(ledger_store_postgres INTERFACE LINKER:-u,store_edge_postgresql
+  LINKER:-u,store_probe_postgres)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/stoa)

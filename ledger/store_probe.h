@@ -1,0 +1,41 @@
+/* A look at the server of a store from outside: is it there, how fast does it answer, what
+ * does its clock say, who holds a lock that the ledger waits for. On a connection of its own,
+ * so that it says something while the store's own connections hang. Blocking, a few seconds
+ * at most; for an operator's question, never for the write path. Embedded stores have no
+ * server: STORE_PROBE_NONE. */
+#ifndef LEDGER_STORE_PROBE_H
+#define LEDGER_STORE_PROBE_H
+
+#include "ledger/store.h"
+
+#define STORE_PROBE_TEXT_MAX 128
+
+enum store_probe_kind { STORE_PROBE_NONE, STORE_PROBE_SERVER };
+
+struct store_probe {
+    enum store_probe_kind kind;
+    bool there;           /* it answered; else `why` of store_probe says why not */
+    uint64_t connect_ms;  /* until a session was ready */
+    uint64_t answer_us;   /* of one small question after that */
+    uint64_t server_ms;   /* its wall clock, Unix time, */
+    uint64_t asked_ms;    /* .. and ours in the midst of the question */
+    bool standby;
+    uint64_t waiting;     /* sessions of the ledger that wait for a lock */
+    uint64_t waited_ms;   /* the longest of them */
+    bool held;            /* a lock that appends wait for, or would, is held by: */
+    uint64_t holder_pid;
+    uint64_t held_ms;     /* age of its transaction */
+    char holder_user[STORE_PROBE_TEXT_MAX];
+    char holder_state[STORE_PROBE_TEXT_MAX]; /* "active", "idle in transaction", .. */
+    char holder_query[STORE_PROBE_TEXT_MAX]; /* its first words; "" when not shown to us */
+    char holder_lock[STORE_PROBE_TEXT_MAX];  /* "AccessExclusiveLock on stoa.record" */
+};
+
+/* `uri` as store_open takes it. False: no server to look at, or it did not answer (out->kind
+ * tells which); `why` (may be NULL) is a sentence then. */
+bool store_probe(const char *uri, struct store_probe *out, struct store_why *why);
+
+/* The Postgres edge's own, found by store_probe where it is linked. */
+bool store_probe_postgres(const char *rest, struct store_probe *out, struct store_why *why);
+
+#endif
