@@ -30,8 +30,7 @@ void addresses_close(struct addresses *t)
     t->buckets = NULL;
 }
 
-/* What counts as one: an IPv4 address, or the network that an IPv6 address is in. */
-static struct ws_address one_of(const struct ws_address *a)
+struct ws_address address_one(const struct ws_address *a)
 {
     static const uint8_t v4[12] = {[10] = 0xff, [11] = 0xff};
     struct ws_address one = *a;
@@ -54,7 +53,7 @@ static struct address_count **place_of(struct addresses *t, const struct ws_addr
 
 bool addresses_add(struct addresses *t, const struct ws_address *a, uint64_t max)
 {
-    struct ws_address one = one_of(a);
+    struct ws_address one = address_one(a);
     struct address_count **at = place_of(t, &one);
     if (!*at) {
         *at = calloc(1, sizeof(**at));
@@ -70,7 +69,7 @@ bool addresses_add(struct addresses *t, const struct ws_address *a, uint64_t max
 
 void addresses_remove(struct addresses *t, const struct ws_address *a)
 {
-    struct ws_address one = one_of(a);
+    struct ws_address one = address_one(a);
     struct address_count **at = place_of(t, &one), *p = *at;
     if (!p || --p->count > 0)
         return;

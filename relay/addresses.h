@@ -16,6 +16,10 @@ struct addresses {
     uint64_t seed;
 };
 
+/* What counts as one client: an IPv4 address, or the network of 64 bits that an IPv6 address
+ * is in. */
+struct ws_address address_one(const struct ws_address *a);
+
 bool addresses_open(struct addresses *t, uint64_t seed);
 void addresses_close(struct addresses *t);
 /* One more from here (IPv6: from this network of 64 bits); false when there are `max`

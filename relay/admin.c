@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "ledger/trace.h"
+#include "relay/admin_answer.h"
 #include "relay/admin_socket.h"
 #include "relay/relay.h"
 
@@ -37,10 +38,13 @@ static json_t *error_answer(enum err e, const char *message)
                      "number", (int)e, "reason", err_word(e), "message", message);
 }
 
-static const char *const words[ADMIN_VERB_COUNT] = {
-#define WORD_(verb, word, who) [ADMIN_##verb] = word,
-    ADMIN_VERBS(WORD_)
-#undef WORD_
+static const struct {
+    const char *word;
+    json_t *(*answer)(struct relay *r);
+} verbs[ADMIN_VERB_COUNT] = {
+#define VERB_(verb, word, answer) [ADMIN_##verb] = {word, answer},
+    ADMIN_VERBS(VERB_)
+#undef VERB_
 };
 
 /* {"do": "status"}, and nothing else that we do not know. */
@@ -50,7 +54,7 @@ static bool parse_request(const char *line, enum admin_verb *verb)
     const char *word = json_string_value(json_object_get(q, "do"));
     bool found = false;
     for (unsigned i = 0; word && json_object_size(q) == 1 && i < ADMIN_VERB_COUNT; i++)
-        if (strcmp(word, words[i]) == 0) {
+        if (strcmp(word, verbs[i].word) == 0) {
             *verb = (enum admin_verb)i;
             found = true;
         }
@@ -122,9 +126,9 @@ static json_t *answer_to(struct admin *a, int fd)
         return error_answer(e, "a request is one line of JSON of at most 4096 bytes");
     if (!parse_request(line, &verb))
         return error_answer(ERR_USAGE, "no such request: {\"do\":\"status\"}");
-    trace(verb == ADMIN_STATUS ? TRACE_DEBUG : TRACE_INFO, "admin.asked",
-          TRACE_STR("for", words[verb]));
-    return ask_loop(a, verb);
+    trace(verb == ADMIN_DRAIN || verb == ADMIN_RELOAD ? TRACE_INFO : TRACE_DEBUG,
+          "admin.asked", TRACE_STR("for", verbs[verb].word));
+    return verbs[verb].answer ? verbs[verb].answer(a->r) : ask_loop(a, verb);
 }
 
 static void serve(struct admin *a, int fd)

@@ -17,13 +17,16 @@ struct relay;
 struct admin;
 struct json_t;
 
-/* verb, word, who answers */
+/* verb, word, answer by the admin thread itself; NULL: the loop's */
 #define ADMIN_VERBS(X)                                                                   \
-    X(STATUS, "status", LOOP)                                                            \
-    X(DRAIN, "drain", LOOP)                                                              \
-    X(RELOAD, "reload", LOOP)
+    X(LAG, "lag", answer_lag)                                                            \
+    X(TOP, "top", answer_top)                                                            \
+    X(WHY, "why", answer_why)                                                            \
+    X(STATUS, "status", NULL)                                                            \
+    X(DRAIN, "drain", NULL)                                                              \
+    X(RELOAD, "reload", NULL)
 
-#define ADMIN_ENUM_(verb, word, who) ADMIN_##verb,
+#define ADMIN_ENUM_(verb, word, answer) ADMIN_##verb,
 enum admin_verb { ADMIN_VERBS(ADMIN_ENUM_) ADMIN_VERB_COUNT };
 #undef ADMIN_ENUM_
 

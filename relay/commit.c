@@ -204,7 +204,9 @@ static void append(struct commit *c, const struct store_append *appends, size_t 
     for (size_t i = 0; i < count; i++)
         records += appends[i].record_count;
     uint64_t began = clock_mono_us();
+    atomic_store(&c->r->append_since_ms, clock_mono_ms());
     c->r->store->ops->append(c->r->store, appends, count, c->outcomes);
+    atomic_store(&c->r->append_since_ms, 0);
     metrics_observe(c->r->metrics, METRIC_COMMIT, 0, clock_mono_us() - began);
     metrics_observe(c->r->metrics, METRIC_BATCH, 0, records);
     for (size_t i = 0; i < count; i++) {

@@ -41,6 +41,7 @@ if(TARGET ledger_link)
     policy_file.c
     stoactl_accrue.c
     stoactl_admin.c
+    stoactl_health.c
     stoactl_help.c
     stoactl_http.c
     stoactl_key.c

@@ -453,6 +453,7 @@ static void on_tick(void *context)
     metrics_set(m, METRIC_READY, M_READY_WRITE, write);
     metrics_set(m, METRIC_READY, M_READY_READ,
                 !l->draining && !atomic_load(&l->r->store_away));
+    vitals_tick(l);
     cosigner_watch(l->r->cosigner);
     trace_flush();
 }

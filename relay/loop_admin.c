@@ -36,7 +36,7 @@ void on_admin(struct loop *l)
         case ADMIN_RELOAD:
             ask->answer = reload_answer(l);
             break;
-        case ADMIN_VERB_COUNT:
+        default: /* answered by the admin thread */
             break;
         }
         admin_give(l->r->admin, ask);

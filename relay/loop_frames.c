@@ -198,6 +198,7 @@ static void refuse_rest(struct loop *l, struct conn *c, uint64_t rid, size_t fro
     f->size = (uint32_t)w.size;
     metrics_count(l->r->metrics, METRIC_LIMITED,
                   code == ERR_POLICY_RATE ? M_LIMIT_RATE : M_LIMIT_QUEUE, count - from);
+    c->refused_entries += count - from;
     conn_send(l, c, f);
 }
 
@@ -233,6 +234,7 @@ static void submit(struct loop *l, struct conn *c, const struct session_step *st
     struct mp_reader list = f->list;
     uint64_t now_us = clock_mono_us(), limit = settings(l->r)->limits.queue_entries;
     uint32_t take = (uint32_t)step->take, at = 0;
+    c->sent_entries += f->count;
     if (take > 0 && l->inflight >= limit * QUEUE_REFUSE_FACTOR) {
         session_answered(&c->session, take);
         refuse_rest(l, c, f->rid, 0, f->count, ERR_BUSY, READS_RETRY_MS);
@@ -274,6 +276,7 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
         struct conn *c = conn_of(l, j->conn);
         assert(c); /* a connection stays while jobs of it are out */
         j->verified = true;
+        metrics_observe(l->r->metrics, METRIC_VERDICT, 0, clock_mono_us() - j->since_us);
         while (c->jobs_first && c->jobs_first->verified) {
             struct job *first = c->jobs_first;
             c->jobs_first = first->next_of_conn;

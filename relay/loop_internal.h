@@ -6,6 +6,7 @@
 #include "relay/loop.h"
 #include "relay/relay.h"
 #include "relay/session.h"
+#include "relay/talkers.h"
 #include "relay/topics.h"
 
 #define CATCHUP_PAGES_MAX 2u /* pages of one connection under way */
@@ -36,6 +37,7 @@ struct conn {
     struct sub *subs;
     uint16_t pages;    /* catch-up reads under way */
     uint64_t hello_us; /* when its HELLO was complete */
+    uint64_t sent_entries, refused_entries; /* since the last tick */
     bool is_ws, auditor, waits_for_queue;
 };
 
@@ -63,6 +65,8 @@ struct loop {
     uint64_t reads;                  /* questions taken and not answered */
     uint64_t unsent;                 /* bytes, counted once a second */
     bool queue_full;
+    struct talkers talkers;
+    uint64_t unowned_since_ms; /* 0: every slot has an owner */
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;
     bool draining, said_bye;
@@ -91,6 +95,8 @@ void loop_drain(struct loop *l);
 
 /* loop_admin.c: answer what the operator's door asks. */
 void on_admin(struct loop *l);
+/* loop_vitals.c: once a second, for whoever asks how the relay is. */
+void vitals_tick(struct loop *l);
 
 /* loop_frames.c: what a message does. */
 void on_message(void *context, void *user, struct frame *f);

@@ -12,6 +12,7 @@
 #include "relay/metrics.h"
 #include "relay/pinned.h"
 #include "relay/verify.h"
+#include "relay/vitals.h"
 #include "relay/work.h"
 #include "relay/ws.h"
 
@@ -58,6 +59,8 @@ struct relay {
     atomic_bool low_room;        /* less than store.min_free_bytes on the disk */
     atomic_bool unsure[SLOTS_MAX]; /* a commit was not answered: what the store shows of
                                       the slot is not published yet */
+    atomic_ullong append_since_ms; /* when the transaction under way began; 0: none is */
+    struct vitals vitals;        /* what the loop leaves for whoever asks how it is */
     atomic_bool store_away;      /* the store has not answered for STORE_AWAY_MS */
     atomic_int write_state;      /* enum err: ERR_OK, or why nothing is sequenced */
     atomic_int exit_code;        /* not 0: stop at once with this code */

@@ -395,6 +395,7 @@ static int bring_up(struct running *u, const struct start_options *o)
         return CONFIG_EXIT;
     }
     metrics_state(r->metrics, M_STATE_STARTING);
+    vitals_init(&r->vitals);
     queue_init(&r->commit);
     queue_init(&r->readers);
     queue_init(&r->mail);
@@ -472,9 +473,9 @@ static void take_down(struct running *u)
     }
     if (r->highwater.slots && highwater_save(&r->highwater) != ERR_OK)
         trace_event(TRACE_ERROR, "start.highwater_lost");
+    admin_close(r->admin); /* to the last: its end tells `stoactl drain --wait` */
     if (r->ws)
         ws_close(r->ws);
-    admin_close(r->admin); /* to the last: its end tells `stoactl drain --wait` */
     if (u->loop)
         loop_close(u->loop);
     cosigner_close(r->cosigner);
@@ -494,6 +495,7 @@ static void take_down(struct running *u)
     free(r->log_vkeys);
     hub_keys_close(&r->keys);
     metrics_close(r->metrics);
+    vitals_close(&r->vitals);
     settings_free(r);
 }
 

@@ -102,6 +102,9 @@ void ctl_number(char out[32], uint64_t v);
 bool ctl_is_terminal(int fd);
 
 int ctl_status(struct ctl *c);
+int ctl_lag(struct ctl *c);
+int ctl_top(struct ctl *c);
+int ctl_why(struct ctl *c);
 int ctl_reload(struct ctl *c);
 int ctl_drain(struct ctl *c);
 int ctl_issue(struct ctl *c); /* accrue and adjust */

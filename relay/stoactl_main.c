@@ -32,6 +32,16 @@ static const struct ctl_command commands[] = {
      "answers\n"
      "that it is not well.\n",
      ctl_status},
+    {"why", "", 0, 0, COMMON | BIT(TIMEOUT) | LOCAL,
+     "why the relay is slow or refuses, and what to type next",
+     "Looks at the stages of the write path, the store and its server, clocks, clients,\n"
+     "slots and witnesses. Exit 0 when nothing is wrong, 1 when a cause was found.\n",
+     ctl_why},
+    {"lag", "", 0, 0, COMMON | BIT(TIMEOUT) | LOCAL,
+     "what is behind: by how many entries, and for how long",
+     "A \"-\" is not known, never 0. Exit 1 when something is late.\n", ctl_lag},
+    {"top", "", 0, 0, COMMON | BIT(TIMEOUT) | LOCAL,
+     "rates of the last ten seconds, and who sends the most", "", ctl_top},
     {"reload", "", 0, 0, COMMON | BIT(TIMEOUT) | LOCAL,
      "read the settings again; says what became of each key that differs",
      "The same as SIGHUP. A file with a problem changes nothing: exit 78, with every "

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "relay/clock.h"
 #include "relay/metrics.h"
 
 #define TAKE_WAIT_MS 1000u
@@ -43,7 +44,9 @@ static void *verify_thread(void *context)
         struct link *l = links_pop(&got);
         if (!l)
             continue;
+        uint64_t began_us = clock_mono_us();
         verify_job(v, (struct job *)l);
+        atomic_fetch_add(&v->busy_us, clock_mono_us() - began_us);
         queue_put_one(&v->done, l);
         v->wake(v->context);
     }

@@ -5,6 +5,8 @@
 #ifndef RELAY_VERIFY_H
 #define RELAY_VERIFY_H
 
+#include <stdatomic.h>
+
 #include "ledger/err.h"
 #include "relay/work.h"
 
@@ -18,6 +20,7 @@ struct verify {
     void (*wake)(void *context); /* any thread: `done` has something */
     void *context;
     struct metrics *metrics;
+    atomic_ullong busy_us; /* of all threads, since the start */
     unsigned thread_count;
     pthread_t threads[VERIFY_THREADS_MAX];
 };

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/integration/ops/kit.h"
+
 #define DISK_BYTES "size=48m"
 #define NOTES_MAX 12000u
 #define NOTE_BYTES 9000u
@@ -69,6 +71,7 @@ static int setup(void **state)
     if (!mounted)
         return 0;
     hubproc_set(&hub, "hub.state_dir=%s/state", disk);
+    ops_socket(&hub);
     if (!hubproc_init(&hub))
         fail_msg("stoad init: %s", hub.why);
     hub_start(&hub);
@@ -225,6 +228,8 @@ static void a_full_disk_refuses_writes_until_there_is_room(void **state)
         write_until_full(&w);
         wait_for_write(503);
         assert_int_equal(get("/readyz/read", body, sizeof(body)), 200);
+        const json_t *f = ops_expect(&hub, "disk_full");
+        assert_non_null(strstr(ops_try(f, 0), disk)); /* df -h of that very folder */
         check_all(&w);
         free_disk();
         wait_for_write(200);
@@ -234,7 +239,9 @@ static void a_full_disk_refuses_writes_until_there_is_room(void **state)
             assert_true(send_it(&w));
         }
         check_all(&w);
+        (void)ops_expect(&hub, "");
     }
+    ops_close();
     finish(&w);
 }
 

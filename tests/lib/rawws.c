@@ -50,6 +50,10 @@ bool rawws_open(struct rawws *c, const struct rawws_options *o)
     if (o->receive_buffer > 0)
         (void)setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &o->receive_buffer,
                          sizeof(o->receive_buffer));
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    if (o->source && (inet_pton(AF_INET, o->source, &own.sin_addr) != 1 ||
+                      bind(c->fd, (const struct sockaddr *)&own, sizeof(own)) != 0))
+        goto failed;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(o->port)};
     if (inet_pton(AF_INET, o->host ? o->host : "127.0.0.1", &a.sin_addr) != 1)
         goto failed;

@@ -34,6 +34,7 @@ struct rawws {
 struct rawws_options {
     const char *host; /* NULL: 127.0.0.1; numeric IPv4 only */
     uint16_t port;
+    const char *source;      /* our own address, numeric IPv4; NULL: the system's choice */
     const char *path;        /* NULL: "/" */
     const char *subprotocol; /* NULL: "stoa.v1"; "": none asked for */
     const char *origin;      /* NULL: no Origin header */

@@ -52,9 +52,9 @@ bool wirekit_send(struct wirekit *k, const struct wire_frame *f)
     return ok;
 }
 
-bool wirekit_challenged(struct wirekit *k, uint16_t port)
+static bool challenged(struct wirekit *k, uint16_t port, const char *source)
 {
-    struct rawws_options o = {.port = port};
+    struct rawws_options o = {.port = port, .source = source};
     memset(k, 0, sizeof(*k));
     k->notes = calloc(SLOTS_MAX, sizeof(*k->notes));
     if (!rawws_connect(&k->ws, &o) || !wirekit_expect(k, WIRE_CHALLENGE, WAIT_MS))
@@ -66,6 +66,11 @@ bool wirekit_challenged(struct wirekit *k, uint16_t port)
     k->hub.limits = k->f.limits;
     k->hub.nonce = k->f.nonce;
     return true;
+}
+
+bool wirekit_challenged(struct wirekit *k, uint16_t port)
+{
+    return challenged(k, port, NULL);
 }
 
 static void take_welcome(struct wirekit *k)
@@ -80,14 +85,12 @@ static void take_welcome(struct wirekit *k)
     }
 }
 
-bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *device,
-                       const struct bytes notes[], size_t count)
+static bool say_hello(struct wirekit *k, const struct key *device,
+                      const struct bytes notes[], size_t count)
 {
     uint8_t message[MESSAGE_BYTES_MAX];
     struct hash nonce;
     struct pubkey public_key = {{0}};
-    if (!wirekit_challenged(k, port))
-        return false;
     random_bytes(nonce.b, sizeof(nonce.b));
     struct wire_frame hello = {
         .type = WIRE_HELLO, .rid = ++k->rid, .nonce = nonce, .note_count = count};
@@ -113,6 +116,17 @@ bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *devic
     k->hub.relay = k->f.device;
     take_welcome(k);
     return sig_verify(&k->f.sig, &k->hub.relay, CTX_WELCOME, message, n);
+}
+
+bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *device,
+                       const struct bytes notes[], size_t count)
+{
+    return wirekit_challenged(k, port) && say_hello(k, device, notes, count);
+}
+
+bool wirekit_open_from(struct wirekit *k, uint16_t port, const char *source)
+{
+    return challenged(k, port, source) && say_hello(k, NULL, NULL, 0);
 }
 
 bool wirekit_open(struct wirekit *k, uint16_t port, const struct key *device)

@@ -28,6 +28,8 @@ bool wirekit_open(struct wirekit *k, uint16_t port, const struct key *device);
 /* The same with checkpoints in HELLO. */
 bool wirekit_open_with(struct wirekit *k, uint16_t port, const struct key *device,
                        const struct bytes notes[], size_t count);
+/* Anonymous, from this address of ours ("127.0.0.7"). */
+bool wirekit_open_from(struct wirekit *k, uint16_t port, const char *source);
 /* Up to CHALLENGE only. */
 bool wirekit_challenged(struct wirekit *k, uint16_t port);
 void wirekit_close(struct wirekit *k);

@@ -1,0 +1,470 @@
+#include "relay/why.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const words[WHY_CAUSE_COUNT] = {
+#define WORD_(name, word) [WHY_##name] = word,
+    WHY_CAUSES(WORD_)
+#undef WORD_
+};
+
+const char *why_word(enum why_cause cause)
+{
+    return (unsigned)cause < WHY_CAUSE_COUNT ? words[cause] : "?";
+}
+
+__attribute__((format(printf, 2, 3))) static void put(char out[WHY_TEXT_MAX],
+                                                      const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(out, WHY_TEXT_MAX, format, args);
+    va_end(args);
+}
+
+#define SAID(...) put(f->said, __VA_ARGS__)
+#define SEEN(...) put(f->seen, __VA_ARGS__)
+#define EFFECT(...) put(f->effect, __VA_ARGS__)
+#define TRY_THIS(...)                                                                    \
+    (assert(f->try_count < WHY_TRY_MAX), put(f->try_this[f->try_count++], __VA_ARGS__))
+
+/* "12 ms", "3.4 s", "2 min" */
+static const char *span(char out[32], uint64_t ms)
+{
+    if (ms < 1000)
+        snprintf(out, 32, "%" PRIu64 " ms", ms);
+    else if (ms < 120000)
+        snprintf(out, 32, "%" PRIu64 ".%" PRIu64 " s", ms / 1000, ms % 1000 / 100);
+    else
+        snprintf(out, 32, "%" PRIu64 " min", ms / 60000);
+    return out;
+}
+
+static const char *size_text(char out[32], uint64_t bytes)
+{
+    if (bytes >= UINT64_C(10) << 30)
+        snprintf(out, 32, "%" PRIu64 " GiB", bytes >> 30);
+    else
+        snprintf(out, 32, "%" PRIu64 " MiB", bytes >> 20);
+    return out;
+}
+
+static uint64_t per_second(const struct why_snapshot *s, uint64_t n)
+{
+    return s->window_ms ? n * 1000u / s->window_ms : 0;
+}
+
+static int64_t skew_ms(const struct why_snapshot *s)
+{
+    return s->probe.there ? (int64_t)(s->probe.server_ms - s->probe.asked_ms) : 0;
+}
+
+static uint64_t size_of(int64_t v)
+{
+    return (uint64_t)(v < 0 ? -v : v);
+}
+
+static bool commit_hangs(const struct why_snapshot *s)
+{
+    return s->append_ms >= WHY_COMMIT_HANGS_MS ||
+           (s->commits > 0 && s->commit_us >= WHY_COMMIT_SLOW_US);
+}
+
+/* The judges: true when it is so, with the finding filled in. */
+
+static bool judge_DAMAGE(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (s->write_state != ERR_CORRUPT && s->write_state != ERR_IO &&
+        s->write_state != ERR_BUG)
+        return false;
+    SAID("the store is damaged, or its disk fails: %s", err_text(s->write_state));
+    SEEN("write state %s", err_word(s->write_state));
+    EFFECT("nothing is sequenced; the relay ends, or has stopped the slots concerned");
+    TRY_THIS("journalctl -u stoad -p warning -n 50");
+    TRY_THIS("dmesg --level=err | tail");
+    return true;
+}
+
+static bool judge_BEHIND(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (s->write_state != ERR_BEHIND && s->write_state != ERR_FORK)
+        return false;
+    SAID("the store holds less than this hub has signed: a restored copy, or a second "
+         "instance");
+    SEEN("write state %s", err_word(s->write_state));
+    EFFECT("writes refused so that no second history is signed; reads go on");
+    TRY_THIS("bring back the newest copy of the ledger; docs/OPERATIONS.md, \"Behind\"");
+    return true;
+}
+
+static bool judge_CLOCK_JUMPED(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (s->write_state != ERR_CLOCK && size_of(s->drift_ms) < WHY_DRIFT_MS)
+        return false;
+    SAID("the wall clock of this machine jumped against the monotonic one");
+    SEEN("write state %s, %+" PRId64 " ms in the last %" PRIu64 " s",
+         err_word(s->write_state), s->drift_ms, s->window_ms / 1000);
+    EFFECT("sequencing has stopped, since hub time must not jump; reads go on");
+    TRY_THIS("timedatectl timesync-status");
+    TRY_THIS("systemctl restart stoad   # when the clock is right again");
+    return true;
+}
+
+static bool judge_STORE_AWAY(const struct why_snapshot *s, struct why_finding *f)
+{
+    /* A look that finds nobody is no proof while commits go on: it may be one session too
+     * many for the server. */
+    bool silent = s->probe.kind == STORE_PROBE_SERVER && !s->probe.there &&
+                  (commit_hangs(s) || s->write_state != ERR_OK);
+    if (!s->store_away && !silent)
+        return false;
+    if (s->probe.there) {
+        /* It answers us now: a lock, or it just came back. */
+        if (s->probe.held || s->probe.waiting > 0)
+            return false;
+        SAID("the Postgres server does not answer the relay's sessions in time");
+        SEEN("a new session was ready in %" PRIu64 " ms and answered in %" PRIu64 " us",
+             s->probe.connect_ms, s->probe.answer_us);
+    } else {
+        SAID("the Postgres server is away");
+        SEEN("%s", s->probe_why[0] ? s->probe_why : "no session, no answer");
+    }
+    EFFECT("writes and reads are answered unavailable; the relay tries again by itself");
+    TRY_THIS("pg_isready -d '%s'", s->store_place);
+    TRY_THIS("systemctl status postgresql");
+    return true;
+}
+
+static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
+{
+    char left[32], least[32];
+    if (!s->low_room && s->write_state != ERR_STORE_FULL)
+        return false;
+    SAID("the ledger's disk is full");
+    if (s->room_known)
+        SEEN("%s free, store.min_free_bytes is %s", size_text(left, s->free_bytes),
+             size_text(least, s->min_free_bytes));
+    else
+        SEEN("the store says that it has no room");
+    EFFECT("writes refused unavailable, reads go on; it resumes by itself when there is "
+           "room");
+    if (s->store == WHY_POSTGRES)
+        TRY_THIS("on the database server: df -h \"$(psql -Atc 'SHOW data_directory')\"");
+    else
+        TRY_THIS("df -h %s && du -xsh %s/*", s->store_place, s->store_place);
+    return true;
+}
+
+static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
+{
+    char held[32], waited[32];
+    const struct store_probe *p = &s->probe;
+    bool waits = p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS;
+    if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
+                                             s->write_state != ERR_OK))))
+        return false;
+    if (!p->held) {
+        SAID("sessions of the relay wait for a lock");
+        SEEN("%" PRIu64 " wait, the longest %s; who holds it is gone, or not shown to this "
+             "role", p->waiting, span(waited, p->waited_ms));
+        EFFECT("commits wait; entries are refused when too many are under way");
+        TRY_THIS("psql -c 'SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity "
+                 "WHERE wait_event_type = $$Lock$$'");
+        return true;
+    }
+    SAID("pid %" PRIu64 ", user %s, holds %s", p->holder_pid, p->holder_user,
+         p->holder_lock[0] ? p->holder_lock : "a lock that commits wait for");
+    SEEN("%s for %s: %s; %" PRIu64 " session%s of ours wait, the longest %s",
+         p->holder_state[0] ? p->holder_state : "in a transaction",
+         span(held, p->held_ms),
+         p->holder_query[0] ? p->holder_query : "(its query is not shown to this role)",
+         p->waiting, p->waiting == 1 ? "" : "s", span(waited, p->waited_ms));
+    EFFECT("commits wait; entries are refused unavailable, nothing is lost");
+    TRY_THIS("psql -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", p->holder_pid);
+    TRY_THIS("psql -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
+             "transaction", p->holder_pid);
+    return true;
+}
+
+static bool judge_STORE_SLOW(const struct why_snapshot *s, struct why_finding *f)
+{
+    char now[32], usual[32];
+    uint64_t ms = s->append_ms > s->commit_us / 1000 ? s->append_ms : s->commit_us / 1000;
+    if (!commit_hangs(s))
+        return false;
+    SAID("%s is slow to commit", s->store == WHY_POSTGRES ? "Postgres" : "the disk");
+    SEEN("a transaction takes %s (usual %s), %" PRIu64 " in the last %" PRIu64 " s%s",
+         span(now, ms), s->commit_usual_us ? span(usual, s->commit_usual_us / 1000)
+                                           : "not known",
+         s->commits, s->window_ms / 1000,
+         s->append_ms >= WHY_COMMIT_HANGS_MS ? ", one is under way" : "");
+    EFFECT("answers come late; entries are refused busy when too many are under way");
+    if (s->store == WHY_POSTGRES) {
+        TRY_THIS("psql -c 'SELECT pid, wait_event_type, wait_event, query FROM "
+                 "pg_stat_activity WHERE application_name = $$stoa$$'");
+        TRY_THIS("on the database server: iostat -x 1 5");
+    } else {
+        TRY_THIS("iostat -x 1 5");
+        TRY_THIS("iotop -obn 3");
+    }
+    return true;
+}
+
+static bool judge_CLOCK_SKEW(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (size_of(skew_ms(s)) < WHY_SKEW_MS)
+        return false;
+    SAID("this machine's clock and the database server's differ");
+    SEEN("theirs minus ours is %+" PRId64 " ms", skew_ms(s));
+    EFFECT("hub times of this relay's slots are off; leases still go by the server's clock");
+    TRY_THIS("timedatectl timesync-status   # here, and on the database server");
+    TRY_THIS("chronyc tracking");
+    return true;
+}
+
+static bool judge_SLOT_UNOWNED(const struct why_snapshot *s, struct why_finding *f)
+{
+    char long_[32];
+    if (!s->region || s->unowned == 0 || s->unowned_ms < WHY_UNOWNED_MS)
+        return false;
+    SAID("%" PRIu64 " of %" PRIu64 " slots have no owner, slot %02" PRIx64 " first",
+         s->unowned, s->slots, s->first_unowned);
+    SEEN("for %s; a slot changes hands within %u s", span(long_, s->unowned_ms),
+         WHY_UNOWNED_MS / 1000);
+    EFFECT("entries of accounts in these slots are refused unavailable; reads go on");
+    TRY_THIS("stoactl lag   # relays that are alive, and what each owns");
+    TRY_THIS("journalctl -u 'stoad*' -p warning -n 50");
+    return true;
+}
+
+static bool judge_LOOP_HANGS(const struct why_snapshot *s, struct why_finding *f)
+{
+    char silent[32];
+    if (s->loop_silent_ms < WHY_LOOP_SILENT_MS)
+        return false;
+    SAID("the relay's main loop does not move");
+    SEEN("nothing heard of it for %s", span(silent, s->loop_silent_ms));
+    EFFECT("clients get no answers");
+    TRY_THIS("top -H -p \"$(pidof stoad)\"   # is the machine out of CPU, or stopped?");
+    return true;
+}
+
+static bool judge_MEMORY(const struct why_snapshot *s, struct why_finding *f)
+{
+    char used[32], most[32];
+    if (s->memory_max == 0 || s->memory_used < s->memory_max)
+        return false;
+    SAID("the memory plan is used up");
+    SEEN("%s used, %s may be", size_text(used, s->memory_used),
+         size_text(most, s->memory_max));
+    EFFECT("new entries and connections are refused busy");
+    TRY_THIS("stoactl top");
+    TRY_THIS("lower listen.max_connections or limits.unsent_bytes, then stoactl reload");
+    return true;
+}
+
+/* Somebody sends most of what comes, and it is more than we take. */
+static bool judge_FLOOD(const struct why_snapshot *s, struct why_finding *f)
+{
+    uint64_t refused = per_second(s, s->refused_rate + s->refused_queue);
+    bool full = s->inflight_max > 0 && s->inflight >= s->inflight_max;
+    if (s->top_share < WHY_FLOOD_SHARE ||
+        (refused < WHY_FLOOD_ENTRIES && !(full && s->top_entries >= WHY_FLOOD_ENTRIES)))
+        return false;
+    SAID("a flood from %s", s->top_address);
+    SEEN("it sends %" PRIu64 " entries/s, %u %% of all; %" PRIu64
+         "/s are refused, %" PRIu64 " of %" PRIu64 " places in the queue are taken",
+         s->top_entries, s->top_share / 10, refused, s->inflight, s->inflight_max);
+    EFFECT("its own entries are refused or wait; others get their turn in between");
+    TRY_THIS("stoactl top");
+    TRY_THIS("set limits.address_entries_a_second, then stoactl reload");
+    TRY_THIS("nft add rule inet filter input ip saddr %s drop   # if it is nobody's",
+             s->top_address);
+    return true;
+}
+
+static bool judge_VERIFY_SLOW(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (s->verify_busy < WHY_VERIFY_BUSY || s->verify_wait_us < WHY_VERIFY_WAIT_US ||
+        commit_hangs(s))
+        return false;
+    SAID("signatures are checked more slowly than entries come");
+    SEEN("%" PRIu64 " verify thread%s busy %" PRIu64 " %%, a verdict takes %" PRIu64
+         " ms, %" PRIu64 " jobs wait", s->verify_threads,
+         s->verify_threads == 1 ? "" : "s", s->verify_busy / 10, s->verify_wait_us / 1000,
+         s->verify_jobs_waiting);
+    EFFECT("answers come late; entries are refused busy when too many are under way");
+    TRY_THIS("top -H -p \"$(pidof stoad)\"   # does something else use the CPU?");
+    TRY_THIS("set verify.threads = 0 (one a core), or add a relay to the region");
+    return true;
+}
+
+static bool judge_BUS_GONE(const struct why_snapshot *s, struct why_finding *f)
+{
+    char silent[32];
+    if (!s->bus || s->bus_silent_ms < WHY_BUS_SILENT_MS)
+        return false;
+    SAID("Redis is gone");
+    SEEN("no answer for %s", span(silent, s->bus_silent_ms));
+    EFFECT("entries of other relays are seen at the next poll of the store "
+           "(region.poll_ms), none is lost");
+    TRY_THIS("redis-cli -u REGION_BUS ping");
+    TRY_THIS("systemctl status redis-server");
+    return true;
+}
+
+static bool judge_DRAINING(const struct why_snapshot *s, struct why_finding *f)
+{
+    char grace[32];
+    if (!s->draining)
+        return false;
+    SAID("this relay is being stopped");
+    SEEN("draining, %" PRIu64 " connections left, grace %s", s->connections,
+         span(grace, s->grace_ms));
+    EFFECT("new entries are refused draining; clients go to another relay");
+    TRY_THIS("stoactl drain --wait");
+    return true;
+}
+
+static bool judge_QUORUM(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (!s->cosign || s->logs_below_quorum == 0)
+        return false;
+    SAID("witnesses are missing: %" PRIu64 " logs are served below their quorum",
+         s->logs_below_quorum);
+    SEEN("stoa_cosign_logs_below_quorum %" PRIu64, s->logs_below_quorum);
+    EFFECT("nothing waits; readers who want a quorum see older checkpoints");
+    TRY_THIS("stoactl witness status");
+    return true;
+}
+
+/* What no other judge explains. */
+static bool judge_WRITES_STOPPED(const struct why_snapshot *s, struct why_finding *f)
+{
+    if (s->write_state == ERR_OK)
+        return false;
+    SAID("nothing is sequenced: %s", err_text(s->write_state));
+    SEEN("write state %s", err_word(s->write_state));
+    EFFECT("writes are refused");
+    TRY_THIS("stoactl help %s", err_word(s->write_state));
+    TRY_THIS("journalctl -u stoad -p warning -n 50");
+    return true;
+}
+
+static bool (*const judges[WHY_CAUSE_COUNT])(const struct why_snapshot *s,
+                                             struct why_finding *f) = {
+#define JUDGE_(name, word) [WHY_##name] = judge_##name,
+    WHY_CAUSES(JUDGE_)
+#undef JUDGE_
+};
+
+/* What was looked at, whatever was found. */
+
+__attribute__((format(printf, 5, 6))) static void
+look(struct why_report *out, const char *what, bool known, bool ok, const char *format, ...)
+{
+    assert(out->look_count < WHY_LOOKS_MAX);
+    struct why_look *l = &out->looks[out->look_count++];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(l->seen, sizeof(l->seen), format, args);
+    va_end(args);
+    l->what = what;
+    l->known = known;
+    l->ok = ok;
+}
+
+static void look_at_entries(const struct why_snapshot *s, struct why_report *out)
+{
+    bool known = s->window_ms > 0;
+    look(out, "loop", true, s->loop_silent_ms < WHY_LOOP_SILENT_MS,
+         "heard %" PRIu64 " ms ago", s->loop_silent_ms);
+    look(out, "writes", true, s->write_state == ERR_OK && !s->draining, "%s",
+         s->draining ? "draining" : err_word(s->write_state));
+    look(out, "entries", known, s->inflight_max == 0 || s->inflight < s->inflight_max,
+         "%" PRIu64 "/s committed, %" PRIu64 "/s refused, %" PRIu64 " of %" PRIu64
+         " under way", per_second(s, s->committed),
+         per_second(s, s->refused_rate + s->refused_queue), s->inflight, s->inflight_max);
+    look(out, "verify", known,
+         s->verify_busy < WHY_VERIFY_BUSY || s->verify_wait_us < WHY_VERIFY_WAIT_US,
+         "%" PRIu64 " %% busy, %" PRIu64 " us to a verdict, %" PRIu64 " jobs wait",
+         s->verify_busy / 10, s->verify_wait_us, s->verify_jobs_waiting);
+    look(out, "commit", known, !commit_hangs(s), "%" PRIu64 " us (usual %" PRIu64
+         " us), %" PRIu64 " transactions", s->commit_us, s->commit_usual_us, s->commits);
+}
+
+static void look_at_store(const struct why_snapshot *s, struct why_report *out)
+{
+    char left[32];
+    look(out, "disk", s->room_known, !s->low_room, "%s free",
+         s->room_known ? size_text(left, s->free_bytes) : "not known:");
+    if (s->store != WHY_POSTGRES)
+        return;
+    look(out, "server", true, s->probe.there && !s->store_away,
+         s->probe.there ? "session in %" PRIu64 " ms, answer in %" PRIu64 " us"
+                        : "away (%" PRIu64 ", %" PRIu64 ")",
+         s->probe.connect_ms, s->probe.answer_us);
+    look(out, "locks", s->probe.there, s->probe.waiting == 0,
+         "%" PRIu64 " of our sessions wait", s->probe.waiting);
+}
+
+static void look_at_rest(const struct why_snapshot *s, struct why_report *out)
+{
+    look(out, "clock", true,
+         size_of(s->drift_ms) < WHY_DRIFT_MS && size_of(skew_ms(s)) < WHY_SKEW_MS,
+         "%+" PRId64 " ms against the monotonic one%s%+" PRId64 " ms", s->drift_ms,
+         s->probe.there ? ", the server's minus ours " : ", no server to compare: ",
+         skew_ms(s));
+    look(out, "clients", true, s->top_share < WHY_FLOOD_SHARE || s->top_entries == 0 ||
+         s->refused_rate + s->refused_queue == 0,
+         "%" PRIu64 " connections, the busiest address sends %" PRIu64 " entries/s",
+         s->connections, s->top_entries);
+    if (s->memory_max)
+        look(out, "memory", true, s->memory_used < s->memory_max,
+             "%" PRIu64 " of %" PRIu64 " MiB", s->memory_used >> 20, s->memory_max >> 20);
+    if (s->region)
+        look(out, "slots", true, s->unowned == 0, "%" PRIu64 " of %" PRIu64 " unowned",
+             s->unowned, s->slots);
+    if (s->bus)
+        look(out, "bus", true, s->bus_silent_ms < WHY_BUS_SILENT_MS,
+             "silent for %" PRIu64 " ms", s->bus_silent_ms);
+    if (s->cosign)
+        look(out, "witnesses", true, s->logs_below_quorum == 0,
+             "%" PRIu64 " logs below their quorum", s->logs_below_quorum);
+}
+
+/* A later cause that an earlier one explains is not told again. */
+static bool explained(const struct why_report *out, enum why_cause cause)
+{
+    for (size_t i = 0; i < out->count; i++) {
+        enum why_cause had = out->found[i].cause;
+        if (cause == WHY_WRITES_STOPPED ||
+            (cause == WHY_STORE_SLOW &&
+             (had == WHY_STORE_AWAY || had == WHY_STORE_LOCK || had == WHY_DISK_FULL)) ||
+            (cause == WHY_SLOT_UNOWNED && had == WHY_STORE_AWAY) ||
+            (cause == WHY_CLOCK_SKEW && had == WHY_CLOCK_JUMPED) ||
+            (cause == WHY_VERIFY_SLOW && had == WHY_FLOOD))
+            return true;
+    }
+    return false;
+}
+
+void why_judge(const struct why_snapshot *s, struct why_report *out)
+{
+    memset(out, 0, sizeof(*out));
+    for (unsigned i = 0; i < WHY_CAUSE_COUNT; i++) {
+        struct why_finding *f = &out->found[out->count];
+        memset(f, 0, sizeof(*f));
+        if (explained(out, (enum why_cause)i) || !judges[i](s, f))
+            continue;
+        f->cause = (enum why_cause)i;
+        out->count++;
+    }
+    look_at_entries(s, out);
+    look_at_store(s, out);
+    look_at_rest(s, out);
+}

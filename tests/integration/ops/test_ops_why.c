@@ -1,0 +1,154 @@
+/* Faults planted in a real relay, by real means, and what `why` says: a flood from one
+ * address, many clients who send more than one thread can check. (A full disk:
+ * test_stoad_full.c; a server's faults: test_ops_why_store.c.) */
+#include "tests/integration/hub.h"
+
+#include <stdio.h>
+
+#include "tests/integration/ops/kit.h"
+
+#define NOTES 64u
+#define SENDERS 8u
+
+static struct hubproc hub;
+
+static void start(unsigned setting_count, const char *const settings[])
+{
+    assert_true(hubproc_open(&hub, true));
+    ops_socket(&hub);
+    for (unsigned i = 0; i < setting_count; i++)
+        hubproc_set(&hub, "%s", settings[i]);
+    hub_start(&hub);
+}
+
+static void stop(void)
+{
+    ops_close();
+    hubproc_signal(&hub, 15);
+    int code = hubproc_wait(&hub, 15000);
+    hubproc_close(&hub);
+    assert_int_equal(code, 0);
+}
+
+/* One frame that submits the same entry again and again, its signature spoiled. */
+struct flood {
+    uint8_t frame[200000];
+    size_t size;
+};
+
+static void make_flood(struct flood *f, struct wirekit *k, size_t count)
+{
+    struct person p;
+    person_make(&p, 7);
+    person_open(&p, &k->hub, RESIDENCY_GLOBAL);
+    person_note(&p, 200);
+    p.bytes[p.size - 1] ^= 1;
+    struct mp_writer w = mp_writer_of(f->frame, sizeof(f->frame));
+    wire_put(&w, &(struct wire_frame){.type = WIRE_SUBMIT, .rid = 1, .count = count});
+    for (size_t i = 0; i < count; i++)
+        wire_put_envelope(&w, person_bytes(&p));
+    assert_false(w.full);
+    f->size = w.size;
+    person_free(&p);
+}
+
+/* Send as much as is taken, and read what comes. */
+static void pump(struct wirekit *k, const struct flood *f)
+{
+    struct rawws_message m;
+    if (rawws_unsent(&k->ws) < 4 * f->size)
+        assert_true(rawws_queue(&k->ws, f->frame, f->size));
+    assert_true(rawws_flush(&k->ws));
+    assert_true(rawws_fill(&k->ws));
+    while (rawws_next(&k->ws, &m))
+        ;
+}
+
+static void an_idle_relay_is_well_and_says_what_it_looked_at(void **state)
+{
+    (void)state;
+    start(0, NULL);
+    (void)ops_expect(&hub, "");
+    json_t *lag = ops_ask(&hub, "lag"), *top = ops_ask(&hub, "top");
+    assert_true(json_array_size(json_object_get(lag, "lag")) >= 4);
+    assert_int_equal(json_array_size(json_object_get(top, "addresses")), 0);
+    json_decref(lag);
+    json_decref(top);
+    stop();
+}
+
+static void a_flood_is_named_with_its_address(void **state)
+{
+    static const char *const settings[] = {"limits.entries_a_second=20", "limits.burst=20"};
+    static struct flood flood;
+    struct wirekit bad, good;
+    (void)state;
+    start(2, settings);
+    assert_true(wirekit_open_from(&bad, hub.port, "127.0.0.66"));
+    assert_true(wirekit_open(&good, hub.port, NULL));
+    make_flood(&flood, &bad, NOTES);
+    struct person p;
+    open_account(&good, &p, 1);
+    const char *cause = "";
+    for (int i = 0; i < 1500 && strcmp(cause, "flood") != 0; i++) {
+        pump(&bad, &flood);
+        ops_nap(10);
+        if (i % 50 == 49)
+            cause = ops_why(&hub);
+    }
+    const json_t *f = ops_expect(&hub, "flood");
+    assert_non_null(strstr(ops_text(f, "said"), "127.0.0.66"));
+    assert_string_equal(ops_try(f, 0), "stoactl top");
+    json_t *top = ops_ask(&hub, "top");
+    const json_t *first = json_array_get(json_object_get(top, "addresses"), 0);
+    assert_string_equal(json_string_value(json_object_get(first, "address")),
+                        "127.0.0.66");
+    assert_true(json_integer_value(json_object_get(first, "refused_a_second")) > 0);
+    json_decref(top);
+    wirekit_close(&bad);
+    (void)ops_expect(&hub, ""); /* and it is forgotten */
+    person_free(&p);
+    wirekit_close(&good);
+    stop();
+}
+
+static void more_signatures_than_one_thread_can_check(void **state)
+{
+    static const char *const settings[] = {"verify.threads=1",
+                                           "limits.queue_entries=100000"};
+    static struct flood flood;
+    static struct wirekit k[SENDERS];
+    const char *cause = "";
+    (void)state;
+    start(2, settings);
+    for (unsigned i = 0; i < SENDERS; i++) {
+        char source[32];
+        snprintf(source, sizeof(source), "127.0.1.%u", i + 1);
+        assert_true(wirekit_open_from(&k[i], hub.port, source));
+    }
+    make_flood(&flood, &k[0], 256);
+    for (int i = 0; i < 4000 && strcmp(cause, "verify_slow") != 0; i++) {
+        for (unsigned n = 0; n < SENDERS; n++)
+            pump(&k[n], &flood);
+        ops_nap(2);
+        if (i % 100 == 99)
+            cause = ops_why(&hub);
+    }
+    assert_string_equal(cause, "verify_slow");
+    for (unsigned i = 0; i < SENDERS; i++)
+        wirekit_close(&k[i]);
+    (void)ops_expect(&hub, "");
+    stop();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_idle_relay_is_well_and_says_what_it_looked_at),
+        cmocka_unit_test(a_flood_is_named_with_its_address),
+        cmocka_unit_test(more_signatures_than_one_thread_can_check),
+    };
+    if (!crypto_start())
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

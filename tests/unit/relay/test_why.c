@@ -1,0 +1,375 @@
+/* Which numbers name which cause: a table of snapshots, each of a planted fault, and what
+ * must not be found in them. */
+#include "tests/unit/relay/test.h"
+
+#include <stdio.h>
+
+#include "relay/why.h"
+
+/* A relay that works hard and well. */
+static struct why_snapshot well(enum why_store store)
+{
+    struct why_snapshot s = {.window_ms = 10000,
+                             .loop_silent_ms = 400,
+                             .committed = 50000,
+                             .inflight = 900,
+                             .inflight_max = 16384,
+                             .verify_wait_us = 900,
+                             .verify_busy = 500,
+                             .verify_threads = 2,
+                             .commits = 100,
+                             .commit_us = 9000,
+                             .commit_usual_us = 8000,
+                             .append_ms = 4,
+                             .store = store,
+                             .room_known = store == WHY_SQLITE,
+                             .free_bytes = UINT64_C(50) << 30,
+                             .min_free_bytes = UINT64_C(256) << 20,
+                             .store_place = "/var/lib/stoa",
+                             .drift_ms = 3,
+                             .connections = 100,
+                             .top_entries = 120,
+                             .top_share = 24,
+                             .top_address = "192.0.2.7"};
+    if (store == WHY_POSTGRES)
+        s.probe = (struct store_probe){.kind = STORE_PROBE_SERVER,
+                                       .there = true,
+                                       .connect_ms = 4,
+                                       .answer_us = 300,
+                                       .server_ms = 1000000120,
+                                       .asked_ms = 1000000000};
+    return s;
+}
+
+/* Each plants one fault in a relay that is otherwise well. */
+
+static void nothing(struct why_snapshot *s)
+{
+    (void)s;
+}
+static void idle(struct why_snapshot *s)
+{
+    s->committed = s->commits = s->commit_us = s->append_ms = s->inflight = 0;
+    s->verify_busy = s->verify_wait_us = s->top_entries = s->connections = 0;
+    s->top_share = 0;
+}
+static void just_begun(struct why_snapshot *s)
+{
+    *s = (struct why_snapshot){.store = s->store, .store_place = s->store_place};
+}
+static void postgres_slow(struct why_snapshot *s)
+{
+    s->commits = 9;
+    s->commit_us = 1100000;
+}
+static void postgres_hangs(struct why_snapshot *s)
+{
+    s->commits = s->commit_us = s->committed = 0;
+    s->append_ms = 4000;
+}
+static void postgres_lock(struct why_snapshot *s)
+{
+    postgres_hangs(s);
+    s->probe.waiting = 1;
+    s->probe.waited_ms = 1900;
+    s->probe.held = true;
+    s->probe.holder_pid = 31337;
+    s->probe.held_ms = 47000;
+    strcpy(s->probe.holder_user, "ops");
+    strcpy(s->probe.holder_state, "active");
+    strcpy(s->probe.holder_query, "CREATE INDEX ON stoa.record (account)");
+    strcpy(s->probe.holder_lock, "ShareLock on stoa.record_00");
+}
+static void postgres_lock_between_tries(struct why_snapshot *s)
+{
+    postgres_lock(s);
+    s->append_ms = s->probe.waiting = s->probe.waited_ms = 0;
+    s->store_away = true;
+    s->write_state = ERR_UNAVAILABLE;
+}
+static void postgres_lock_of_nobody_we_see(struct why_snapshot *s)
+{
+    postgres_hangs(s);
+    s->probe.waiting = 2;
+    s->probe.waited_ms = 2500;
+}
+static void a_lock_that_hinders_nobody(struct why_snapshot *s)
+{
+    postgres_lock(s);
+    s->probe.waiting = s->probe.waited_ms = s->append_ms = 0;
+}
+static void postgres_away(struct why_snapshot *s)
+{
+    s->store_away = true;
+    s->write_state = ERR_UNAVAILABLE;
+    s->append_ms = 5000;
+    s->probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+    strcpy(s->probe_why, "stoa@db: connection refused");
+}
+static void one_session_too_many(struct why_snapshot *s)
+{
+    s->probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+}
+static void postgres_full(struct why_snapshot *s)
+{
+    s->write_state = ERR_STORE_FULL;
+}
+static void redis_gone(struct why_snapshot *s)
+{
+    s->bus = s->region = true;
+    s->slots = 16;
+    s->bus_silent_ms = 4000;
+}
+static void redis_there(struct why_snapshot *s)
+{
+    s->bus = true;
+}
+static void slot_unowned(struct why_snapshot *s)
+{
+    s->region = true;
+    s->slots = 16;
+    s->unowned = 3;
+    s->first_unowned = 10;
+    s->unowned_ms = 9000;
+}
+static void slot_changes_hands(struct why_snapshot *s)
+{
+    slot_unowned(s);
+    s->unowned_ms = 1500;
+}
+static void verifier_slow(struct why_snapshot *s)
+{
+    s->verify_busy = 990;
+    s->verify_wait_us = 800000;
+    s->verify_jobs_waiting = 400;
+}
+static void verifier_busy_and_in_time(struct why_snapshot *s)
+{
+    s->verify_busy = 990;
+    s->verify_wait_us = 4000;
+}
+static void verifier_waits_for_commits(struct why_snapshot *s)
+{
+    verifier_slow(s);
+    s->commits = 9;
+    s->commit_us = 1100000;
+}
+static void disk_full(struct why_snapshot *s)
+{
+    s->low_room = true;
+    s->write_state = ERR_STORE_FULL;
+    s->free_bytes = UINT64_C(12) << 20;
+}
+static void disk_nearly_full(struct why_snapshot *s)
+{
+    s->low_room = true;
+    s->free_bytes = UINT64_C(200) << 20;
+}
+static void clock_jumped(struct why_snapshot *s)
+{
+    s->write_state = ERR_CLOCK;
+}
+static void clock_just_jumped_back(struct why_snapshot *s)
+{
+    s->drift_ms = -3600000;
+}
+static void clock_skewed(struct why_snapshot *s)
+{
+    s->probe.server_ms = s->probe.asked_ms - 7000;
+}
+static void flooded_and_refused(struct why_snapshot *s)
+{
+    s->top_share = 930;
+    s->top_entries = 9000;
+    s->top_refused = 8000;
+    s->refused_rate = 80000;
+}
+static void flooded_and_paused(struct why_snapshot *s)
+{
+    s->top_share = 930;
+    s->top_entries = 9000;
+    s->inflight = 20000;
+    s->verify_busy = 999;
+    s->verify_wait_us = 300000;
+}
+static void one_busy_client(struct why_snapshot *s)
+{
+    s->top_share = 990;
+    s->top_entries = 5000;
+}
+static void loop_hangs(struct why_snapshot *s)
+{
+    s->loop_silent_ms = 30000;
+}
+static void memory_used_up(struct why_snapshot *s)
+{
+    s->memory_max = s->memory_used = UINT64_C(1) << 30;
+}
+static void drained(struct why_snapshot *s)
+{
+    s->draining = true;
+    s->grace_ms = 10000;
+}
+static void below_quorum(struct why_snapshot *s)
+{
+    s->cosign = true;
+    s->logs_below_quorum = 16;
+}
+static void restored_copy(struct why_snapshot *s)
+{
+    s->write_state = ERR_BEHIND;
+}
+static void damaged(struct why_snapshot *s)
+{
+    s->write_state = ERR_CORRUPT;
+}
+static void stopped_for_something_else(struct why_snapshot *s)
+{
+    s->write_state = ERR_RULES_AHEAD;
+}
+
+#define NOTHING WHY_CAUSE_COUNT
+static const struct {
+    const char *name;
+    void (*plant)(struct why_snapshot *s);
+    enum why_store store;
+    enum why_cause first; /* the first finding; NOTHING: none at all */
+    size_t count;
+    const char *said, *seen, *try_this; /* parts of the first finding; NULL: whatever */
+} cases[] = {
+    {"nothing", nothing, WHY_SQLITE, NOTHING, 0, 0, 0, 0},
+    {"nothing, Postgres", nothing, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"nothing, memory", nothing, WHY_MEMORY_STORE, NOTHING, 0, 0, 0, 0},
+    {"idle", idle, WHY_SQLITE, NOTHING, 0, 0, 0, 0},
+    {"just begun", just_begun, WHY_SQLITE, NOTHING, 0, 0, 0, 0},
+    {"Postgres slow", postgres_slow, WHY_POSTGRES, WHY_STORE_SLOW, 1, "Postgres is slow",
+     "1.1 s", "pg_stat_activity"},
+    {"disk slow", postgres_slow, WHY_SQLITE, WHY_STORE_SLOW, 1, "the disk is slow", "8 ms",
+     "iostat"},
+    {"Postgres hangs", postgres_hangs, WHY_POSTGRES, WHY_STORE_SLOW, 1, 0,
+     "one is under way", 0},
+    {"Postgres lock", postgres_lock, WHY_POSTGRES, WHY_STORE_LOCK, 1,
+     "pid 31337, user ops, holds ShareLock on stoa.record_00", "CREATE INDEX",
+     "pg_cancel_backend(31337)"},
+    {"lock between tries", postgres_lock_between_tries, WHY_POSTGRES, WHY_STORE_LOCK, 1, 0,
+     0, "pg_cancel_backend(31337)"},
+    {"lock of a stranger", postgres_lock_of_nobody_we_see, WHY_POSTGRES, WHY_STORE_LOCK, 1,
+     0, "2 wait", "pg_blocking_pids"},
+    {"harmless lock", a_lock_that_hinders_nobody, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"Postgres away", postgres_away, WHY_POSTGRES, WHY_STORE_AWAY, 1, "is away",
+     "connection refused", "pg_isready"},
+    {"a session too many", one_session_too_many, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"Postgres full", postgres_full, WHY_POSTGRES, WHY_DISK_FULL, 1, 0, 0,
+     "data_directory"},
+    {"Redis gone", redis_gone, WHY_POSTGRES, WHY_BUS_GONE, 1, "Redis", "4.0 s",
+     "redis-cli"},
+    {"Redis there", redis_there, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"slot without owner", slot_unowned, WHY_POSTGRES, WHY_SLOT_UNOWNED, 1,
+     "3 of 16 slots have no owner, slot 0a", "9.0 s", "stoactl lag"},
+    {"slot changes hands", slot_changes_hands, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"slow verifier", verifier_slow, WHY_SQLITE, WHY_VERIFY_SLOW, 1, "signatures",
+     "busy 99 %", "top -H"},
+    {"busy verifier", verifier_busy_and_in_time, WHY_SQLITE, NOTHING, 0, 0, 0, 0},
+    {"verifier behind commits", verifier_waits_for_commits, WHY_SQLITE, WHY_STORE_SLOW, 1,
+     0, 0, 0},
+    {"disk full", disk_full, WHY_SQLITE, WHY_DISK_FULL, 1, "disk is full", "12 MiB free",
+     "df -h /var/lib/stoa"},
+    {"disk nearly full", disk_nearly_full, WHY_SQLITE, WHY_DISK_FULL, 1, 0, "200 MiB", 0},
+    {"clock jumped", clock_jumped, WHY_SQLITE, WHY_CLOCK_JUMPED, 1, 0, 0, "timedatectl"},
+    {"clock just jumped", clock_just_jumped_back, WHY_SQLITE, WHY_CLOCK_JUMPED, 1, 0,
+     "-3600000 ms", 0},
+    {"clock skew", clock_skewed, WHY_POSTGRES, WHY_CLOCK_SKEW, 1, "clock", "-7000 ms",
+     "timedatectl"},
+    {"flood, refused", flooded_and_refused, WHY_SQLITE, WHY_FLOOD, 1, "192.0.2.7",
+     "9000 entries/s, 93 %", "stoactl top"},
+    {"flood, paused", flooded_and_paused, WHY_SQLITE, WHY_FLOOD, 1, "192.0.2.7", 0, 0},
+    {"one busy client", one_busy_client, WHY_SQLITE, NOTHING, 0, 0, 0, 0},
+    {"loop hangs", loop_hangs, WHY_SQLITE, WHY_LOOP_HANGS, 1, 0, "30.0 s", "top -H"},
+    {"memory", memory_used_up, WHY_SQLITE, WHY_MEMORY, 1, 0, "1024 MiB", "stoactl top"},
+    {"draining", drained, WHY_SQLITE, WHY_DRAINING, 1, 0, "100 connections", "--wait"},
+    {"below quorum", below_quorum, WHY_SQLITE, WHY_QUORUM, 1, 0, "16", "witness status"},
+    {"restored copy", restored_copy, WHY_SQLITE, WHY_BEHIND, 1, "restored", 0, "newest"},
+    {"damage", damaged, WHY_SQLITE, WHY_DAMAGE, 1, "damaged", 0, "journalctl"},
+    {"something else", stopped_for_something_else, WHY_SQLITE, WHY_WRITES_STOPPED, 1, 0,
+     "rules_ahead", "stoactl help rules_ahead"},
+};
+
+static void has(const char *name, const char *text, const char *part)
+{
+    if (part && !strstr(text, part))
+        fail_msg("%s: no \"%s\" in \"%s\"", name, part, text);
+}
+
+static void every_planted_fault_is_named(void **state)
+{
+    bool named[WHY_CAUSE_COUNT] = {false};
+    static struct why_report r;
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct why_snapshot s = well(cases[i].store);
+        cases[i].plant(&s);
+        why_judge(&s, &r);
+        if (r.count != cases[i].count)
+            fail_msg("%s: %zu causes, the first %s: %s", cases[i].name, r.count,
+                     r.count ? why_word(r.found[0].cause) : "-", r.found[0].said);
+        if (r.count == 0)
+            continue;
+        assert_string_equal(why_word(r.found[0].cause), why_word(cases[i].first));
+        has(cases[i].name, r.found[0].said, cases[i].said);
+        has(cases[i].name, r.found[0].seen, cases[i].seen);
+        assert_true(r.found[0].try_count > 0);
+        has(cases[i].name, r.found[0].try_this[0], cases[i].try_this);
+        assert_true(r.found[0].effect[0] != 0);
+        named[r.found[0].cause] = true;
+    }
+    for (unsigned i = 0; i < WHY_CAUSE_COUNT; i++)
+        if (!named[i])
+            fail_msg("no case for %s", why_word((enum why_cause)i));
+}
+
+static void two_faults_are_both_told_the_basic_one_first(void **state)
+{
+    static struct why_report r;
+    struct why_snapshot s = well(WHY_SQLITE);
+    (void)state;
+    disk_full(&s);
+    flooded_and_refused(&s);
+    below_quorum(&s);
+    why_judge(&s, &r);
+    assert_int_equal(r.count, 3);
+    assert_int_equal(r.found[0].cause, WHY_DISK_FULL);
+    assert_int_equal(r.found[1].cause, WHY_FLOOD);
+    assert_int_equal(r.found[2].cause, WHY_QUORUM);
+}
+
+static void what_was_looked_at_is_told_and_unknown_is_not_fine(void **state)
+{
+    static struct why_report r;
+    struct why_snapshot s = well(WHY_POSTGRES);
+    (void)state;
+    s.region = s.bus = s.cosign = true;
+    s.memory_max = 1 << 30;
+    why_judge(&s, &r);
+    assert_int_equal(r.count, 0);
+    assert_true(r.look_count >= 12);
+    for (size_t i = 0; i < r.look_count; i++) {
+        assert_true(r.looks[i].ok);
+        assert_true(r.looks[i].seen[0] != 0);
+        assert_int_equal(r.looks[i].known, strcmp(r.looks[i].what, "disk") != 0);
+    }
+    just_begun(&s);
+    why_judge(&s, &r);
+    for (size_t i = 0; i < r.look_count; i++)
+        if (strcmp(r.looks[i].what, "verify") == 0)
+            assert_false(r.looks[i].known);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_planted_fault_is_named),
+        cmocka_unit_test(two_faults_are_both_told_the_basic_one_first),
+        cmocka_unit_test(what_was_looked_at_is_told_and_unknown_is_not_fine),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
