@@ -90,7 +90,8 @@ stoa_result cli_verify_head(struct cli *c, const struct policy *p, const char *t
     enum err e = head_file_check(text, size, &trust, &f);
     free(keys);
     if (e != ERR_OK)
-        return cli_fail(c, e == ERR_MALFORMED ? STOA_DATA : STOA_NO, e, NULL, "%s", f.why);
+        return cli_fail(c, e == ERR_MALFORMED ? STOA_DATA : STOA_NO, (int)e, NULL, "%s",
+                        f.why);
     if (!f.trusted)
         return cli_fail(c, STOA_NO, ERR_SIGNATURE, NULL, "its log is none of the policy");
     stoa_id account, head;
