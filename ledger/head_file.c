@@ -7,12 +7,13 @@ enum err head_file_check(const void *data, size_t size, const struct evidence_tr
 {
     struct evidence_result result;
     struct evidence_check x = {.trust = trust, .out = &result};
+    static const char none[] = "this is no head file";
     memset(out, 0, sizeof(*out));
     memset(&result, 0, sizeof(result));
-    if (size > HEAD_FILE_BYTES_MAX || !evidence_open(&x.in, HEAD_FILE_FIRST, data, size)) {
-        memcpy(out->why, "this is no head file", sizeof("this is no head file"));
+    memcpy(result.why, none, sizeof(none)); /* until something says it better */
+    memcpy(out->why, none, sizeof(none));
+    if (size > HEAD_FILE_BYTES_MAX || !evidence_open(&x.in, HEAD_FILE_FIRST, data, size))
         return ERR_MALFORMED;
-    }
     bool ok = evidence_take_log(&x) && evidence_take_keys(&x) &&
               evidence_take_head(&x, &out->head, &out->by);
     if (ok && !evidence_done(&x.in)) {
@@ -23,7 +24,9 @@ enum err head_file_check(const void *data, size_t size, const struct evidence_tr
     evidence_close(&x.in);
     out->log = x.log;
     out->trusted = x.trusted;
-    memcpy(out->why, result.why, sizeof(out->why));
+    memset(out->why, 0, sizeof(out->why));
+    if (!ok)
+        memcpy(out->why, result.why, sizeof(out->why));
     return ok ? ERR_OK : ERR_SIGNATURE;
 }
 
