@@ -1,88 +1,36 @@
 /* What a commit means to others: an event for the loop, the set of pinned accounts. */
 #include "relay/commit_internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #include "ledger/trace.h"
-#include "relay/clock.h"
+#include "relay/event.h"
 
-static size_t block_room(const struct commit *c, const struct seq_commit *done)
+/* The loop is told by mail, which it gets when this thread says so. */
+static struct mail *event_mail(struct commit *c, uint32_t slot, tree_size old_size,
+                               struct bytes note)
 {
-    size_t room = 0;
-    uint64_t count = done->new_size - done->old_size;
-    for (uint64_t i = 0; i < count; i++) {
-        const struct store_record *s = &done->records[i];
-        room += WIRE_RECORD_OVERHEAD + s->r.envelope.size;
-        if (pinned_is(&c->r->pinned, &s->account))
-            room += WIRE_RECORD_OVERHEAD;
+    struct slotlog *log = sequencer_slotlog(c->q, slot);
+    struct mail *m = mail_new(MAIL_EVENT, 0);
+    if (m && log) {
+        struct hash root = frontier_root(&log->frontier);
+        highwater_set(&c->r->highwater, slot, log->frontier.size, &root);
+        m->event = event_new(slot, old_size, log->frontier.size, &root, note);
     }
-    return room;
-}
-
-/* Encode each record once; a pinned one also without its envelope and place. */
-static void encode_records(struct commit *c, struct event *e,
-                           const struct seq_commit *done, size_t room)
-{
-    struct mp_writer w = mp_writer_of(e->block, room);
-    for (size_t i = 0; i < e->count; i++) {
-        const struct store_record *s = &done->records[i];
-        struct event_record *out = &e->records[i];
-        *out = (struct event_record){.account = s->account,
-                                     .position = s->r.position,
-                                     .at = (uint32_t)w.size,
-                                     .pinned = pinned_is(&c->r->pinned, &s->account)};
-        wire_put_record(&w, &s->r);
-        out->size = (uint32_t)w.size - out->at;
-        out->public_at = out->at;
-        out->public_size = out->size;
-        if (!out->pinned)
-            continue;
-        struct record withheld = s->r;
-        withheld.position = 0;
-        withheld.envelope = bytes_of(NULL, 0);
-        e->any_pinned = true;
-        out->public_at = (uint32_t)w.size;
-        wire_put_record(&w, &withheld);
-        out->public_size = (uint32_t)w.size - out->public_at;
+    if (m && !m->event) {
+        mail_drop(m);
+        m = NULL;
     }
+    return m;
 }
 
 void event_committed(struct commit *c, const struct seq_commit *done)
 {
-    struct slotlog *log = sequencer_slotlog(c->q, done->slot);
-    struct mail *m = mail_new(MAIL_EVENT, 0);
-    struct event *e = calloc(1, sizeof(*e));
-    if (!m || !e || !log) {
-        mail_drop(m);
-        event_drop(e);
+    struct mail *m = event_mail(c, done->slot, done->old_size, done->checkpoint);
+    if (!m) {
         trace_event(TRACE_ERROR, "commit.event_lost"); /* subscribers catch up later */
         return;
     }
-    e->slot = done->slot;
-    e->old_size = done->old_size;
-    e->new_size = done->new_size;
-    e->time_ms = clock_wall_ms();
-    e->root = frontier_root(&log->frontier);
-    e->note_size = done->checkpoint.size;
-    memcpy(e->note, done->checkpoint.data, done->checkpoint.size);
-    highwater_set(&c->r->highwater, e->slot, e->new_size, &e->root);
-    if (atomic_load_explicit(&c->r->subscriptions, memory_order_relaxed) > 0) {
-        size_t room = block_room(c, done);
-        e->count = (size_t)(done->new_size - done->old_size);
-        e->records = malloc(e->count * sizeof(*e->records));
-        e->block = malloc(room ? room : 1);
-        if (e->records && e->block) {
-            encode_records(c, e, done, room);
-        } else { /* no memory: as if nobody had listened; they catch up */
-            free(e->records);
-            free(e->block);
-            e->records = NULL;
-            e->block = NULL;
-            e->count = 0;
-        }
-    }
-    m->event = e;
+    if (event_wanted(c->r))
+        event_fill(m->event, c->r, done->records);
     links_add(&c->events, &m->link);
 }
 
@@ -92,21 +40,11 @@ void event_reloaded(struct commit *c, uint32_t slot)
 {
     struct slotlog *log = sequencer_slotlog(c->q, slot);
     struct bytes note = sequencer_checkpoint(c->q, slot);
-    struct mail *m = mail_new(MAIL_EVENT, 0);
-    struct event *e = calloc(1, sizeof(*e));
-    if (!m || !e || !log || note.size == 0) {
-        mail_drop(m);
-        event_drop(e);
+    if (!log || note.size == 0)
+        return;
+    struct mail *m = event_mail(c, slot, log->frontier.size, note);
+    if (!m)
         return; /* the next commit tells */
-    }
-    e->slot = slot;
-    e->old_size = e->new_size = log->frontier.size;
-    e->time_ms = clock_wall_ms();
-    e->root = frontier_root(&log->frontier);
-    e->note_size = note.size;
-    memcpy(e->note, note.data, note.size);
-    highwater_set(&c->r->highwater, slot, e->new_size, &e->root);
-    m->event = e;
     relay_mail_one(c->r, m);
     atomic_store(&c->r->unsure[slot], false);
 }

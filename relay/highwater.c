@@ -99,9 +99,11 @@ void highwater_set(struct highwater *h, uint32_t slot, tree_size size,
                    const struct hash *root)
 {
     pthread_mutex_lock(&h->lock);
-    h->marks[slot].size = size;
-    h->marks[slot].root = *root;
-    h->dirty = true;
+    if (size >= h->marks[slot].size) { /* a late word does not lower it */
+        h->marks[slot].size = size;
+        h->marks[slot].root = *root;
+        h->dirty = true;
+    }
     pthread_mutex_unlock(&h->lock);
 }
 

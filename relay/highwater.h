@@ -1,8 +1,8 @@
 /* The hub's high-water mark: size and root of every slot's newest checkpoint, in a small
  * file beside (not in) the database. A database restored from an old backup stands below
  * it, and the hub then refuses to sequence. Text with a checksum, replaced whole
- * (temporary, fsync, rename, fsync of the folder). marks_set is for the commit thread,
- * save for the maintenance thread. */
+ * (temporary, fsync, rename, fsync of the folder). Any thread sets a mark; save is for the
+ * maintenance thread. */
 #ifndef RELAY_HIGHWATER_H
 #define RELAY_HIGHWATER_H
 
