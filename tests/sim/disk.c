@@ -372,6 +372,27 @@ static enum err reader_records(struct store_reader *r, uint32_t slot, uint64_t f
     return ERR_OK;
 }
 
+static enum err reader_account(struct store_reader *r, const struct hash *account,
+                               uint64_t from, uint64_t max, store_visit *visit,
+                               void *context)
+{
+    const struct disk *d = of_reader(r);
+    uint64_t seen = 0;
+    for (uint32_t n = 0; n < d->slots; n++) {
+        const struct disk_slot *s = &d->slot[n];
+        bool of_hub = s->size > 0 && hash_equal(&s->records[0].account, account);
+        for (uint64_t i = 0; (of_hub || n == slot_of(account, d->slots)) && i < s->size;
+             i++) {
+            const struct disk_record *k = &s->records[i];
+            if (!hash_equal(&k->account, account) || seen++ < from)
+                continue;
+            if (seen - from > max || !visit(context, &k->r, &k->account))
+                return ERR_OK;
+        }
+    }
+    return seen == 0 ? ERR_NOT_FOUND : ERR_OK;
+}
+
 static enum err reader_find(struct store_reader *r, const struct hash *id, uint32_t *slot,
                             uint64_t *index)
 {
@@ -416,6 +437,7 @@ static void reader_close(struct store_reader *r)
 static const struct store_reader_ops reader_ops = {.close = reader_close,
                                                    .slot = reader_slot,
                                                    .records = reader_records,
+                                                   .account = reader_account,
                                                    .find = reader_find,
                                                    .node = reader_node,
                                                    .tile = reader_tile};

@@ -12,12 +12,32 @@
 
 static uint8_t room[FRAME_ROOM];
 
+/* An answer on its way, on a connection that is as it is. */
+static void put_on_line(struct world *w, const struct site *s, uint32_t actor,
+                        uint32_t what, const void *bytes, size_t size, bool fragile)
+{
+    struct line *l = &s->lines[actor];
+    if (!l->is_stream) {
+        world_send(w, s->actor.id, actor, what, l->number, bytes, size, fragile);
+        return;
+    }
+    if (reads_slow(l) && l->out.at_ms < l->slow_until)
+        l->out.at_ms = l->slow_until;
+    world_stream(w, &l->out, s->actor.id, actor, what, l->number, bytes, size);
+}
+
+void door_send(struct world *w, struct site *s, struct line *l, const void *bytes,
+               size_t size)
+{
+    put_on_line(w, s, (uint32_t)(l - s->lines), MSG_FRAME, bytes, size, false);
+}
+
 static void send_bytes(struct world *w, const struct site *s, uint32_t actor,
-                       uint64_t line, const struct mp_writer *m, bool fragile)
+                       const struct mp_writer *m, bool fragile)
 {
     if (m->full)
         fail(w, "a frame is too long");
-    world_send(w, s->actor.id, actor, MSG_FRAME, line, room, m->size, fragile);
+    put_on_line(w, s, actor, MSG_FRAME, room, m->size, fragile);
 }
 
 static void send_frame(struct world *w, const struct site *s, uint32_t actor,
@@ -25,14 +45,15 @@ static void send_frame(struct world *w, const struct site *s, uint32_t actor,
 {
     struct mp_writer m = mp_writer_of(room, sizeof room);
     wire_put(&m, f);
-    send_bytes(w, s, actor, s->lines[actor].number, &m, fragile);
+    send_bytes(w, s, actor, &m, fragile);
 }
 
 static void hang_up(struct world *w, struct site *s, uint32_t actor)
 {
     struct line *l = &s->lines[actor];
+    reads_hung_up(s, l);
     l->up = false;
-    world_send(w, s->actor.id, actor, MSG_HANGUP, l->number, NULL, 0, true);
+    put_on_line(w, s, actor, MSG_HANGUP, NULL, 0, true);
 }
 
 static void send_error(struct world *w, const struct site *s, uint32_t actor,
@@ -51,11 +72,14 @@ static void send_error(struct world *w, const struct site *s, uint32_t actor,
 void door_close(struct world *w, struct site *s)
 {
     for (uint32_t i = 0; i < w->actor_count; i++) {
-        if (s->lines[i].up && draw(w, 2) == 0)
+        if (s->lines[i].up && (s->lines[i].is_stream || draw(w, 2) == 0))
             hang_up(w, s, i); /* else the others find out by themselves */
+        if (s->lines[i].up)
+            reads_hung_up(s, &s->lines[i]);
         s->lines[i].up = false;
         s->lines[i].head_asked = false;
     }
+    reads_stop(s);
     for (size_t i = 0; i < s->door_count; i++)
         free(s->door[i].bytes);
     s->door_count = s->answer_count = 0;
@@ -66,15 +90,35 @@ void door_tick(struct world *w, struct site *s)
 {
     for (uint32_t i = 0; i < w->actor_count; i++) {
         struct line *l = &s->lines[i];
-        if (l->up &&
-            session_tick(&l->session, &s->rules, 0, w->now_ms) == SESSION_TICK_LATE)
+        size_t unsent = l->up ? reads_unsent(l) : 0;
+        enum session_tick tick =
+            l->up ? session_tick(l->session, &s->rules, unsent, w->now_ms)
+                  : SESSION_TICK_NOTHING;
+        if (tick == SESSION_TICK_LATE)
             hang_up(w, s, i);
+        else if (tick == SESSION_TICK_SLOW)
+            door_bye(w, s, l, ERR_SLOW);
+        else if (l->up)
+            reads_tick(s, l);
     }
+}
+
+void door_bye(struct world *w, struct site *s, struct line *l, enum err code)
+{
+    uint32_t actor = (uint32_t)(l - s->lines);
+    const char *text = err_text(code);
+    say(w, "%s says goodbye to %s: %s", s->actor.name, w->actors[actor]->name,
+        err_word(code));
+    send_frame(w, s, actor,
+               &(struct wire_frame){
+                   .type = WIRE_BYE, .code = code, .text = bytes_of(text, strlen(text))},
+               false);
+    hang_up(w, s, actor);
 }
 
 /* ---- answers ---- */
 
-static struct answer *add_answer(struct site *s, const struct token *t)
+static struct due *add_answer(struct site *s, const struct token *t)
 {
     if (s->answer_count == s->answer_cap) {
         s->answer_cap = s->answer_cap * 2 + 64;
@@ -82,9 +126,9 @@ static struct answer *add_answer(struct site *s, const struct token *t)
         if (s->answers == NULL)
             abort();
     }
-    struct answer *a = &s->answers[s->answer_count++];
-    *a = (struct answer){
-        .actor = t->actor, .line = t->line, .r = {.rid = t->rid, .i = t->i}};
+    struct due *a = &s->answers[s->answer_count++];
+    *a =
+        (struct due){.actor = t->actor, .line = t->line, .r = {.rid = t->rid, .i = t->i}};
     return a;
 }
 
@@ -92,7 +136,7 @@ static void answered(struct site *s, const struct token *t)
 {
     struct line *l = t->actor == NOBODY ? NULL : &s->lines[t->actor];
     if (l != NULL && l->up && t->counted && l->number == t->line)
-        session_answered(&l->session, 1);
+        session_answered(l->session, 1);
 }
 
 static void accept(struct world *w, struct site *s, const struct token *t, uint32_t slot,
@@ -115,7 +159,8 @@ static void accept(struct world *w, struct site *s, const struct token *t, uint3
     if (t->actor == NOBODY)
         return;
     const struct record *r = &s->hub.disk->slot[slot].records[index].r;
-    struct answer *a = add_answer(s, t);
+    reads_accepted(s, t->line << 32 | t->actor, t->wants_settled, t->entry, duplicate);
+    struct due *a = add_answer(s, t);
     a->r.slot = slot;
     a->r.index = index;
     a->r.position = r->position;
@@ -153,7 +198,7 @@ static void refuse(struct world *w, struct site *s, const struct token *t,
     answered(s, t);
     if (t->actor == NOBODY)
         return;
-    struct answer *a = add_answer(s, t);
+    struct due *a = add_answer(s, t);
     a->r.code = code;
     a->r.has_head = r->has_head;
     a->r.next_seq = r->next_seq;
@@ -223,9 +268,9 @@ static void send_results(struct world *w, struct site *s, size_t first)
     struct wire_frame f = {.type = WIRE_RESULTS};
     bool slots[SLOTS_MAX] = {false};
     size_t mine[RESULTS_IN_A_FRAME], count = 0;
-    const struct answer key = s->answers[first];
+    const struct due key = s->answers[first];
     for (size_t i = first; i < s->answer_count && count < RESULTS_IN_A_FRAME; i++) {
-        struct answer *a = &s->answers[i];
+        struct due *a = &s->answers[i];
         if (a->sent || a->actor != key.actor || a->line != key.line)
             continue;
         a->sent = true;
@@ -236,7 +281,7 @@ static void send_results(struct world *w, struct site *s, size_t first)
         }
     }
     const struct line *l = &s->lines[key.actor];
-    if (!l->up || l->number != key.line || l->session.phase != SESSION_OPEN)
+    if (!l->up || l->number != key.line || l->session->phase != SESSION_OPEN)
         return; /* nobody is there to hear it */
     struct mp_writer m = mp_writer_of(room, sizeof room);
     wire_put(&m, &f);
@@ -246,7 +291,7 @@ static void send_results(struct world *w, struct site *s, size_t first)
     wire_put_list(&m, count);
     for (size_t i = 0; i < count; i++)
         put_result(w, s, &m, &s->answers[mine[i]].r);
-    send_bytes(w, s, key.actor, key.line, &m, false);
+    send_bytes(w, s, key.actor, &m, false);
 }
 
 static void answer_heads(struct world *w, struct site *s)
@@ -262,7 +307,7 @@ static void answer_heads(struct world *w, struct site *s)
             if (log != NULL && log->frontier.size != s->hub.disk->slot[slot].size)
                 continue; /* wait for the commit */
             l->head_asked = false;
-            session_read_done(&l->session);
+            session_read_done(l->session);
             if (a == NULL) {
                 send_error(w, s, i, l->head.rid,
                            log == NULL ? ERR_UNAVAILABLE : ERR_ACCOUNT_UNKNOWN, 0);
@@ -314,7 +359,8 @@ static uint64_t add_token(struct site *s, const struct waiting *v, uint32_t entr
                                                .rid = v->rid,
                                                .i = v->i,
                                                .entry = entry,
-                                               .counted = true};
+                                               .counted = true,
+                                               .wants_settled = v->wants_settled};
     return s->token_count++;
 }
 
@@ -381,6 +427,7 @@ void door_take(struct world *w, struct site *s)
             site_poke(w, s);
     }
     door_flush(w, s);
+    reads_turn(w, s);
 }
 
 static void put_at_door(struct site *s, struct waiting v, struct bytes envelope)
@@ -418,8 +465,12 @@ static void on_submit(struct world *w, struct site *s, uint32_t actor,
     for (size_t i = 0; i < f->count; i++) {
         struct bytes envelope;
         wire_next_envelope(&f->list, &envelope);
-        struct waiting v = {
-            .actor = actor, .line = l->number, .rid = f->rid, .i = i, .from_wire = true};
+        struct waiting v = {.actor = actor,
+                            .line = l->number,
+                            .rid = f->rid,
+                            .i = i,
+                            .from_wire = true,
+                            .wants_settled = (f->flags & WIRE_SUBMIT_SETTLED) != 0};
         bool busy = s->door_count >= s->door_max;
         if (i < step->take && !busy) {
             put_at_door(s, v, envelope);
@@ -444,8 +495,16 @@ static void greet(struct world *w, struct site *s, const struct message *m)
 {
     struct line *l = &s->lines[m->from];
     struct hash nonce = kit_hash(rng_next(&w->rng));
-    *l = (struct line){.up = true, .number = m->line};
-    session_begin(&l->session, &s->rules, &nonce, w->now_ms);
+    if (l->up)
+        reads_hung_up(s, l);
+    *l = (struct line){.up = true,
+                       .is_stream = m->size > 0,
+                       .number = m->line,
+                       .site = s,
+                       .conn = l->conn};
+    reads_greeted(w, s, l);
+    l->session = reads_session(l);
+    session_begin(l->session, &s->rules, &nonce, w->now_ms);
     w->stats.sessions++;
     send_frame(w, s, m->from,
                &(struct wire_frame){.type = WIRE_CHALLENGE,
@@ -473,10 +532,10 @@ static void check_notes(struct world *w, struct site *s, struct wire_frame *f)
     }
 }
 
-static void welcome(struct world *w, struct site *s, uint32_t actor)
+void door_welcome(struct world *w, struct site *s, struct line *l)
 {
-    struct line *l = &s->lines[actor];
-    struct session *c = &l->session;
+    uint32_t actor = (uint32_t)(l - s->lines);
+    struct session *c = l->session;
     const struct key *relay = s->hub.config.relay;
     uint8_t message[MESSAGE_BYTES_MAX];
     size_t size = hello_message(message, &s->federation, s->name, &c->nonce,
@@ -490,11 +549,12 @@ static void welcome(struct world *w, struct site *s, uint32_t actor)
                            .hub_time_ms = s->hub.now_ms,
                            .note_count = s->hub.slots};
     session_welcome(c);
+    reads_welcomed(s, l);
     struct mp_writer m = mp_writer_of(room, sizeof room);
     wire_put(&m, &f);
     for (uint32_t i = 0; i < s->hub.slots; i++)
         put_note(w, s, &m, i, false);
-    send_bytes(w, s, actor, l->number, &m, true);
+    send_bytes(w, s, actor, &m, true);
 }
 
 static void on_frame(struct world *w, struct site *s, const struct message *m)
@@ -507,22 +567,42 @@ static void on_frame(struct world *w, struct site *s, const struct message *m)
         hang_up(w, s, m->from);
         return;
     }
-    session_heard(&l->session, w->now_ms);
-    session_frame(&l->session, &s->rules, &f, w->now_ms, &step);
+    session_heard(l->session, w->now_ms);
+    session_frame(l->session, &s->rules, &f, w->now_ms, &step);
     switch (step.act) {
     case SESSION_CHECK:
         check_notes(w, s, &f);
-        welcome(w, s, m->from);
+        reads_hello(w, s, l, m->bytes, m->size);
         break;
     case SESSION_WELCOME:
-        welcome(w, s, m->from);
+        door_welcome(w, s, l);
         break;
     case SESSION_SUBMIT:
         on_submit(w, s, m->from, &f, &step);
         break;
+    case SESSION_READ:
+        reads_ask(w, s, l, &f, false);
+        break;
+    case SESSION_SUBSCRIBE:
+        reads_subscribe(s, l, &f);
+        break;
+    case SESSION_UNSUBSCRIBE:
+        reads_unsubscribe(s, l, &f);
+        break;
+    case SESSION_LIMITS:
+        send_frame(w, s, m->from,
+                   &(struct wire_frame){.type = WIRE_LIMITS_IS,
+                                        .rid = step.rid,
+                                        .limits = s->rules.limits},
+                   false);
+        break;
     case SESSION_ASK:
+        if (f.type == WIRE_SETTLEMENT) {
+            reads_ask(w, s, l, &f, true);
+            break;
+        }
         if (l->head_asked) /* the same question twice */
-            session_read_done(&l->session);
+            session_read_done(l->session);
         l->head_asked = true;
         l->head = f;
         break;
@@ -554,6 +634,7 @@ void door_message(struct world *w, struct site *s, const struct message *m)
     if (!l->up || l->number != m->line)
         return;
     if (m->what == MSG_HANGUP) {
+        reads_hung_up(s, l);
         l->up = l->head_asked = false;
         return;
     }

@@ -82,6 +82,8 @@ static void on_commit(void *context, const struct seq_commit *c)
     h->seen.commits++;
     if (h->published != NULL)
         h->published(h->published_context, c->slot, &at);
+    if (h->committed != NULL)
+        h->committed(h->committed_context, c);
 }
 
 struct seq_output hub_output(struct hub *h)

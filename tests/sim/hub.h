@@ -55,6 +55,9 @@ struct hub {
     /* Called with each checkpoint as it is published; may be NULL. */
     void (*published)(void *context, uint32_t slot, const struct checkpoint *c);
     void *published_context;
+    /* Called with each slot that advanced, inside sequencer_outcome; may be NULL. */
+    void (*committed)(void *context, const struct seq_commit *c);
+    void *committed_context;
     struct recover_report report; /* of the newest hub_recover */
 };
 

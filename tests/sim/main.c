@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ledger/trace.h"
 #include "shrink.h"
 #include "town.h"
 
@@ -315,6 +316,7 @@ int main(int argc, char **argv)
     static struct stats total;
     struct run_options o = {.from = 1};
     read_options(&o, argc, argv);
+    trace_init((struct trace_config){.level = TRACE_ERROR, .fd = -1});
     double began = seconds_now();
     unsigned failed = run_all(&o, &total);
     if (o.fresh > 0 && failed == 0) {

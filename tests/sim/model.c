@@ -56,6 +56,7 @@ static void holder_free(struct holder *h)
     free(h->nodes.items);
     free(h->splits.items);
     free(h->written.items);
+    free(h->places.items);
     free(h);
 }
 
@@ -65,6 +66,7 @@ void model_close(struct model *m)
         return;
     for (uint32_t i = 0; i < m->slots; i++) {
         free(m->books[i].kept.items);
+        free(m->books[i].places.items);
         free(m->books[i].touched.items);
     }
     for (size_t i = 0; i < (size_t)m->slots * m->slots; i++)
@@ -90,7 +92,7 @@ static uint32_t *cell_of(const struct model *m, const struct hash *id)
     return &m->cells[i];
 }
 
-static struct holder *holder_of(const struct model *m, const struct hash *id)
+struct holder *holder_of(const struct model *m, const struct hash *id)
 {
     uint32_t n = *cell_of(m, id);
     return n == 0 ? NULL : *AT(m->holders, struct holder *, n - 1);
@@ -473,7 +475,8 @@ static const char *check_place(struct taking *t, uint64_t position,
 }
 
 /* The root of the log with this record; PROTOCOL.md "Slot, log, record". */
-static struct hash root_with(struct book *b, const struct record *r, uint64_t index)
+static struct hash root_with(struct book *b, const struct record *r, uint64_t index,
+                             struct kept *k)
 {
     uint8_t leaf[80];
     struct hash content = hash_sha256(r->envelope.data, r->envelope.size);
@@ -484,6 +487,12 @@ static struct hash root_with(struct book *b, const struct record *r, uint64_t in
         leaf[72 + i] = (uint8_t)(r->hub_time_ms >> (56 - 8 * i));
     }
     struct hash node = hash_leaf(leaf, sizeof leaf);
+    k->leaf = node;
+    k->content = content;
+    k->head = r->account_head;
+    k->lamport = r->hub_lamport;
+    k->time_ms = r->hub_time_ms;
+    k->position = r->position;
     unsigned level = 0;
     for (; (index >> level & 1) != 0; level++)
         node = hash_node(&b->edge[level], &node);
@@ -531,7 +540,11 @@ static const char *take(struct model *m, const struct disk_record *r)
     }
     if (e.kind == KIND_OPEN)
         remember(&t);
-    k->root = root_with(b, &r->r, r->r.index);
+    k->root = root_with(b, &r->r, r->r.index, k);
+    k->holder = t.h;
+    struct list *places = of_hub ? &b->places : &t.h->places;
+    *(struct place *)list_add(places, sizeof(struct place)) =
+        (struct place){.index = r->r.index, .balance = of_hub ? 0 : t.h->balance};
     b->lamport = r->r.hub_lamport;
     b->time_ms = r->r.hub_time_ms;
     *(of_hub ? &b->position : &t.h->position) += 1;

@@ -29,6 +29,37 @@ bool model_settles(const struct model *m, uint32_t slot, uint64_t index,
 /* Is the account as the hub has it the one in the books? */
 const char *model_check_account(struct model *m, const struct account *a);
 
+/* ---- what readers are shown (model_read.c) ---- */
+
+/* Who looks: a device, an auditor, or nobody in particular. */
+struct onlooker {
+    bool has_device, auditor;
+    struct pubkey device;
+};
+/* Is this the record that stands at its place, and may he see what he is shown of it?
+ * `by_account`: it came in answer to a question about the account, or about the entry;
+ * otherwise what is pinned comes without its envelope. NULL, or what is wrong. */
+const char *model_check_record(struct model *m, const struct record *r, bool by_account,
+                               const struct onlooker *who);
+/* Does the path prove the leaf at `index` in the tree of `size` leaves? */
+const char *model_check_inclusion(struct model *m, uint32_t slot, uint64_t index,
+                                  tree_size size, const struct hash path[], size_t count);
+const char *model_check_consistency(struct model *m, uint32_t slot, tree_size from,
+                                    tree_size to, const struct hash path[], size_t count);
+/* Records of an account, or of a hub account; 0: there is none such. */
+uint64_t model_length(const struct model *m, const struct hash *account);
+/* Where its record at a position stands; UINT64_MAX: nowhere yet. */
+uint64_t model_index_of(const struct model *m, const struct hash *account,
+                        uint64_t position);
+/* May he read the account, now or at some time before? */
+bool model_may_ever_read(const struct model *m, const struct hash *account,
+                         const struct onlooker *who);
+/* Whose record this is (the hub account's id for the hub's own), NULL past the end. */
+const struct hash *model_account_at(const struct model *m, uint32_t slot, uint64_t index);
+const struct hash *model_entry_at(const struct model *m, uint32_t slot, uint64_t index);
+/* Id of the hub account of a slot. */
+const struct hash *model_hub_account(const struct model *m, uint32_t slot);
+
 /* Accounts of a slot that changed since they were looked at. */
 size_t model_touched(const struct model *m, uint32_t slot);
 const struct hash *model_touched_at(const struct model *m, uint32_t slot, size_t i);

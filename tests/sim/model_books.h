@@ -53,10 +53,18 @@ struct m_split {
     struct hash terms;
 };
 
+/* What stands at a position of an account. */
+struct place {
+    uint64_t index;
+    int64_t balance; /* after it */
+};
+
 struct holder {
     struct hash id;
     uint32_t slot;
     bool touched;
+    bool pinned;
+    struct list places;
     uint64_t position;
     struct hash head;
     int64_t balance;
@@ -87,7 +95,11 @@ struct lane {
 
 struct kept {
     struct hash id;
-    struct hash root; /* of the tree up to here, this record included */
+    struct hash root;          /* of the tree up to here, this record included */
+    struct hash leaf;          /* its hash in the tree */
+    struct hash content, head; /* of the envelope; of the account */
+    uint64_t lamport, time_ms, position;
+    const struct holder *holder; /* NULL: the hub's own account */
     bool settles, bounced;
     uint32_t payee_index;
     struct hash cause;
@@ -102,6 +114,7 @@ struct book {
     uint64_t position;
     struct hash head;
     struct pubkey issuer, relay, log;
+    struct list places;  /* of the hub account */
     struct list touched; /* numbers of holders */
 };
 
@@ -139,6 +152,7 @@ struct taking {
     struct m_member *member; /* of that device */
 };
 
+struct holder *holder_of(const struct model *m, const struct hash *id);
 /* What is wrong, kept in m->why. */
 const char *wrong(struct taking *t, const char *what);
 struct m_member *member_of_root(struct holder *h, const struct pubkey *root);

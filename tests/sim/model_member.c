@@ -112,6 +112,7 @@ const char *take_open(struct taking *t)
     h->next_member = 1;
     h->hub = h->recovery_end = end_at(t->e, 0);
     h->has_recovery = p->has_recovery;
+    h->pinned = p->residency == RESIDENCY_PINNED;
     if (p->has_recovery)
         h->recovery = p->recovery;
     enrol(h, &t->e->device, 0, end_at(t->e, 1));

@@ -81,6 +81,12 @@ static void on_timer(struct world *w, struct actor *a, const struct timer *t)
     case SITE_RELOAD:
         site_reload(w, s);
         break;
+    case SITE_READ:
+        reads_timer_read(w, s);
+        return;
+    case SITE_MAIL:
+        reads_timer_mail(w, s);
+        return;
     case SITE_TICK:
         door_tick(w, s);
         if (!s->in_flight && site_any_stopped(s) && draw(w, 4) == 0) {
@@ -199,6 +205,9 @@ static void site_free(struct actor *a)
     free(s->door);
     free(s->tokens);
     free(s->answers);
+    reads_stop(s);
+    for (uint32_t i = 0; i < ACTORS_MAX; i++)
+        free(s->lines[i].conn);
     free(s->lines);
     disk_close(s->backup);
     model_close(s->model);
@@ -229,12 +238,13 @@ static void draw_rules(struct world *w, struct site *s, uint32_t slots)
     static const uint64_t entry_bytes[] = {2048, 16384, 70000};
     static const uint64_t rates[] = {0, 0, 4, 40};
     static const uint32_t doors[] = {8, 64, 1024};
+    static const uint64_t stalls[] = {4000, 15000, 60000};
     s->rules = (struct session_rules){.federation = s->federation,
                                       .hub = s->name,
                                       .slots = slots,
                                       .handshake_ms = 5000,
                                       .ping_ms = 30000,
-                                      .stalled_ms = 60000};
+                                      .stalled_ms = stalls[draw(w, 3)]};
     s->rules.limits = (struct wire_limits){.frame_bytes = 131072,
                                            .entry_bytes = entry_bytes[draw(w, 3)],
                                            .entries_a_frame = 4 + draw(w, 12),
@@ -283,11 +293,17 @@ struct site *site_add(struct world *w, uint32_t number, uint32_t slots)
         fail(w, "a new hub does not start");
     s->hub.published = on_published;
     s->hub.published_context = s;
+    s->hub.committed = reads_committed;
+    s->hub.committed_context = s;
+    s->auditor = fresh_key(town_of(w));
     s->model = model_open(slots, s->name, &s->federation);
     draw_rules(w, s, slots);
     s->up = true;
     world_add(w, &s->actor);
     world_at(w, &s->actor, TICK_MS, SITE_TICK, s->boot);
+    reads_start(w, s);
+    for (uint32_t i = 0; i < slots; i++)
+        reads_slot_loaded(w, s, i);
     w->stats.hubs++;
     return s;
 }

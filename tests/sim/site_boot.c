@@ -78,6 +78,7 @@ static bool reload_slot(struct world *w, struct site *s, uint32_t slot)
         fail(w, "slot %02x: published records are gone", (unsigned)slot);
     check_digest(w, s, slot, report->snapshot_size > 0);
     model_touch_all(s->model, slot);
+    reads_slot_loaded(w, s, slot);
     return true;
 }
 
@@ -139,6 +140,8 @@ void site_reload(struct world *w, struct site *s)
         return;
     if (s->hub.q == NULL && sequencer_open(&s->hub.q, &s->hub.config) != ERR_OK)
         fail(w, "no memory");
+    if (s->reads == NULL)
+        reads_start(w, s);
     bool all = true;
     for (uint32_t i = 0; i < s->hub.slots; i++)
         if (sequencer_slot_state(s->hub.q, i) == SEQ_SLOT_DOWN)

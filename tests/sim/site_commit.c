@@ -94,11 +94,13 @@ static void do_append(struct world *w, struct site *s)
     memset(s->hub.disk->verdict, 0, sizeof s->hub.disk->verdict);
     choose_verdicts(w, s);
     plant_forget(w, s);
+    reads_before_append(w, s);
     if (s->append_count > 0)
         s->hub.store->ops->append(s->hub.store, s->appends, s->append_count, s->outcome);
     if (w->options.plant == PLANT_FORGET && w->stats.commits == 40)
         for (size_t i = 0; i < s->append_count; i++)
             s->outcome[i] = STORE_COMMITTED;
+    reads_after_append(s);
     show(w, s);
     s->written = true;
     const char *why = model_advance(s->model, s->hub.disk);
@@ -123,6 +125,8 @@ static void take_output(struct world *w, struct site *s)
     }
     for (size_t i = 0; i < seen->result_count; i++)
         door_result(w, s, &seen->results[i]);
+    for (size_t i = 0; i < seen->settled_count; i++)
+        reads_settled(s, &seen->settled[i]);
     hub_forget(&s->hub);
 }
 

@@ -9,6 +9,17 @@
 static const char *const fault_words[] = {BAD_LIST(BAD_WORD_)};
 #undef BAD_WORD_
 
+static const char *const seen_words[] = {
+#define SEEN_WORD_(name, word) word,
+    SEEN_LIST(SEEN_WORD_)
+#undef SEEN_WORD_
+};
+
+const char *seen_word(unsigned i)
+{
+    return seen_words[i];
+}
+
 const char *fault_word(unsigned f)
 {
     return fault_words[f];
@@ -129,6 +140,11 @@ unsigned stats_missing(FILE *out, const struct stats *s)
             fprintf(out, "never went wrong: %s\n", fault_word(f));
             missing++;
         }
+    for (unsigned i = 0; i < SEEN_COUNT; i++)
+        if (s->seen[i] == 0) {
+            fprintf(out, "never seen: %s\n", seen_word(i));
+            missing++;
+        }
     return missing;
 }
 
@@ -165,6 +181,8 @@ static size_t rows_of(const struct stats *s, struct row rows[])
     ROW("refused", refused);
     ROW("chains_rebuilt", rebased);
     ROW("heads_asked", heads);
+    ROW("subscriptions", subscriptions);
+    ROW("records_streamed", streamed);
     ROW("checkpoints_compared", checkpoints);
     ROW("digests_compared", digests);
     ROW("least_acknowledged_in_a_seed", least_acked);
@@ -185,6 +203,9 @@ void stats_print(FILE *out, const struct stats *s)
     fprintf(out, "\nfaults\n");
     for (unsigned i = 0; i < BAD_COUNT; i++)
         fprintf(out, "  %-28s %14llu\n", fault_word(i), (unsigned long long)s->faults[i]);
+    fprintf(out, "\nshown and told\n");
+    for (unsigned i = 0; i < SEEN_COUNT; i++)
+        fprintf(out, "  %-28s %14llu\n", seen_word(i), (unsigned long long)s->seen[i]);
     fprintf(out, "\nrecords by kind\n");
     for (unsigned i = 0; i < STATS_KINDS; i++)
         if (s->kinds[i] > 0)
@@ -216,6 +237,10 @@ void stats_print_json(FILE *out, const struct stats *s, uint64_t from, double se
     first = true;
     for (unsigned i = 0; i < BAD_COUNT; i++)
         json_member(out, &first, fault_word(i), s->faults[i]);
+    fprintf(out, "},\"seen\":{");
+    first = true;
+    for (unsigned i = 0; i < SEEN_COUNT; i++)
+        json_member(out, &first, seen_word(i), s->seen[i]);
     fprintf(out, "},\"kinds\":{");
     first = true;
     for (unsigned i = 0; i < STATS_KINDS; i++)

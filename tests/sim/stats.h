@@ -38,11 +38,39 @@
     X(BAD_DRAIN, "drain")             /* a hub is told to stop, and restarted */         \
     X(BAD_RESTART, "restart")         /* a device starts from an old state */            \
     X(BAD_CLONE, "clone")             /* a device runs twice */                          \
+    X(BAD_SLOW, "slow")               /* a connection takes nothing for a while */       \
     X(BAD_WRONG, "wrong")             /* somebody sends what is wrong */
 
 #define BAD_ENUM_(name, word) name,
 enum fault { BAD_LIST(BAD_ENUM_) BAD_COUNT };
 #undef BAD_ENUM_
+
+/* What somebody was shown or told at least once in a long run. */
+#define SEEN_LIST(X)                                                                     \
+    X(SEEN_PAGE_SLOT, "page_of_a_log")                                                   \
+    X(SEEN_PAGE_ACCOUNT, "page_of_an_account")                                           \
+    X(SEEN_PAGE_ID, "page_of_an_entry")                                                  \
+    X(SEEN_INCLUSION, "inclusion_proof")                                                 \
+    X(SEEN_CONSISTENCY, "consistency_proof")                                             \
+    X(SEEN_CHECKPOINT, "checkpoint_asked")                                               \
+    X(SEEN_CATCHUP, "catch_up_frame")                                                    \
+    X(SEEN_CAUGHT_UP, "caught_up")             /* first end of a catch-up */             \
+    X(SEEN_CAUGHT_AGAIN, "caught_up_again")    /* live, behind, and caught up */         \
+    X(SEEN_LIVE, "live_frame")                                                           \
+    X(SEEN_UNSUBSCRIBED, "unsubscribed")                                                 \
+    X(SEEN_WITHHELD, "withheld_record")                                                  \
+    X(SEEN_OWN_RECORD, "record_for_a_device")                                            \
+    X(SEEN_KEPT_OUT, "subscription_not_allowed")                                         \
+    X(SEEN_KEPT_OUT_LATER, "subscription_ended") /* its device was revoked */            \
+    X(SEEN_NOT_ALLOWED, "read_not_allowed")                                              \
+    X(SEEN_RANGE, "read_out_of_range")                                                   \
+    X(SEEN_NOT_FOUND, "read_not_found")                                                  \
+    X(SEEN_UNAVAILABLE, "read_unavailable")                                              \
+    X(SEEN_BYE_SLOW, "goodbye_slow")
+
+#define SEEN_ENUM_(name, word) name,
+enum seen_what { SEEN_LIST(SEEN_ENUM_) SEEN_COUNT };
+#undef SEEN_ENUM_
 
 #define STATS_KINDS 70
 #define STATS_CODES 80 /* 100 + i */
@@ -51,13 +79,15 @@ struct stats {
     uint64_t seeds, real_seeds, hubs, virtual_ms, steps, checks, messages, sessions,
         commits, crashes, reloads, snapshots, snapshots_used, acked, duplicates, records,
         credits, bounces, returns, refused, rebased, heads, checkpoints, digests,
-        least_acked, least_crashes, longest_heal_ms;
+        least_acked, least_crashes, longest_heal_ms, subscriptions, streamed;
     uint64_t faults[BAD_COUNT];
     uint64_t kinds[STATS_KINDS]; /* records in a log */
     uint64_t codes[STATS_CODES]; /* refusals sent to somebody */
+    uint64_t seen[SEEN_COUNT];
 };
 
 const char *fault_word(unsigned f);
+const char *seen_word(unsigned i);
 bool fault_from_word(const char *word, enum fault *out);
 void stats_add(struct stats *to, const struct stats *from);
 void stats_print(FILE *out, const struct stats *s);

@@ -184,6 +184,22 @@ static void draw_weights(struct town *t)
     t->weights[KIND_NOTE] = 3 + draw(t->w, 10);
 }
 
+/* A few who read; some with the key of a device that may see more. */
+static void add_listeners(struct town *t)
+{
+    struct world *w = t->w;
+    for (uint32_t i = 0; i < t->site_count; i++) {
+        struct site *s = t->sites[i];
+        uint32_t count = 1 + draw(w, 3);
+        for (uint32_t k = 0; k < count; k++) {
+            const struct peer *p = t->peers[draw(w, t->peer_count)];
+            uint32_t dice = draw(w, 4);
+            uint32_t key = dice < 2 ? 0 : dice == 2 ? p->key : s->auditor;
+            listener_add(w, s, key, dice == 3, p->group);
+        }
+    }
+}
+
 void town_open(struct town *t, struct world *w)
 {
     static const uint32_t slot_counts[] = {4, 4, 8, 16};
@@ -207,6 +223,7 @@ void town_open(struct town *t, struct world *w)
         open_group(t, t->sites[i % t->site_count]);
     issuer_add(w);
     weather_add(w);
+    add_listeners(t);
     for (uint32_t i = 0; i < t->site_count; i++)
         say(w, "%s has %u slots; entries of %llu bytes, %llu a second, %u at the door",
             t->sites[i]->actor.name, (unsigned)t->sites[i]->hub.slots,
@@ -276,8 +293,6 @@ static void heal(struct world *w, struct town *t)
     const char *who = "", *why = "";
     say(w, "all is well from here on");
     w->calm = w->closing = true;
-    for (uint32_t i = 0; i < w->actor_count; i++)
-        w->actors[i]->paused_until = 0;
     for (uint32_t i = 0; i < t->site_count; i++) {
         t->sites[i]->rules.draining = false;
         t->sites[i]->full_for = 0;

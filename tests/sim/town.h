@@ -7,6 +7,7 @@
 #include "hub.h"
 #include "ledger/wire.h"
 #include "model.h"
+#include "reads.h"
 #include "relay/session.h"
 #include "signatures.h"
 #include "unit/account/kit.h"
@@ -72,8 +73,13 @@ struct group {
 /* One connection, as the hub sees it. */
 struct line {
     bool up;
+    bool is_stream; /* nothing is lost on it, and all keeps its order */
     uint64_t number;
-    struct session session;
+    struct site *site;
+    struct conn *conn;       /* the relay's view of it, kept for the next */
+    struct session *session; /* in there */
+    struct stream out;
+    uint64_t slow_until; /* its socket takes nothing */
     bool head_asked;
     struct wire_frame head; /* HEAD to be answered when nothing is queued */
 };
@@ -84,11 +90,12 @@ struct waiting {
     uint64_t line;
     uint64_t rid, i;
     bool from_wire;
+    bool wants_settled;
     uint8_t *bytes;
     size_t size;
 };
 
-struct answer {
+struct due {
     uint32_t actor;
     uint64_t line;
     bool sent;
@@ -101,6 +108,7 @@ struct token {
     uint64_t rid, i;
     uint32_t entry;
     bool counted; /* against the session's budget */
+    bool wants_settled;
 };
 
 struct digest_seen {
@@ -144,7 +152,10 @@ struct site {
     size_t token_count, token_cap;
     struct token *tokens;
     size_t answer_count, answer_cap;
-    struct answer *answers;
+    struct due *answers;
+    struct reads *reads; /* of this life; NULL: it does not run */
+    uint32_t auditor;    /* number of the key that may read everything */
+    bool stopped_by_hello[SLOTS_MAX];
     struct recover_mark marks[SLOTS_MAX]; /* newest published */
     uint64_t settled_index[SLOTS_MAX];    /* newest settlement reported, plus 1 */
     struct digest_seen digests[SLOTS_MAX];
@@ -255,7 +266,16 @@ void site_snapshot(struct world *w, struct site *s);
 void site_restore_backup(struct world *w, struct site *s);
 uint64_t site_wall_ms(const struct world *w, const struct site *s);
 extern const struct actor_ops site_ops;
-enum { SITE_CYCLE, SITE_WRITE, SITE_OUTCOME, SITE_RELOAD, SITE_BOOT, SITE_TICK };
+enum {
+    SITE_CYCLE,
+    SITE_WRITE,
+    SITE_OUTCOME,
+    SITE_RELOAD,
+    SITE_BOOT,
+    SITE_TICK,
+    SITE_READ,
+    SITE_MAIL
+};
 
 /* site_commit.c: its commits */
 void site_timer_commit(struct world *w, struct site *s, uint32_t what);
@@ -277,6 +297,11 @@ void door_local(struct world *w, struct site *s, const struct kit_entry *e,
 void door_result(struct world *w, struct site *s, const struct hub_result *r);
 void door_flush(struct world *w, struct site *s);
 void door_close(struct world *w, struct site *s);
+void door_send(struct world *w, struct site *s, struct line *l, const void *bytes,
+               size_t size);
+void door_welcome(struct world *w, struct site *s, struct line *l);
+/* Say goodbye and close. */
+void door_bye(struct world *w, struct site *s, struct line *l, enum err code);
 /* Open a note of this log by any key it ever had, and hold it against the books. */
 const struct checkpoint *site_note(struct world *w, struct site *s, const char *whom,
                                    uint64_t slot, struct bytes note);
@@ -297,6 +322,10 @@ void peer_message(struct world *w, struct actor *a, const struct message *m);
 /* peer_result.c */
 void peer_result(struct world *w, struct peer *p, const struct wire_result *r,
                  const struct checkpoint *at);
+
+/* listener.c: who reads. Key 0: he does not say who he is. */
+void listener_add(struct world *w, struct site *s, uint32_t key, bool auditor,
+                  uint32_t group);
 
 /* words.c: what a device writes. */
 void words_write(struct world *w, struct peer *p);

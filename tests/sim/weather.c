@@ -33,9 +33,19 @@ static void network(struct world *w)
     for (uint32_t i = 0; i < w->actor_count; i++)
         if (goes_wrong(w, BAD_CLOG))
             w->actors[i]->clogged_until = w->now_ms + 500 + draw(w, 6000);
+    for (uint32_t i = 0; i < town_of(w)->site_count; i++) {
+        struct site *s = town_of(w)->sites[i];
+        for (uint32_t k = 0; k < w->actor_count; k++)
+            if (s->lines[k].up && s->lines[k].is_stream && !reads_slow(&s->lines[k]) &&
+                goes_wrong(w, BAD_SLOW))
+                s->lines[k].slow_until =
+                    w->now_ms + 500 + draw(w, draw(w, 5) == 0 ? 200000 : 8000);
+    }
     if (goes_wrong(w, BAD_PAUSE)) {
         struct actor *a = somebody(w);
-        a->paused_until = w->now_ms + 100 + draw(w, 9000);
+        uint64_t until = w->now_ms + 100 + draw(w, 9000);
+        if (until > a->paused_until) /* never sooner: what waits keeps its order */
+            a->paused_until = until;
         say(w, "%s stands still for %llu ms", a->name,
             (unsigned long long)(a->paused_until - w->now_ms));
     }
@@ -55,6 +65,10 @@ static void clocks(struct world *w, struct site *s)
     if (goes_wrong(w, BAD_LEAP)) {
         uint64_t ms = UINT64_C(3600000) * (1 + draw(w, 80));
         say(w, "%llu hours pass", (unsigned long long)ms / 3600000);
+        /* Who stands still stays so: what waits for him keeps its order. */
+        for (uint32_t i = 0; i < w->actor_count; i++)
+            if (w->actors[i]->paused_until > w->now_ms)
+                w->actors[i]->paused_until += ms;
         w->now_ms += ms;
     }
 }

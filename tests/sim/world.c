@@ -9,7 +9,8 @@
 
 static struct world *running;
 size_t world_tell_lines = 60;
-const char *const plant_words[PLANT_COUNT] = {"none", "forget", "forgery", "receipt"};
+const char *const plant_words[PLANT_COUNT] = {"none", "forget", "forgery", "receipt",
+                                              "skip", "past",   "proof"};
 
 /* ---- the story ---- */
 
@@ -83,7 +84,7 @@ static const uint32_t rate_max[BAD_COUNT] = {
     [BAD_READ] = 60,   [BAD_ROT] = 300,       [BAD_BACKUP] = 150,  [BAD_SLEW] = 900,
     [BAD_JUMP] = 100,  [BAD_LEAP] = 150,      [BAD_REKEY] = 300,   [BAD_DRAIN] = 100,
     [BAD_MEMORY] = 10, [BAD_STOP] = 150,      [BAD_RESTART] = 15,  [BAD_CLONE] = 10,
-    [BAD_WRONG] = 350,
+    [BAD_WRONG] = 350, [BAD_SLOW] = 150,
 };
 
 static void draw_rates(struct world *w)
@@ -105,12 +106,12 @@ static void draw_rates(struct world *w)
 
 /* ---- time ---- */
 
-static bool before(const struct event *a, const struct event *b)
+static bool before(const struct happening *a, const struct happening *b)
 {
     return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->order < b->order;
 }
 
-static void put_event(struct world *w, struct event e)
+static void put_in_order(struct world *w, struct happening e)
 {
     if (w->event_count == w->event_cap) {
         w->event_cap = w->event_cap * 2 + 256;
@@ -118,17 +119,22 @@ static void put_event(struct world *w, struct event e)
         if (w->events == NULL)
             abort();
     }
-    e.order = w->order++;
     size_t i = w->event_count++;
     for (; i > 0 && before(&e, &w->events[(i - 1) / 2]); i = (i - 1) / 2)
         w->events[i] = w->events[(i - 1) / 2];
     w->events[i] = e;
 }
 
-static struct event take_event(struct world *w)
+static void put_event(struct world *w, struct happening e)
 {
-    struct event first = w->events[0];
-    struct event last = w->events[--w->event_count];
+    e.order = w->order++;
+    put_in_order(w, e);
+}
+
+static struct happening take_event(struct world *w)
+{
+    struct happening first = w->events[0];
+    struct happening last = w->events[--w->event_count];
     size_t i = 0;
     for (size_t child = 1; child < w->event_count; child = 2 * i + 1) {
         if (child + 1 < w->event_count &&
@@ -146,20 +152,28 @@ static struct event take_event(struct world *w)
 void world_at(struct world *w, const struct actor *a, uint64_t in_ms, uint32_t what,
               uint64_t arg)
 {
-    put_event(w, (struct event){.at_ms = w->now_ms + in_ms,
-                                .actor = a->id,
-                                .timer = {.what = what, .a = arg}});
+    put_event(w, (struct happening){.at_ms = w->now_ms + in_ms,
+                                    .actor = a->id,
+                                    .timer = {.what = what, .a = arg}});
 }
 
 /* ---- network ---- */
 
-static void put_message(struct world *w, uint32_t to, const struct message *m)
+static struct message *new_message(uint32_t from, uint32_t what, uint64_t line,
+                                   const void *bytes, size_t size)
 {
-    const struct actor *from = w->actors[m->from], *target = w->actors[to];
-    struct message *copy = malloc(sizeof *copy + m->size);
-    if (copy == NULL)
+    struct message *m = malloc(sizeof *m + size);
+    if (m == NULL)
         abort();
-    memcpy(copy, m, sizeof *copy + m->size);
+    *m = (struct message){.from = from, .what = what, .line = line, .size = size};
+    if (size > 0)
+        memcpy(m->bytes, bytes, size);
+    return m;
+}
+
+static uint64_t arrival(struct world *w, uint32_t sender, uint32_t to)
+{
+    const struct actor *from = w->actors[sender], *target = w->actors[to];
     uint64_t delay = 1 + draw(w, w->delay_ms);
     if (goes_wrong(w, BAD_DELAY))
         delay += draw(w, 3000);
@@ -168,8 +182,14 @@ static void put_message(struct world *w, uint32_t to, const struct message *m)
         at = from->clogged_until + draw(w, 50);
     if (!w->calm && target->clogged_until > at)
         at = target->clogged_until + draw(w, 50);
-    put_event(
-        w, (struct event){.at_ms = at, .actor = to, .is_message = true, .message = copy});
+    return at;
+}
+
+/* Takes the message over. */
+static void put_message(struct world *w, uint32_t to, struct message *m, uint64_t at)
+{
+    put_event(w, (struct happening){
+                     .at_ms = at, .actor = to, .is_message = true, .message = m});
 }
 
 void world_send(struct world *w, uint32_t from, uint32_t to, uint32_t what, uint64_t line,
@@ -180,29 +200,41 @@ void world_send(struct world *w, uint32_t from, uint32_t to, uint32_t what, uint
                    w->actors[to]->cut_off_until > w->now_ms;
     if ((cut_off && !w->calm) || goes_wrong(w, BAD_LOSS))
         return;
-    struct message *m = malloc(sizeof *m + size);
-    if (m == NULL)
-        abort();
-    *m = (struct message){.from = from, .what = what, .line = line, .size = size};
-    if (size > 0)
-        memcpy(m->bytes, bytes, size);
-    put_message(w, to, m);
+    put_message(w, to, new_message(from, what, line, bytes, size), arrival(w, from, to));
     if (!fragile && goes_wrong(w, BAD_TWICE))
-        put_message(w, to, m);
-    free(m);
+        put_message(w, to, new_message(from, what, line, bytes, size),
+                    arrival(w, from, to));
+}
+
+void world_stream(struct world *w, struct stream *s, uint32_t from, uint32_t to,
+                  uint32_t what, uint64_t line, const void *bytes, size_t size)
+{
+    uint64_t at = arrival(w, from, to);
+    uint64_t away = w->actors[from]->cut_off_until > w->actors[to]->cut_off_until
+                        ? w->actors[from]->cut_off_until
+                        : w->actors[to]->cut_off_until;
+    w->stats.messages++;
+    if (goes_wrong(w, BAD_LOSS)) /* it is sent again */
+        at += 200 + draw(w, 800);
+    if (!w->calm && away > at)
+        at = away + 200 + draw(w, 800);
+    if (at < s->at_ms)
+        at = s->at_ms;
+    s->at_ms = at;
+    put_message(w, to, new_message(from, what, line, bytes, size), at);
 }
 
 bool world_step(struct world *w)
 {
     if (w->event_count == 0)
         return false;
-    struct event e = take_event(w);
+    struct happening e = take_event(w);
     struct actor *a = w->actors[e.actor];
     if (e.at_ms > w->now_ms)
         w->now_ms = e.at_ms;
     if (a->paused_until > w->now_ms) { /* it comes to it when it goes on */
         e.at_ms = a->paused_until;
-        put_event(w, e);
+        put_in_order(w, e); /* before what was sent later */
         return true;
     }
     w->stats.steps++;

@@ -50,7 +50,7 @@ struct actor {
     uint64_t clogged_until; /* its messages wait */
 };
 
-struct event {
+struct happening {
     uint64_t at_ms;
     uint64_t order; /* of two at one time the older comes first */
     uint32_t actor;
@@ -68,7 +68,16 @@ struct sim_options {
 };
 
 /* Defects to try the checker on. */
-enum plant { PLANT_NONE, PLANT_FORGET, PLANT_FORGERY, PLANT_RECEIPT, PLANT_COUNT };
+enum plant {
+    PLANT_NONE,
+    PLANT_FORGET,
+    PLANT_FORGERY,
+    PLANT_RECEIPT,
+    PLANT_SKIP,  /* a subscriber is not sent a record */
+    PLANT_PAST,  /* records past the checkpoint they come with */
+    PLANT_PROOF, /* a proof of another leaf */
+    PLANT_COUNT
+};
 extern const char *const plant_words[PLANT_COUNT];
 
 struct world {
@@ -82,7 +91,7 @@ struct world {
     uint32_t actor_count;
     struct actor *actors[ACTORS_MAX];
     size_t event_count, event_cap;
-    struct event *events; /* a heap */
+    struct happening *events; /* a heap */
     uint64_t order;
     struct stats stats;
     char *story;
@@ -99,11 +108,22 @@ void world_at(struct world *w, const struct actor *a, uint64_t in_ms, uint32_t w
 /* Send; it may be lost, late, or come twice. `fragile`: never twice (a handshake). */
 void world_send(struct world *w, uint32_t from, uint32_t to, uint32_t what, uint64_t line,
                 const void *bytes, size_t size, bool fragile);
+/* A connection that loses nothing and keeps its order, as TCP does: what goes wrong makes
+ * it late. One for each direction; all zero is a new one. */
+struct stream {
+    uint64_t at_ms; /* when the newest message arrives */
+};
+void world_stream(struct world *w, struct stream *s, uint32_t from, uint32_t to,
+                  uint32_t what, uint64_t line, const void *bytes, size_t size);
 /* The next event; false when there is none. */
 bool world_step(struct world *w);
 /* Does this go wrong now? Counts it when it does. */
 bool goes_wrong(struct world *w, enum fault f);
 uint32_t draw(struct world *w, uint32_t limit);
+static inline void saw(struct world *w, enum seen_what what)
+{
+    w->stats.seen[what]++;
+}
 
 /* One line of the story. */
 __attribute__((format(printf, 2, 3))) void say(struct world *w, const char *format, ...);
