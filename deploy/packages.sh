@@ -8,7 +8,8 @@ build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libsodium-dev libssl-dev
  libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev
  libhiredis-dev"
-test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server"
+test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server curl
+ golang-go golang-golang-x-mod-dev"
 
 # Names that differ between releases: the first one that exists is taken.
 pick() {
@@ -43,6 +44,8 @@ if [ "${1}" = test ]; then
     installed libmsgpack-dev || installed libmsgpack-c-dev || missing="$missing MSGPACK"
     ls /usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.fuzzer-*.a >/dev/null 2>&1 ||
         missing="$missing CLANG_RT"
+    # A node from elsewhere brings its npm along and is not to be replaced.
+    { command -v node && command -v npm; } >/dev/null 2>&1 || missing="$missing nodejs npm"
 fi
 [ -n "$missing" ] || exit 0
 

@@ -9,24 +9,6 @@ DB=$T/hub/ledger.db
 STORE=sqlite:$DB
 W=$T/www
 
-# rows ADDRESS COUNT: that many accruals, each an entry of its own in the account's log.
-rows()
-{
-    echo account,node,epoch,amount
-    n=0
-    while [ $n -lt "$2" ]; do
-        n=$((n + 1))
-        BULK=$((BULK + 1))
-        echo "$1,bulk,$BULK,0.25"
-    done
-}
-BULK=0
-bulk()
-{
-    rows "$1" "$2" >"$T/rows.csv"
-    BULK=$((BULK + $2))
-    ok stoactl accrue --csv "$T/rows.csv" --key "$KEY" --hub "$URL" --quiet
-}
 publish()
 {
     ok stoactl log publish "$W" --store "$STORE" --json

@@ -8,6 +8,7 @@ PORT=0
 URL=
 KEY=$T/hub/keys/issuer.key
 EPOCH=0
+BULK=0
 
 finish()
 {
@@ -124,6 +125,25 @@ accrue()
 {
     EPOCH=$((EPOCH + 1))
     ok stoactl accrue "$1" "$2" --node test --epoch $EPOCH --key "$KEY" --hub "$URL" --quiet
+}
+
+# rows ADDRESS COUNT: that many accruals as CSV, each an entry of its own in the account's log.
+rows()
+{
+    echo account,node,epoch,amount
+    n=0
+    while [ $n -lt "$2" ]; do
+        n=$((n + 1))
+        BULK=$((BULK + 1))
+        echo "$1,bulk,$BULK,0.25"
+    done
+}
+
+# bulk ADDRESS COUNT: by the issuer, in one go.
+bulk()
+{
+    rows "$1" "$2" >"$T/rows.csv"
+    ok stoactl accrue --csv "$T/rows.csv" --key "$KEY" --hub "$URL" --quiet
 }
 
 # balance NAME: settled, as text.
