@@ -26,3 +26,9 @@ add_library(ledger_recover STATIC
 target_link_libraries(ledger_recover
   PUBLIC ledger_sequencer
   PRIVATE stoa_flags)
+
+# What is kept beside the log and follows from it: the core.
+add_library(ledger_projection STATIC projection.c)
+target_link_libraries(ledger_projection
+  PUBLIC ledger_slotlog
+  PRIVATE stoa_flags)

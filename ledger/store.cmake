@@ -51,6 +51,7 @@ add_library(ledger_store_postgres STATIC
   store_postgres_lease.c
   store_postgres_link.c
   store_postgres_param.c
+  store_postgres_projection.c
   store_postgres_probe.c
   store_postgres_raw.c
   store_postgres_read.c
@@ -58,9 +59,10 @@ add_library(ledger_store_postgres STATIC
   store_postgres_schema.c
   store_postgres_session.c
   store_postgres_side.c
-  store_postgres_target.c)
+  store_postgres_target.c
+  store_postgres_view.c)
 target_link_libraries(ledger_store_postgres PUBLIC ledger_store
-  PRIVATE ledger_codec ledger_trace PostgreSQL::PostgreSQL)
+  PRIVATE ledger_codec ledger_projection ledger_trace PostgreSQL::PostgreSQL)
 target_link_options(ledger_store_postgres INTERFACE LINKER:-u,store_edge_postgresql
   LINKER:-u,store_probe_postgres)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/stoa)

@@ -31,6 +31,7 @@
 
 struct store;
 struct store_reader;
+struct projection_ops;
 struct store_lease;
 struct lease_self;
 
@@ -188,6 +189,8 @@ struct store_reader_ops {
     enum err (*tile)(struct store_reader *r, uint32_t slot, unsigned level, uint64_t n,
                      unsigned width, struct hash out[TILE_HASHES]);
     enum err (*sealed)(struct store_reader *r, const struct hash *entry, struct buf *out);
+    /* ledger/projection.h; NULL: this store keeps none. */
+    const struct projection_ops *projection;
 };
 
 /* Tests: make the next effects of a store fail. Called with the name of each effect; returns

@@ -163,6 +163,31 @@ static enum err postgres_open(const char *rest, struct store **out, struct store
     return finish(s, open_ledger(s), out, why);
 }
 
+/* Readers only: of a standby, or for who may not write. The writer's calls fail in a session
+ * that cannot write; nobody makes them. */
+static enum err open_reads(struct postgres_store *s)
+{
+    s->reads_only = s->link.reads_only = true;
+    TRY(pg_ready(&s->link));
+    TRY(pg_session_ledger(&s->link, &s->ledger));
+    if (!s->ledger.any)
+        return missing(s);
+    pg_drop(&s->link);
+    s->link = (struct pg_link){.target = &s->target,
+                               .role = PG_READER,
+                               .reads_only = true,
+                               .bound = &s->ledger};
+    return ERR_OK;
+}
+
+enum err postgres_open_reads(const char *rest, struct store **out, struct store_why *why)
+{
+    struct postgres_store *s = NULL;
+    *out = NULL;
+    TRY(make(rest, &s, why));
+    return finish(s, open_reads(s), out, why);
+}
+
 static void ignore_row(void *context, const struct postgres_schema_row *row)
 {
     (void)context;

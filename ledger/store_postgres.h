@@ -16,6 +16,7 @@
 #include "ledger/store.h"
 #include "ledger/store_lease.h"
 #include "ledger/store_postgres_lease.h"
+#include "ledger/store_postgres_project.h"
 #include "ledger/store_tree.h"
 #include "ledger/store_util.h"
 
@@ -57,7 +58,7 @@ struct pg_ledger {
 };
 
 /* AUDITOR: rows as they are stored; PLAIN: simple queries only */
-enum pg_role { PG_WRITER, PG_READER, PG_AUDITOR, PG_LEASE, PG_PLAIN };
+enum pg_role { PG_WRITER, PG_READER, PG_AUDITOR, PG_LEASE, PG_PROJECTOR, PG_PLAIN };
 
 struct pg_link {
     PGconn *c; /* NULL: none */
@@ -175,7 +176,7 @@ struct pg_link {
 #define PG_STATEMENT_ENUM_(name, role, text) PG_##name,
 enum pg_statement {
     PG_STATEMENTS(PG_STATEMENT_ENUM_) PG_LEASE_STATEMENTS(PG_STATEMENT_ENUM_)
-    PG_STATEMENT_COUNT
+    PG_PROJECT_STATEMENTS(PG_STATEMENT_ENUM_) PG_STATEMENT_COUNT
 };
 #undef PG_STATEMENT_ENUM_
 
@@ -266,6 +267,7 @@ struct postgres_store {
     struct store base;
     struct pg_target target;
     struct pg_ledger ledger;
+    bool reads_only; /* a replica: readers only */
     pthread_mutex_t lock; /* of the writer's link and all below */
     struct pg_link link;
     uint32_t owned_session;     /* the session that holds `owned` */
@@ -284,6 +286,8 @@ static inline struct postgres_store *postgres_of(struct store *s)
 {
     return (struct postgres_store *)(void *)s;
 }
+/* store_postgres.c: a store whose readers alone may be used; a standby will do. */
+enum err postgres_open_reads(const char *rest, struct store **out, struct store_why *why);
 /* An error that concerns the whole database breaks the store. */
 enum err postgres_note(struct postgres_store *s, enum err e);
 
@@ -342,6 +346,20 @@ enum err postgres_snapshot_drop(struct store *base, uint32_t slot);
 enum err postgres_sealed_put(struct store *base, const struct hash *entry,
                              struct bytes data);
 enum err postgres_sealed_erase(struct store *base, const struct hash *entry);
+/* store_postgres_read.c */
+struct postgres_reader {
+    struct store_reader base;
+    struct postgres_store *s;
+    struct pg_link link;
+    uint32_t slot; /* of the tree being read */
+};
+static inline struct postgres_reader *postgres_reader_of(struct store_reader *r)
+{
+    return (struct postgres_reader *)(void *)r;
+}
+enum err postgres_ask(struct postgres_reader *r, struct pg_step *step);
+/* store_postgres_view.c: projections, as relays read them */
+extern const struct projection_ops postgres_projection_ops;
 /* store_postgres_read.c */
 enum err postgres_reader_open(struct store *base, struct store_reader **out);
 

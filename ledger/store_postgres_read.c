@@ -11,19 +11,7 @@
 
 #define ASK_TRIES 2 /* the second on a new session, when the first had died unnoticed */
 
-struct postgres_reader {
-    struct store_reader base;
-    struct postgres_store *s;
-    struct pg_link link;
-    uint32_t slot; /* of the tree being read */
-};
-
-static struct postgres_reader *reader_of(struct store_reader *r)
-{
-    return (struct postgres_reader *)(void *)r;
-}
-
-static enum err ask(struct postgres_reader *r, struct pg_step *step)
+enum err postgres_ask(struct postgres_reader *r, struct pg_step *step)
 {
     enum err e = ERR_STORE;
     if (atomic_load(&r->s->broken))
@@ -43,11 +31,11 @@ static enum err ask(struct postgres_reader *r, struct pg_step *step)
 static enum err read_slot(struct store_reader *base, uint32_t slot,
                           struct store_slot *out)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     struct pg_step step = {.statement = PG_SLOT};
     assert(slot < r->s->ledger.identity.slots);
     pg_add_i32(&step.p, slot);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK)
         e = postgres_slot_row(step.result, out);
     pg_clear(&step, 1);
@@ -58,7 +46,7 @@ static enum err slot_size(struct postgres_reader *r, uint32_t slot, uint64_t *si
 {
     struct pg_step step = {.statement = PG_SIZE};
     pg_add_i32(&step.p, slot);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK)
         e = PQntuples(step.result) == 1 ? pg_u64(step.result, 0, 0, STORE_INDEX_MAX, size)
                                         : ERR_CORRUPT;
@@ -121,7 +109,7 @@ static uint64_t page_end(uint64_t from, uint64_t end)
 static enum err read_records(struct store_reader *base, uint32_t slot, uint64_t from,
                              uint64_t max, store_visit *visit, void *context)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     struct walk w = {visit, context, from, false, false};
     uint64_t size = 0;
     assert(slot < r->s->ledger.identity.slots);
@@ -136,7 +124,7 @@ static enum err read_records(struct store_reader *base, uint32_t slot, uint64_t 
         pg_add_i32(&step.p, slot);
         pg_add_i64(&step.p, w.next);
         pg_add_i64(&step.p, until);
-        e = ask(r, &step);
+        e = postgres_ask(r, &step);
         if (e == ERR_OK)
             e = visit_rows(&w, step.result);
         if (e == ERR_OK && !w.stopped && w.next != until)
@@ -157,7 +145,7 @@ static enum err account_page(struct postgres_reader *r, const struct hash *accou
         pg_add_i32(&step.p, slot);
     pg_add_i64(&step.p, w->next);
     pg_add_i64(&step.p, until);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK) {
         *rows = PQntuples(step.result);
         e = visit_rows(w, step.result);
@@ -171,7 +159,7 @@ static enum err read_account(struct store_reader *base, const struct hash *accou
                              uint64_t from, uint64_t max, store_visit *visit,
                              void *context)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     struct walk w = {visit, context, from, true, false};
     uint32_t slot = slot_of(account, r->s->ledger.identity.slots);
     if (from > STORE_INDEX_MAX)
@@ -196,11 +184,11 @@ static enum err read_account(struct store_reader *base, const struct hash *accou
 static enum err read_find(struct store_reader *base, const struct hash *id,
                           uint32_t *slot, uint64_t *index)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     struct pg_step step = {.statement = PG_FIND};
     uint64_t at = 0;
     pg_add_bytes(&step.p, id->b, HASH_BYTES);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK && PQntuples(step.result) == 0)
         e = ERR_NOT_FOUND;
     if (e == ERR_OK)
@@ -218,7 +206,7 @@ static enum err read_find(struct store_reader *base, const struct hash *id,
 static enum err take_hashes(struct postgres_reader *r, struct pg_step *step,
                             unsigned count, struct hash out[])
 {
-    enum err e = ask(r, step);
+    enum err e = postgres_ask(r, step);
     if (e == ERR_OK && (unsigned)PQntuples(step->result) != count)
         e = ERR_CORRUPT;
     for (unsigned i = 0; e == ERR_OK && i < count; i++)
@@ -237,7 +225,7 @@ static enum err source_tile(void *context, unsigned level, uint64_t n,
     pg_add_i32(&step.p, r->slot);
     pg_add_i32(&step.p, level);
     pg_add_i64(&step.p, n);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK && PQntuples(step.result) != 1)
         e = ERR_CORRUPT;
     if (e == ERR_OK)
@@ -292,7 +280,7 @@ static enum err read_node(struct store_reader *base, uint32_t slot, unsigned lev
                           uint64_t n, struct hash *out)
 {
     struct tree_source t;
-    TRY(source(reader_of(base), slot, &t));
+    TRY(source(postgres_reader_of(base), slot, &t));
     return tree_node(&t, level, n, out);
 }
 
@@ -300,7 +288,7 @@ static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned lev
                           uint64_t n, unsigned width, struct hash out[TILE_HASHES])
 {
     struct tree_source t;
-    TRY(source(reader_of(base), slot, &t));
+    TRY(source(postgres_reader_of(base), slot, &t));
     return tree_tile(&t, level, n, width, out);
 }
 
@@ -309,11 +297,11 @@ static enum err read_tile(struct store_reader *base, uint32_t slot, unsigned lev
 static enum err read_sealed(struct store_reader *base, const struct hash *entry,
                             struct buf *out)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     struct pg_step step = {.statement = PG_SEALED};
     struct bytes data = bytes_of(NULL, 0);
     pg_add_bytes(&step.p, entry->b, HASH_BYTES);
-    enum err e = ask(r, &step);
+    enum err e = postgres_ask(r, &step);
     if (e == ERR_OK && PQntuples(step.result) == 0)
         e = ERR_NOT_FOUND;
     if (e == ERR_OK)
@@ -326,7 +314,7 @@ static enum err read_sealed(struct store_reader *base, const struct hash *entry,
 
 static void close_reader(struct store_reader *base)
 {
-    struct postgres_reader *r = reader_of(base);
+    struct postgres_reader *r = postgres_reader_of(base);
     pg_drop(&r->link);
     free(r);
 }
@@ -340,6 +328,7 @@ static const struct store_reader_ops reader_ops = {
     .node = read_node,
     .tile = read_tile,
     .sealed = read_sealed,
+    .projection = &postgres_projection_ops,
 };
 
 enum err postgres_reader_open(struct store *base, struct store_reader **out)
@@ -351,8 +340,10 @@ enum err postgres_reader_open(struct store *base, struct store_reader **out)
         return ERR_MEMORY;
     r->base.ops = &reader_ops;
     r->s = s;
-    r->link =
-        (struct pg_link){.target = &s->target, .role = PG_READER, .bound = &s->ledger};
+    r->link = (struct pg_link){.target = &s->target,
+                               .role = PG_READER,
+                               .reads_only = s->reads_only,
+                               .bound = &s->ledger};
     *out = &r->base;
     return ERR_OK;
 }

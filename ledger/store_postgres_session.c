@@ -12,11 +12,11 @@
 
 #define TEXT_(name, role, text) [PG_##name] = text,
 const char *const pg_texts[PG_STATEMENT_COUNT] = {
-    PG_STATEMENTS(TEXT_) PG_LEASE_STATEMENTS(TEXT_)};
+    PG_STATEMENTS(TEXT_) PG_LEASE_STATEMENTS(TEXT_) PG_PROJECT_STATEMENTS(TEXT_)};
 #undef TEXT_
 #define ROLE_(name, role, text) [PG_##name] = role,
 const enum pg_role pg_roles[PG_STATEMENT_COUNT] = {
-    PG_STATEMENTS(ROLE_) PG_LEASE_STATEMENTS(ROLE_)};
+    PG_STATEMENTS(ROLE_) PG_LEASE_STATEMENTS(ROLE_) PG_PROJECT_STATEMENTS(ROLE_)};
 #undef ROLE_
 
 static enum err unfit(struct pg_link *l, const char *sentence)

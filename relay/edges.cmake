@@ -50,6 +50,7 @@ if(TARGET ledger_link)
     stoactl_log_setup.c
     stoactl_main.c
     stoactl_out.c
+    stoactl_projection.c
     stoactl_run.c
     stoactl_schema.c
     stoactl_status.c

@@ -133,6 +133,29 @@ static void log_page(struct loop *l, struct conn *c, const char *rest)
     l->reads++;
 }
 
+/* A projection: the reader takes path and query apart. */
+static void view_page(struct loop *l, struct conn *c, const struct ws_request *asked)
+{
+    char text[VIEW_PATH_MAX];
+    int size = snprintf(text, sizeof(text), "%s%s%s", asked->path,
+                        asked->query[0] ? "?" : "", asked->query);
+    struct request *q = request_new(REQUEST_VIEW, c->id);
+    if (size < 0 || (size_t)size >= sizeof(text)) {
+        request_drop(q);
+        answer_text(l, c, 404, "not found\n");
+        return;
+    }
+    if (q && !(q->frame = frame_from(text, (size_t)size))) {
+        request_drop(q);
+        q = NULL;
+    }
+    if (!ask_reader(l, q)) {
+        answer_text(l, c, 503, "busy\n");
+        return;
+    }
+    l->reads++;
+}
+
 /* "<SHA-256 of the origin, hex>/checkpoint": what this witness last cosigned of a log. */
 static void witnessed_page(struct loop *l, struct conn *c, const char *rest)
 {
@@ -208,6 +231,9 @@ void on_http(void *context, void *user, const struct ws_request *asked)
     } else if (strcmp(path, "/v1/status") == 0) {
         route = M_ROUTE_HTTP_STATUS;
         answer(l, c, 200, JSON, status_json(l));
+    } else if (strncmp(path, "/v1/account/", 12) == 0 || strcmp(path, "/v1/rich-list") == 0 ||
+               strcmp(path, "/v1/projections") == 0) {
+        view_page(l, c, asked);
     } else if (strncmp(path, "/readyz/", 8) == 0) {
         bool ready = !l->draining && (strcmp(path, "/readyz/read") == 0
                                           ? !atomic_load(&l->r->store_away)

@@ -240,6 +240,9 @@ static void serve(struct reader *rd, struct request *q)
     case REQUEST_TILE:
         serve_tile(rd, q);
         break;
+    case REQUEST_VIEW:
+        serve_view(rd, q);
+        break;
     case REQUEST_SEAL:
     case REQUEST_STOP:
         break; /* never sent here */

@@ -43,6 +43,9 @@ void serve_hello(struct reader *rd, const struct request *q);
 void serve_lookup(struct reader *rd, const struct request *q);
 void serve_tile(struct reader *rd, const struct request *q);
 
+/* reader_view.c */
+void serve_view(struct reader *rd, const struct request *q);
+
 /* reader.c */
 void reader_reply(struct reader *rd, const struct request *q, struct frame *f);
 void reader_error(struct reader *rd, const struct request *q, enum err code);

@@ -114,6 +114,19 @@ static const struct ctl_command commands[] = {
      "transaction; run again it does nothing. Passwords: ?passfile=PATH in the URI.\n\n"
      "  stoactl schema apply --store postgresql://stoa_owner@db.example/stoa\n",
      ctl_schema_apply},
+    {"projection run", "--store URI", 0, 0, COMMON | BIT(STORE) | BIT(EVERY),
+     "keep balances, earnings and rich list up to the log",
+     "Runs until SIGTERM, as role stoa_projector; looks every 250ms (--every) and waits for a\n"
+     "server that is away. Any number may run.\n",
+     ctl_projection_run},
+    {"projection status", "--store URI", 0, 0, COMMON | BIT(STORE),
+     "how far behind the log the projections are",
+     "Exit 1 when nobody has looked at a slot for 10 s.\n", ctl_projection_status},
+    {"projection rebuild", "[SLOT] --store URI", 0, 1, COMMON | BIT(STORE) | BIT(CHECK),
+     "make projections anew from the log",
+     "One transaction a slot; readers see what was there until it is done. Says whether the\n"
+     "result is the same. With --check nothing is written: exit 1 when a slot differs.\n",
+     ctl_projection_rebuild},
     {"help", "[ERROR | errors]", 0, 1, COMMON,
      "what an error means, by number, code or word",
      "  stoactl help T4130      stoactl help balance      stoactl help errors\n",

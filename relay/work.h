@@ -13,6 +13,7 @@
 #define JOB_ENTRIES_MAX 32u /* entries of one job: what a verify thread takes at once */
 #define ANSWER_BYTES_MAX (256u << 10) /* of results or records in one frame we send */
 #define LOOKUPS_A_REQUEST 64u
+#define VIEW_PATH_MAX 400u /* path?query of a projection, with room for a zero */
 
 /* Index in the low, generation in the high 32 bits; 0 is nobody. */
 typedef uint64_t conn_id;
@@ -64,6 +65,7 @@ enum request_kind {
     REQUEST_HELLO, /* compare the checkpoints a HELLO brought */
     REQUEST_LOOKUP, /* duplicates */
     REQUEST_TILE,   /* HTTP: a tile or an entry bundle */
+    REQUEST_VIEW,   /* HTTP: what projections hold; `frame` is path?query */
     REQUEST_SEAL,   /* reader -> commit: a checked attachment to put into the store */
     REQUEST_STOP    /* reader -> commit: this slot was shown a tree beside its own */
 };
@@ -74,7 +76,7 @@ struct request {
     bool has_device; /* who asks */
     struct pubkey device;
     uint64_t since_us;
-    struct frame *frame; /* FRAME, HELLO, SEAL: kept; spans of `f` point into it */
+    struct frame *frame; /* FRAME, HELLO, SEAL: kept, spans of `f` point into it; VIEW */
     struct wire_frame f; /* FRAME, HELLO, SEAL */
     struct wire_key key; /* PAGE */
     uint64_t next;       /* PAGE */
@@ -116,7 +118,7 @@ enum mail_kind {
     MAIL_PAGE,  /* records for a subscription */
     MAIL_HELLO, /* verdict over a HELLO's checkpoints */
     MAIL_HTTP,  /* body of an HTTP answer */
-    MAIL_WITNESS, /* a witness's answer, as it goes out */
+    MAIL_WITNESS, /* an HTTP answer with its status and type, as it goes out */
     MAIL_OWNERS, /* another relay owns a slot now, or none does: ask relay/region.h */
     MAIL_SEEN,   /* a checkpoint of another relay's slot that a client is shown next */
     MAIL_STATE  /* the commit thread changed what it can do: look at hub->writable */
@@ -127,7 +129,7 @@ struct mail {
     conn_id conn;
     struct frame *frame; /* SEND, PAGE, HTTP, WITNESS; SEEN: the note; may be NULL; owned */
     unsigned status;     /* WITNESS: of HTTP */
-    const char *type;    /* WITNESS: static */
+    const char *type;    /* WITNESS: static; never cached */
     uint32_t entries;    /* SEND: submitted entries it answers */
     bool read;           /* SEND: it answers a read */
     enum err code;       /* PAGE, HELLO, HTTP */

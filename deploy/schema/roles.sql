@@ -9,6 +9,7 @@
 --              account, no attachment. Cannot write.
 -- stoa_auditor stoa-audit on the hub's own ledger: the whole log, envelopes of pinned accounts
 --              included; no outbox, no saved state, no attachment. Cannot write.
+-- stoa_projector  stoactl projection: reads the log, writes the projections and nothing else.
 --
 -- None has a password here: use peer authentication, certificates, or \password and a
 -- passfile.
@@ -16,7 +17,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['stoa_relay', 'stoa_reader', 'stoa_auditor'] LOOP
+    FOREACH name IN ARRAY ARRAY['stoa_relay', 'stoa_reader', 'stoa_auditor',
+                               'stoa_projector'] LOOP
         IF to_regrole(name) IS NULL THEN
             EXECUTE format('CREATE ROLE %I LOGIN', name);
         END IF;
@@ -24,8 +26,8 @@ BEGIN
                        ' NOBYPASSRLS', name);
     END LOOP;
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO stoa_relay, stoa_reader, stoa_auditor',
-                   current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO stoa_relay, stoa_reader, stoa_auditor,'
+                   ' stoa_projector', current_database());
     IF to_regprocedure('stoa.grant_roles()') IS NOT NULL THEN
         PERFORM stoa.grant_roles();
     END IF;

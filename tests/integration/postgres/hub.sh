@@ -52,6 +52,10 @@ ready()
     done
 }
 
+# Projections are kept all the while, by a process that sees the same crashes.
+stoactl projection run --store "$STOA_PG_URI" --every 50ms >"$T/projector.out" 2>"$T/projector.err" &
+PROJECTOR=$!
+trap 'code=$?; kill $PROJECTOR 2>/dev/null; (exit $code); finish' EXIT
 wallet anna
 wallet bo
 BO=$(address bo)
@@ -118,6 +122,43 @@ hub_kill
 hub_start "store.uri=$STOA_PG_URI"
 # shellcheck disable=SC2086
 ok stoa verify $A --full
+
+# What they say is what the wallets say, over HTTP, and what a rebuild gives.
+n=0
+until stoactl projection status --store "$STOA_PG_URI" --json >"$T/out" && ! grep -Eq '"behind": [1-9]' "$T/out"; do
+    n=$((n + 1))
+    [ $n -lt 100 ] || fail "projections stay behind: $(cat "$T/out" "$T/projector.err")"
+    sleep 0.1
+done
+kill -0 $PROJECTOR || fail "the projector ended: $(cat "$T/projector.err")"
+# view PATH: of the hub, into out.
+view()
+{
+    curl -sS -m 5 -o "$T/body" -w '%{http_code}' "http://127.0.0.1:$PORT$1" >"$T/code" || fail "GET $1"
+    tr -d '\n' <"$T/body" >"$T/out"
+}
+view "/v1/account/$BO"
+equal "$(cat "$T/code")" 200 "GET account"
+equal "$(get balance)" "${PAID}000000" "bo's balance as projected"
+equal "$(get as_of.behind)" 0 "records behind"
+view "/v1/account/$(address anna)/earnings"
+equal "$(get days.0.amount)" 1000000000 "what anna earned"
+equal "$(get next)" null "a second page"
+view /v1/projections
+equal "$(get schema)" stoa/projections/1 "projections"
+view /v1/rich-list
+equal "$(get schema)" stoa/rich-list/1 "rich list"
+for path in /v1/account/nobody /v1/account/ "/v1/account/$BO/earnings?before=x"; do
+    view "$path"
+    equal "$(cat "$T/code")" 400 "GET $path"
+done
+view "/v1/account/00000000000000000000000000000000000000000000000000000000000000ff"
+equal "$(cat "$T/code")" 404 "GET an unknown account"
+ok stoactl projection rebuild --check --store "$STOA_PG_URI"
+ok stoactl projection rebuild 0 --store "$STOA_PG_URI"
+grep -q "the same as before" "$T/out" || fail "a rebuild differs: $(cat "$T/out")"
+kill $PROJECTOR
+wait $PROJECTOR || fail "the projector's exit: $(cat "$T/projector.err")"
 equal "$(balance bo)" "$PAID.00" "bo after a restart of the relay"
 
 # An auditor at the ledger itself, while the hub runs: the same verdict and the same export as over

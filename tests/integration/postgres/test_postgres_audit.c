@@ -1,6 +1,6 @@
-/* An audit of a hub's own ledger in Postgres: the selftest's faults, written into a database,
- * and every column of the log's tables changed by itself; each must be named by its check, slot
- * and index. Who may read it, and from where. */
+/* An audit of a hub's own ledger in Postgres: the selftest's faults, written into a
+ * database, and every column of the log's tables changed by itself; each must be named by
+ * its check, slot and index. Who may read it, and from where. */
 #include <libpq-fe.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -17,110 +17,18 @@
 #include "client/audit/selftest.h"
 #include "ledger/store.h"
 #include "ledger/store_postgres_raw.h"
-#include "tests/lib/pgproc.h"
+#include "tests/integration/postgres/forged.h"
 
 #define DATABASE "audited"
 #define AT 100
 
 static struct pgproc server;
-static PGconn *db;
 static char uri[400];
 static struct audit_report report;
 static struct policy policy;
 
-static void sql(const char *text)
-{
-    PGresult *r = PQexec(db, text);
-    ExecStatusType s = PQresultStatus(r);
-    if (s != PGRES_COMMAND_OK && s != PGRES_TUPLES_OK)
-        fail_msg("%s\n%.200s", PQerrorMessage(db), text);
-    PQclear(r);
-}
-
-/* ---- a forged log as rows -------------------------------------------------------------------- */
-
-static void add_text(struct buf *b, const char *text)
-{
-    assert_true(buf_add(b, text, strlen(text)));
-}
-
-static void add_hex(struct buf *b, const void *data, size_t size, const char *after)
-{
-    char *hex = malloc(2 * size + 1);
-    assert_non_null(hex);
-    hex_encode(hex, data, size);
-    add_text(b, "'\\x");
-    add_text(b, hex);
-    add_text(b, "'");
-    add_text(b, after);
-    free(hex);
-}
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
-}
-
-/* The hub wrote leaf_hash over the leaf it signed; `leaf` is what the other columns say. */
-static void add_row(struct buf *b, const struct row *r, uint32_t slot)
-{
-    char numbers[160];
-    struct hash leaf_hash = hash_leaf(r->leaf, LEAF_BYTES);
-    snprintf(numbers, sizeof numbers, "(%u, %llu, %llu, %llu, %llu, ", (unsigned)slot,
-             (unsigned long long)r->index, (unsigned long long)r->position,
-             (unsigned long long)be64(r->leaf + 64), (unsigned long long)be64(r->leaf + 72));
-    add_text(b, numbers);
-    add_hex(b, &r->account, HASH_BYTES, ", ");
-    add_hex(b, &r->id, HASH_BYTES, ", ");
-    add_hex(b, r->leaf + HASH_BYTES, HASH_BYTES, ", ");
-    add_hex(b, &leaf_hash, HASH_BYTES, ", ");
-    add_hex(b, r->envelope, r->size, ")");
-}
-
-static void add_slot(struct buf *b, const struct forge_slot *s, uint32_t slot)
-{
-    char line[120];
-    snprintf(line, sizeof line, "UPDATE stoa.slot SET size = %zu, edges = ", s->count);
-    add_text(b, line);
-    add_hex(b, s->edges, s->edge_count * HASH_BYTES, ", checkpoint = ");
-    add_hex(b, s->note, s->note_size, "");
-    snprintf(line, sizeof line, " WHERE slot = %u;", (unsigned)slot);
-    add_text(b, line);
-    for (size_t i = 0; i < s->count; i++) {
-        add_text(b, i == 0 ? "INSERT INTO stoa.record VALUES " : ", ");
-        add_row(b, &s->rows[i], slot);
-    }
-    add_text(b, ";");
-    for (unsigned level = 0; level < 2; level++)
-        for (size_t n = 0; (n + 1) * TILE_HASHES <= s->tile_hashes[level]; n++) {
-            const struct hash *hashes = s->tiles[level] + n * TILE_HASHES;
-            struct hash root = tile_root(hashes, TILE_HASHES);
-            snprintf(line, sizeof line, "INSERT INTO stoa.tile VALUES (%u, %u, %zu, ",
-                     (unsigned)slot, level, n);
-            add_text(b, line);
-            add_hex(b, &root, HASH_BYTES, ", ");
-            add_hex(b, hashes, TILE_HASHES * HASH_BYTES, ");");
-        }
-}
-
-static void write_image(const struct forge *f)
-{
-    struct buf b = {0};
-    add_text(&b, "BEGIN; TRUNCATE stoa.record, stoa.tile; UPDATE stoa.ledger SET hub = '" FORGE_HUB
-                 "', slots = 4, federation = ");
-    add_hex(&b, &f->federation, HASH_BYTES, ";");
-    for (uint32_t i = 0; i < FORGE_SLOTS; i++)
-        add_slot(&b, &f->slot[i], i);
-    add_text(&b, "COMMIT");
-    assert_true(buf_add(&b, "", 1));
-    sql((const char *)b.data);
-    buf_close(&b);
-}
-
-/* ---- audits ---------------------------------------------------------------------------------- */
+/* ---- audits
+ * ---------------------------------------------------------------------------------- */
 
 static int audit(const char *where, enum audit_mode mode, const char *state)
 {
@@ -155,8 +63,8 @@ static void named(const char *name, enum audit_check check, uint32_t slot, uint6
             continue;
         if (f->check == check && f->index == index && f->severity == AUDIT_CRITICAL)
             return;
-        fail_msg("%s: expected %s at slot %u index %llu, found %s at index %llu: %s", name,
-                 audit_check_word(check), (unsigned)slot, (unsigned long long)index,
+        fail_msg("%s: expected %s at slot %u index %llu, found %s at index %llu: %s",
+                 name, audit_check_word(check), (unsigned)slot, (unsigned long long)index,
                  audit_check_word(f->check), (unsigned long long)f->index, f->text);
     }
     fail_msg("%s: nothing was found in slot %u", name, (unsigned)slot);
@@ -174,7 +82,7 @@ static void put_good(void)
     struct forge *f = good();
     forge_sign(f, false);
     trust(f, false);
-    write_image(f);
+    forged_write(f);
     forge_close(f);
 }
 
@@ -208,7 +116,7 @@ static void run_fault(const struct fault *x, enum audit_mode mode)
     if (x->hurt)
         x->hurt(f);
     trust(f, x->quorum);
-    write_image(f);
+    forged_write(f);
     assert_int_equal(audit(uri, mode, x->seen ? folder : NULL), 1);
     named(x->name, x->check, x->slot, index);
     forge_close(f);
@@ -238,7 +146,8 @@ static void every_column_is_held_to_the_log(void **state)
         enum audit_check check;
         uint64_t index;
     } faults[] = {
-#define ROW(set, check) {"UPDATE stoa.record SET " set " WHERE slot=0 AND idx=100", check, AT}
+#define ROW(set, check)                                                                  \
+    {"UPDATE stoa.record SET " set " WHERE slot=0 AND idx=100", check, AT}
         ROW("position=position+1", AUDIT_ORDER),
         ROW("hub_lamport=hub_lamport+1", AUDIT_LEAF),
         ROW("hub_time_ms=hub_time_ms+1", AUDIT_LEAF),
@@ -254,23 +163,28 @@ static void every_column_is_held_to_the_log(void **state)
         ROW("idx=100000", AUDIT_ORDER),
 #undef ROW
         {"DELETE FROM stoa.record WHERE slot=0 AND idx=100", AUDIT_ORDER, AT},
-        {"DELETE FROM stoa.record WHERE slot=0 AND idx=(SELECT size-1 FROM stoa.slot WHERE"
+        {"DELETE FROM stoa.record WHERE slot=0 AND idx=(SELECT size-1 FROM stoa.slot "
+         "WHERE"
          " slot=0)",
          AUDIT_SOURCE, SELFTEST_LAST},
         {"UPDATE stoa.tile SET root=sha256(root) WHERE slot=0 AND level=0 AND n=0",
          AUDIT_INCLUSION, 0},
-        {"UPDATE stoa.tile SET hashes=set_byte(hashes,9,1+get_byte(hashes,9)%255) WHERE slot=0",
+        {"UPDATE stoa.tile SET hashes=set_byte(hashes,9,1+get_byte(hashes,9)%255) WHERE "
+         "slot=0",
          AUDIT_INCLUSION, 0},
         {"UPDATE stoa.tile SET hashes='short' WHERE slot=0", AUDIT_INCLUSION, 0},
         {"UPDATE stoa.tile SET n=7 WHERE slot=0 AND n=0", AUDIT_SOURCE, 0},
         {"DELETE FROM stoa.tile WHERE slot=0", AUDIT_SOURCE, 0},
         {"UPDATE stoa.slot SET size=size-1 WHERE slot=0", AUDIT_SOURCE, SELFTEST_NOWHERE},
-        {"UPDATE stoa.slot SET edges=decode(repeat('00',octet_length(edges)),'hex') WHERE slot=0",
+        {"UPDATE stoa.slot SET edges=decode(repeat('00',octet_length(edges)),'hex') "
+         "WHERE slot=0",
          AUDIT_INCLUSION, SELFTEST_NOWHERE},
-        {"UPDATE stoa.slot SET checkpoint=set_byte(checkpoint,octet_length(checkpoint)-12,"
+        {"UPDATE stoa.slot SET "
+         "checkpoint=set_byte(checkpoint,octet_length(checkpoint)-12,"
          "get_byte(checkpoint,octet_length(checkpoint)-12)#1) WHERE slot=0",
          AUDIT_SIGNATURE, SELFTEST_NOWHERE},
-        {"UPDATE stoa.slot SET checkpoint='' WHERE slot=0", AUDIT_SOURCE, SELFTEST_NOWHERE},
+        {"UPDATE stoa.slot SET checkpoint='' WHERE slot=0", AUDIT_SOURCE,
+         SELFTEST_NOWHERE},
         {"DELETE FROM stoa.slot WHERE slot=0", AUDIT_SOURCE, SELFTEST_NOWHERE},
         {"UPDATE stoa.ledger SET hub='other'", AUDIT_SOURCE, SELFTEST_NOWHERE},
         {"UPDATE stoa.ledger SET federation=sha256(federation)", AUDIT_SOURCE,
@@ -281,20 +195,22 @@ static void every_column_is_held_to_the_log(void **state)
     forge_close(f);
     for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
         put_good();
-        sql(faults[i].change);
+        forged_sql(faults[i].change);
         if (audit(uri, AUDIT_FULL, NULL) != 1)
             fail_msg("passed: %s", faults[i].change);
         named(faults[i].change, faults[i].check, 0,
               faults[i].index == SELFTEST_LAST ? last : faults[i].index);
-        sql("INSERT INTO stoa.slot VALUES (0, 0, 0, '', '') ON CONFLICT DO NOTHING");
+        forged_sql(
+            "INSERT INTO stoa.slot VALUES (0, 0, 0, '', '') ON CONFLICT DO NOTHING");
     }
     put_good();
-    sql("UPDATE stoa.ledger SET slots=2");
+    forged_sql("UPDATE stoa.ledger SET slots=2");
     assert_int_equal(audit(uri, AUDIT_FULL, NULL), 1);
     named("fewer slots", AUDIT_SOURCE, 2, SELFTEST_NOWHERE);
 }
 
-/* ---- who, and from where --------------------------------------------------------------------- */
+/* ---- who, and from where
+ * --------------------------------------------------------------------- */
 
 static void roles(void)
 {
@@ -303,12 +219,13 @@ static void roles(void)
     assert_non_null(f);
     text[fread(text, 1, sizeof text - 1, f)] = '\0';
     fclose(f);
-    sql(text);
+    forged_sql(text);
 }
 
 static void as(const char *user, char out[400])
 {
-    snprintf(out, 400, "postgresql://%s@127.0.0.1:%u/" DATABASE, user, (unsigned)server.port);
+    snprintf(out, 400, "postgresql://%s@127.0.0.1:%u/" DATABASE, user,
+             (unsigned)server.port);
 }
 
 static const char *state_of(const PGresult *r)
@@ -320,10 +237,14 @@ static const char *state_of(const PGresult *r)
 static void the_auditors_role_reads_the_log_and_no_more(void **state)
 {
     static const char *const not_these[] = {
-        "SELECT * FROM stoa.outbox",         "SELECT * FROM stoa.snapshot",
-        "SELECT * FROM stoa.sealed",         "UPDATE stoa.slot SET epoch = 9",
-        "DELETE FROM stoa.record",           "INSERT INTO stoa.tile SELECT * FROM stoa.tile",
-        "SELECT stoa.grant_roles()",         "CREATE TABLE stoa.x(y int)",
+        "SELECT * FROM stoa.outbox",
+        "SELECT * FROM stoa.snapshot",
+        "SELECT * FROM stoa.sealed",
+        "UPDATE stoa.slot SET epoch = 9",
+        "DELETE FROM stoa.record",
+        "INSERT INTO stoa.tile SELECT * FROM stoa.tile",
+        "SELECT stoa.grant_roles()",
+        "CREATE TABLE stoa.x(y int)",
         "SELECT stoa.create_ledger('','','',1)"};
     char who[400];
     (void)state;
@@ -332,13 +253,13 @@ static void the_auditors_role_reads_the_log_and_no_more(void **state)
     as("stoa_auditor", who);
     assert_int_equal(audit(who, AUDIT_FULL, NULL), 0);
     for (size_t i = 0; i < sizeof not_these / sizeof *not_these; i++) {
-        sql("SET ROLE stoa_auditor");
-        PGresult *r = PQexec(db, not_these[i]);
+        forged_sql("SET ROLE stoa_auditor");
+        PGresult *r = PQexec(forged_db, not_these[i]);
         if (strcmp(state_of(r), "42501") != 0)
             fail_msg("was allowed, or failed otherwise: %s: %s", not_these[i],
                      PQresultErrorMessage(r));
         PQclear(r);
-        sql("RESET ROLE");
+        forged_sql("RESET ROLE");
     }
     as("stoa_reader", who);
     assert_int_equal(audit(who, AUDIT_FULL, NULL), 1);
@@ -353,15 +274,17 @@ static void an_auditors_session_cannot_write_even_as_the_owner(void **state)
     struct store_slot row;
     (void)state;
     put_good();
-    sql("CREATE SEQUENCE public.touched; ALTER TABLE stoa.slot RENAME TO slot_kept;"
-        "CREATE VIEW stoa.slot AS SELECT slot, nextval('public.touched') AS epoch, size, edges,"
+    forged_sql(
+        "CREATE SEQUENCE public.touched; ALTER TABLE stoa.slot RENAME TO slot_kept;"
+        "CREATE VIEW stoa.slot AS SELECT slot, nextval('public.touched') AS epoch, size, "
+        "edges,"
         " checkpoint FROM stoa.slot_kept");
     assert_int_equal(postgres_raw_open(&raw, uri, &why), ERR_OK);
     assert_int_not_equal(postgres_raw_slot(raw, 0, &row, &why), ERR_OK);
     assert_non_null(strstr(why.text, "read-only transaction"));
     postgres_raw_close(raw);
-    sql("DROP VIEW stoa.slot; ALTER TABLE stoa.slot_kept RENAME TO slot;"
-        "DROP SEQUENCE public.touched");
+    forged_sql("DROP VIEW stoa.slot; ALTER TABLE stoa.slot_kept RENAME TO slot;"
+               "DROP SEQUENCE public.touched");
 }
 
 static void a_standby_can_be_audited(void **state)
@@ -369,8 +292,8 @@ static void a_standby_can_be_audited(void **state)
     char path[400];
     (void)state;
     put_good();
-    PQfinish(db);
-    db = NULL;
+    PQfinish(forged_db);
+    forged_db = NULL;
     pgproc_stop(&server, SIGINT);
     snprintf(path, sizeof path, "%s/data/standby.signal", server.dir);
     FILE *f = fopen(path, "w");
@@ -386,10 +309,9 @@ static void what_is_no_ledger_is_said(void **state)
     static const struct {
         const char *where, *words;
         enum err e;
-    } wrong[] = {
-        {"postgresql://stoa:hunter2@127.0.0.1/x", "passfile", ERR_USAGE},
-        {"postgresql:nonsense", "postgresql://USER@HOST", ERR_USAGE},
-        {"postgres://127.0.0.1:1/x", "127.0.0.1:1", ERR_STORE}};
+    } wrong[] = {{"postgresql://stoa:hunter2@127.0.0.1/x", "passfile", ERR_USAGE},
+                 {"postgresql:nonsense", "postgresql://USER@HOST", ERR_USAGE},
+                 {"postgres://127.0.0.1:1/x", "127.0.0.1:1", ERR_STORE}};
     char why[AUDIT_WHY_MAX], empty[400];
     struct audit_source *s = NULL;
     (void)state;
@@ -404,35 +326,16 @@ static void what_is_no_ledger_is_said(void **state)
     assert_int_equal(audit_source_open(&s, empty, NULL, why), ERR_MISSING);
 }
 
-/* A ledger whose tables take everything: what is tested is the audit, not the constraints. */
 static int make(void **state)
 {
-    struct store *store = NULL;
-    struct store_why why = {{0}};
-    struct store_identity id = {.slots = FORGE_SLOTS, .hub = FORGE_HUB};
     (void)state;
-    memset(&id.federation, 7, sizeof id.federation);
-    if (!pgproc_database(&server, DATABASE))
-        return 1;
-    pgproc_uri(&server, DATABASE, 0, uri, sizeof uri);
-    if (store_create(uri, &id, &store, &why) != ERR_OK) {
-        fprintf(stderr, "%s\n", why.text);
-        return 1;
-    }
-    store->ops->close(store);
-    db = PQconnectdb(uri);
-    sql("DO $$ DECLARE c record; BEGIN FOR c IN SELECT conname, conrelid::regclass AS t FROM"
-        " pg_constraint WHERE connamespace = 'stoa'::regnamespace AND coninhcount = 0 AND"
-        " contype IN ('f', 'c', 'u') ORDER BY contype = 'f' DESC LOOP"
-        " EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', c.t, c.conname);"
-        " END LOOP; END $$");
-    return 0;
+    return forged_make(&server, DATABASE, uri);
 }
 
 static int unmake(void **state)
 {
     (void)state;
-    PQfinish(db);
+    PQfinish(forged_db);
     return 0;
 }
 
@@ -453,7 +356,9 @@ int main(void)
         fprintf(stderr, "skipped: no postgres is installed (deploy/packages.sh test)\n");
         return 77;
     }
-    int code = pgproc_open(&server) ? cmocka_run_group_tests_name("audit", tests, make, unmake) : 1;
+    int code = pgproc_open(&server)
+                   ? cmocka_run_group_tests_name("audit", tests, make, unmake)
+                   : 1;
     if (server.why[0])
         fprintf(stderr, "%s\n", server.why);
     pgproc_close(&server);

@@ -320,8 +320,8 @@ static void explain(const struct suite *s, enum pg_statement which, const char *
         sql, sizeof sql,
         "SET enable_seqscan = off; SET enable_mergejoin = off; SET enable_hashjoin = off;"
         "SET plan_cache_mode = force_generic_plan;"
-        "PREPARE q AS %s; EXPLAIN (COSTS off) EXECUTE q(%s)",
-        pg_texts[which], values);
+        "PREPARE q AS %s; EXPLAIN (COSTS off) EXECUTE q%s%s%s",
+        pg_texts[which], *values ? "(" : "", values, *values ? ")" : "");
     if (!pgproc_sql(suite_server(), suite_database(s), sql, out, sizeof out))
         fail_msg("%s", suite_server()->why);
     assert_non_null(strstr(out, "Index"));
@@ -352,6 +352,23 @@ static void every_hot_question_goes_by_an_index(void **state)
     explain(s, PG_TILE, "1, 0, 1");
     explain(s, PG_ROOTS, "1, 0, 0, 2");
     explain(s, PG_SEALED, BYTES);
+    explain(s, PG_VIEW_SLOTS, "");
+    explain(s, PG_VIEW_ACCOUNT, "1, " BYTES);
+    explain(s, PG_VIEW_EARNINGS, "1, " BYTES ", 100, 21");
+    explain(s, PG_VIEW_LISTS, "'{1, 2}', 5");
+    explain(s, PG_VIEW_RICHEST, "'{1, 2}'");
+    explain(s, PG_PROJECT_WHERE, "");
+    explain(s, PG_PROJECT_MOVE, "1, 5, 9, 1");
+    explain(s, PG_PROJECT_SEEN, "'{1, 2}'");
+    explain(s, PG_PROJECT_LIST, "1, 5, 9");
+    explain(s, PG_PROJECT_FORGET, "1, 5");
+    explain(s, PG_PROJECT_ADD, "'{1}', '{}', '{}', '{}', '{}', '{}'");
+    explain(s, PG_PROJECT_DROP_LISTS, "1");
+    explain(s, PG_PROJECT_DROP_EARNINGS, "1");
+    explain(s, PG_PROJECT_DROP_ACCOUNTS, "1");
+    explain(s, PG_PROJECT_RESET, "1");
+    explain(s, PG_PROJECT_OLD, "1");
+    explain(s, PG_PROJECT_DIGEST, "1");
 }
 
 static int all(void)
