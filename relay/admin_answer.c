@@ -92,6 +92,9 @@ json_t *answer_lag(struct relay *r)
     lag_row(list, "main loop", false, 0, w.any,
             clock_mono_ms() - w.newest.mono_ms,
             clock_mono_ms() - w.newest.mono_ms < WHY_LOOP_SILENT_MS);
+    if (region_on(r) && settings(r)->region.bus[0] != 0)
+        lag_row(list, "bus", false, 0, w.any, w.now.bus_silent_ms,
+                w.now.bus_silent_ms < WHY_BUS_SILENT_MS);
     lag_members(r, list);
     return json_pack("{s:o}", "lag", list);
 }
@@ -189,6 +192,8 @@ static void snapshot_take(struct relay *r, struct why_snapshot *s)
         .unowned = w.now.unowned,
         .first_unowned = w.now.first_unowned,
         .unowned_ms = w.now.unowned_ms,
+        .bus = region_on(r) && settings(r)->region.bus[0] != 0,
+        .bus_silent_ms = w.now.bus_silent_ms,
         .connections = w.now.connections,
         .cosign = r->cosigner != NULL,
         .logs_below_quorum =

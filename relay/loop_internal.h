@@ -67,6 +67,7 @@ struct loop {
     bool queue_full;
     struct talkers talkers;
     uint64_t unowned_since_ms; /* 0: every slot has an owner */
+    uint64_t bus_silent_since_ms;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;
     bool draining, said_bye;

@@ -29,6 +29,20 @@ static void count_unowned(struct loop *l, struct vital_now *now, uint64_t mono_m
     now->unowned_ms = l->unowned_since_ms ? mono_ms - l->unowned_since_ms : 0;
 }
 
+static bool bus_wanted(const struct loop *l)
+{
+    return region_on(l->r) && settings(l->r)->region.bus[0] != 0;
+}
+
+static uint64_t bus_silent(struct loop *l, uint64_t mono_ms)
+{
+    if (!bus_wanted(l) || metrics_value(l->r->metrics, METRIC_BUS_UP, 0) != 0)
+        l->bus_silent_since_ms = 0;
+    else if (l->bus_silent_since_ms == 0)
+        l->bus_silent_since_ms = mono_ms;
+    return l->bus_silent_since_ms ? mono_ms - l->bus_silent_since_ms : 0;
+}
+
 static uint64_t counter(const struct loop *l, enum metric id, unsigned label)
 {
     return (uint64_t)metrics_value(l->r->metrics, id, label);
@@ -72,5 +86,6 @@ void vitals_tick(struct loop *l)
     now.all_entries = talkers_all(&l->talkers);
     talkers_fade(&l->talkers);
     count_unowned(l, &now, mono_ms);
+    now.bus_silent_ms = bus_silent(l, mono_ms);
     vitals_put(&l->r->vitals, &sample, &now);
 }

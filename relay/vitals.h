@@ -33,6 +33,7 @@ struct vital_now {
     uint64_t connections, subscriptions, unsent_bytes;
     bool draining;
     uint64_t unowned, first_unowned, unowned_ms; /* slots without an owner in the region */
+    uint64_t bus_silent_ms; /* the bus is not there; 0: it is, or none is set up */
     uint64_t all_entries; /* a second, of all addresses */
     size_t top_count;
     struct talker_row top[VITALS_TOP];

@@ -1,4 +1,4 @@
-/* A relay on a real Postgres whose server is locked, slow to be there, and away: `why` names
+/* A relay on a real Postgres whose server is locked, slow to commit, and away: `why` names
  * it, and the command it says to type mends it. */
 #include "tests/integration/hub.h"
 
@@ -105,6 +105,29 @@ static void a_lock_is_named_and_the_command_ends_it(void **state)
     (void)ops_expect(&hub, "");
 }
 
+/* The server is there and answers; only what commits need is slow. */
+static void a_slow_server_is_named(void **state)
+{
+    static const char slow[] =
+        "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';"
+        "CREATE TRIGGER dawdle AFTER INSERT ON stoa.record FOR EACH STATEMENT"
+        " EXECUTE FUNCTION public.dawdle()";
+    (void)state;
+    (void)ops_expect(&hub, "");
+    if (!pgproc_sql(&server, "stoa", slow, NULL, 0))
+        fail_msg("%s", server.why);
+    submit_note();
+    const json_t *f = ops_expect(&hub, "store_slow");
+    assert_non_null(strstr(ops_text(f, "said"), "Postgres"));
+    assert_non_null(strstr(ops_try(f, 0), "pg_stat_activity"));
+    assert_true(pgproc_sql(&server, "stoa", "DROP FUNCTION public.dawdle() CASCADE", NULL,
+                           0));
+    assert_true(wirekit_expect(&k, WIRE_RESULTS, 30000));
+    submit_until_accepted();
+    (void)ops_expect(&hub, "");
+}
+
 static void a_server_that_is_away_is_named_and_its_return_seen(void **state)
 {
     (void)state;
@@ -125,6 +148,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_lock_is_named_and_the_command_ends_it),
+        cmocka_unit_test(a_slow_server_is_named),
         cmocka_unit_test(a_server_that_is_away_is_named_and_its_return_seen),
     };
     if (!pgproc_there()) {
