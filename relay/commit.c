@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/peer.h"
+#include "relay/region.h"
 
 /* A cycle's first half: what has arrived goes into the sequencer. */
 
@@ -170,7 +171,7 @@ static void on_result(void *context, const struct seq_result *r)
     item_done(item->job);
 }
 
-static void on_settled(void *context, const struct seq_settled *s)
+void on_settled(void *context, const struct seq_settled *s)
 {
     struct commit *c = context;
     metrics_count(c->r->metrics, METRIC_SETTLED,
@@ -195,6 +196,7 @@ static void on_commit(void *context, const struct seq_commit *done)
     uint64_t records = done->new_size - done->old_size;
     c->ledger_size += records;
     metrics_count(c->r->metrics, METRIC_COMMITTED, 0, records);
+    region_committed(c, done->slot);
     event_committed(c, done);
 }
 
@@ -239,6 +241,8 @@ static void commit_batch(struct commit *c)
         atomic_store(&c->r->write_state, (int)e);
         if (e == ERR_IO)
             relay_broken(c->r, "commit", e);
+        else
+            region_drain(c->r); /* others have a clock too */
         sequencer_drop(c->q, &out);
         return;
     }
@@ -304,7 +308,10 @@ static void cycle(struct commit *c)
     commit_batch(c);
     ask_some(c, &c->seals, SEALS_A_CYCLE);
     publish(c);
-    slots_reload(c, clock_mono_ms());
+    if (region_on(c->r))
+        region_cycle(c, clock_mono_ms());
+    else
+        slots_reload(c, clock_mono_ms());
     write_state_refresh(c);
     if (!sequencer_full(c->q))
         snapshots(c, false);
@@ -321,7 +328,7 @@ static uint64_t patience_ms(const struct commit *c)
         return 0;
     if (sequencer_pending(c->q) && !sequencer_full(c->q))
         return 0;
-    return COMMIT_IDLE_MS;
+    return region_loads(c) ? COMMIT_LOAD_MS : COMMIT_IDLE_MS;
 }
 
 static void *commit_thread(void *context)
@@ -407,7 +414,7 @@ enum err committer_open(struct commit **out, struct relay *r, char *why)
         e = r->store->ops->reader_open(r->store, &c->reader);
     if (e != ERR_OK)
         snprintf(why, STORE_WHY_MAX, "%s", err_text(e));
-    else
+    else if (!region_on(r)) /* else leases say which slots, and when */
         e = recover_all(c, why);
     if (e != ERR_OK) {
         committer_close(c);

@@ -149,6 +149,8 @@ void ask(struct commit *c, struct request *q)
         trace(TRACE_ERROR, "commit.slot_stopped", TRACE_U64("slot", q->slot),
               TRACE_STR("why", "a client holds a checkpoint we signed and do not have"));
         sequencer_slot_stop(c->q, q->slot);
+    } else if (q->kind == REQUEST_CHANNEL) {
+        region_channels(c, q->channel);
     } else if (q->kind == REQUEST_SEAL) {
         ask_seal(c, q);
     } else {
@@ -161,23 +163,16 @@ void ask(struct commit *c, struct request *q)
     request_drop(q);
 }
 
-/* Transfers that a restart finds under way: an item counts unless its destination's log
- * says that it was settled. */
+/* Transfers that a restart finds under way: an item counts unless it is known to be
+ * settled. */
 static bool load_item(void *context, const struct channel_item *item)
 {
     struct commit *c = context;
-    const struct slotlog *to = sequencer_slotlog(c->q, item->destination_slot);
-    char origin[NOTE_NAME_MAX + 1];
-    if (!to || to->hub.channel_count == 0)
+    uint64_t settled, end;
+    if (sequencer_channel(c->q, item->source_slot, item->destination_slot, &settled,
+                          &end) &&
+        item->out_seq < settled)
         return true;
-    const struct slotlog *from = sequencer_slotlog(c->q, item->source_slot);
-    if (!from)
-        return true;
-    memcpy(origin, from->hub.origin, sizeof(origin));
-    for (uint32_t i = 0; i < to->hub.channel_count; i++)
-        if (strcmp(to->hub.channels[i].origin, origin) == 0 &&
-            item->out_seq < to->hub.channels[i].next_in)
-            return true;
     struct cause *cause = causes_add(&c->causes, &item->cause);
     if (cause)
         cause->left++;
@@ -233,6 +228,20 @@ static enum err save_snapshot(struct commit *c, uint32_t slot, struct slotlog *l
     return e;
 }
 
+void snapshot(struct commit *c, uint32_t slot, struct slotlog *log)
+{
+    uint64_t began = clock_mono_ms();
+    enum err e = save_snapshot(c, slot, log);
+    c->snapshot_size[slot] = log->frontier.size; /* failed too: not again at once */
+    if (e == ERR_IO)
+        relay_broken(c->r, "snapshot", e);
+    else if (e != ERR_OK)
+        metrics_count(c->r->metrics, METRIC_STORE_ERRORS, M_OP_SNAPSHOT, 1);
+    trace(e == ERR_OK ? TRACE_DEBUG : TRACE_WARN, "snapshot.saved",
+          TRACE_U64("slot", slot), TRACE_U64("size", log->frontier.size),
+          TRACE_ERR("result", e), TRACE_MS("took", clock_mono_ms() - began));
+}
+
 /* One slot a cycle when it is due; with `all`, every slot that moved (at the end). */
 void snapshots(struct commit *c, bool all)
 {
@@ -244,19 +253,8 @@ void snapshots(struct commit *c, bool all)
         uint64_t grown = log->frontier.size - c->snapshot_size[slot];
         if (all ? grown <= 1 : grown < every)
             continue;
-        uint64_t began = clock_mono_ms();
-        enum err e = save_snapshot(c, slot, log);
-        c->snapshot_size[slot] = log->frontier.size; /* failed too: not again at once */
-        if (e == ERR_IO) {
-            relay_broken(c->r, "snapshot", e);
-            return;
-        }
-        if (e != ERR_OK)
-            metrics_count(c->r->metrics, METRIC_STORE_ERRORS, M_OP_SNAPSHOT, 1);
-        trace(e == ERR_OK ? TRACE_DEBUG : TRACE_WARN, "snapshot.saved",
-              TRACE_U64("slot", slot), TRACE_U64("size", log->frontier.size),
-              TRACE_ERR("result", e), TRACE_MS("took", clock_mono_ms() - began));
-        if (!all)
+        snapshot(c, slot, log);
+        if (!all || atomic_load(&c->r->exit_code) != 0)
             return;
     }
 }
@@ -267,13 +265,15 @@ void snapshots(struct commit *c, bool all)
 static void causes_recount(struct commit *c)
 {
     for (uint32_t slot = 0; slot < c->r->slots; slot++)
-        if (!sequencer_slotlog(c->q, slot))
+        if (slot_held(c, slot) && !sequencer_slotlog(c->q, slot))
             return;
     if (sequencer_tentative(c->q))
         return;
     causes_zero(&c->causes);
     c->ledger_size = 0;
     for (uint32_t slot = 0; slot < c->r->slots; slot++) {
+        if (!slot_held(c, slot))
+            continue;
         c->ledger_size += sequencer_slotlog(c->q, slot)->frontier.size;
         enum err e = causes_load(c, slot);
         if (e != ERR_OK) {
@@ -298,8 +298,10 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     if (e == ERR_OK) {
         event_reloaded(c, slot);
         c->recount = true;
+        c->snapshot_size[slot] = report.snapshot_size;
     }
-    trace(e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload",
+    bool first = region_on(c->r) && !c->introduced[slot];
+    trace(e != ERR_OK ? TRACE_ERROR : first ? TRACE_DEBUG : TRACE_WARN, "recover.reload",
           TRACE_U64("slot", slot), TRACE_U64("size", report.size), TRACE_ERR("result", e),
           TRACE_STR("why", report.why));
     if (e == ERR_IO) {
@@ -308,6 +310,8 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     }
     if (e == ERR_CORRUPT || e == ERR_BEHIND || e == ERR_RULES_AHEAD || e == ERR_FORK)
         sequencer_slot_stop(c->q, slot);
+    if (e == ERR_LOCKED && region_on(c->r))
+        region_doubt(c->r, slot);
     c->reload_ms[slot] = now_mono_ms + RELOAD_RETRY_MS;
 }
 
@@ -316,7 +320,7 @@ void slots_reload(struct commit *c, uint64_t now_mono_ms)
     if (atomic_load(&c->r->write_state) == ERR_CLOCK)
         return; /* nothing is loaded again until a person has looked at the clock */
     for (uint32_t slot = 0; slot < c->r->slots; slot++)
-        if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
+        if (slot_held(c, slot) && sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
             now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0)
             reload(c, slot, now_mono_ms);
     if (c->recount && atomic_load(&c->r->exit_code) == 0)
@@ -335,9 +339,11 @@ void write_state_refresh(struct commit *c)
         accounts += log ? log->account_count : 0;
         if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_STOPPED)
             is = ERR_BEHIND;
-        else if (!log && is == ERR_OK)
+        else if (!log && is == ERR_OK && slot_held(c, slot))
             is = ERR_UNAVAILABLE;
     }
+    if (is == ERR_OK && !region_joined(c->r))
+        is = ERR_UNAVAILABLE;
     if (is == ERR_OK && (sequencer_full(c->q) || atomic_load(&c->r->low_room)))
         is = ERR_STORE_FULL;
     if (is == ERR_OK && atomic_load(&c->r->store_away))

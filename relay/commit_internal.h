@@ -47,6 +47,10 @@ struct commit {
     uint64_t reload_ms[SLOTS_MAX]; /* when a down slot is tried again */
     enum store_outcome outcomes[SLOTS_MAX];
     uint64_t ledger_size;
+    /* Of a region (commit_region.c): slots to be sequenced here; of those, shown to others;
+     * sent something in this cycle; contradicted by another log. */
+    bool held[SLOTS_MAX], introduced[SLOTS_MAX], sent[SLOTS_MAX], doubted[SLOTS_MAX];
+    uint64_t introduce_ms[SLOTS_MAX]; /* when that is tried again */
 };
 
 /* commit_answer.c: results and settlements into frames, one connection one frame. */
@@ -75,7 +79,22 @@ MUST_CHECK enum err pinned_load(struct commit *c, uint32_t slot);
 void ask(struct commit *c, struct request *q);
 MUST_CHECK enum err causes_load(struct commit *c, uint32_t slot);
 void snapshots(struct commit *c, bool all);
+void snapshot(struct commit *c, uint32_t slot, struct slotlog *log);
 void slots_reload(struct commit *c, uint64_t now_mono_ms);
 void write_state_refresh(struct commit *c);
+
+/* commit.c: whoever waits for the cause is told, and counted. */
+void on_settled(void *context, const struct seq_settled *s);
+
+/* commit_region.c; in a hub of one process every slot is held and the rest does nothing. */
+bool slot_held(const struct commit *c, uint32_t slot);
+/* Between batches: do what the region thread ordered. */
+void region_cycle(struct commit *c, uint64_t now_mono_ms);
+/* A slot that is held waits to be loaded or shown. */
+bool region_loads(const struct commit *c);
+/* The slot has put out items, maybe. */
+void region_committed(struct commit *c, uint32_t slot);
+/* Between batches. */
+void region_channels(struct commit *c, const struct region_batch *b);
 
 #endif

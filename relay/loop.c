@@ -411,10 +411,14 @@ static void tick_one(struct loop *l, struct conn *c)
 
 static void bye_one(struct loop *l, struct conn *c)
 {
+    if (c->session.peer && !l->said_last_bye)
+        return; /* what is still ours comes from there */
     if (!c->is_ws) {
         ws_cut(c->ws);
         return;
     }
+    if (c->session.phase == SESSION_ENDED)
+        return;
     conn_send(l, c, frame_bye(ERR_DRAINING, settings(l->r)->drain.grace_ms));
     session_end(&c->session, clock_mono_ms());
     ws_end(c->ws, CLOSE_GOING_AWAY);
@@ -424,11 +428,14 @@ static void bye_one(struct loop *l, struct conn *c)
 static void drain_step(struct loop *l, uint64_t now)
 {
     bool over = now - l->drain_ms >= settings(l->r)->drain.grace_ms;
-    if (!l->said_bye && ((l->inflight == 0 && l->reads == 0) || over)) {
+    bool given = region_drained(l->r) || over;
+    if ((!l->said_bye && ((l->inflight == 0 && l->reads == 0) || over)) ||
+        (l->said_bye && given && !l->said_last_bye)) {
         l->said_bye = true;
+        l->said_last_bye = given;
         conn_walk(l, bye_one);
     }
-    if (l->said_bye && (l->conn_count == 0 || over))
+    if (l->said_last_bye && (l->conn_count == 0 || over))
         ws_stop(l->r->ws);
 }
 
@@ -515,6 +522,7 @@ void loop_drain(struct loop *l)
     l->drain_ms = clock_mono_ms();
     metrics_state(l->r->metrics, M_STATE_DRAINING);
     ws_stop_accepting(l->r->ws);
+    region_drain(l->r);
 }
 
 static void on_signal(void *context, int number)

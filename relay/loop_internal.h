@@ -70,7 +70,7 @@ struct loop {
     uint64_t bus_silent_since_ms;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;
-    bool draining, said_bye;
+    bool draining, said_bye, said_last_bye; /* the last: to other relays too */
 };
 
 /* loop.c */

@@ -81,6 +81,9 @@ enum metric_forward {
     M_FORWARD_OWN
 };
 enum metric_link { M_LINK_UP, M_LINK_DOWN };
+/* Of a slot taken: its last owner fell silent, or nobody had it; of one that was left. */
+enum metric_taken { M_TAKEN_ORPHAN, M_TAKEN_FREE };
+enum metric_left { M_LEFT_LOST, M_LEFT_GIVEN };
 #define METRIC_WITNESSES_MAX 63
 #define METRIC_WITNESS_NAME_MAX 64 /* what is longer is cut */
 enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
@@ -196,6 +199,16 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "memory they take")                                                                \
     X(METRIC_PEER_LINKS, GAUGE, "peer_links", LINK, NONE, ONE,                           \
       "links to relays that own slots")                                                  \
+    X(METRIC_SLOTS_OWNED, GAUGE, "region_slots_owned", NONE, NONE, ONE,                  \
+      "slots this relay of several sequences")                                           \
+    X(METRIC_SLOTS_TAKEN, COUNTER, "region_slots_taken_total", TAKEN, NONE, ONE,         \
+      "leases of slots taken, by how the slot was found")                                \
+    X(METRIC_SLOTS_LEFT, COUNTER, "region_slots_left_total", LEFT, NONE, ONE,            \
+      "slots given to other relays, or lost to them")                                    \
+    X(METRIC_LEASE_RENEW, HISTOGRAM, "region_lease_renew_seconds", NONE, NONE, US,       \
+      "one heartbeat with the renewal of all leases")                                    \
+    X(METRIC_LEASE_FAILED, COUNTER, "region_lease_failures_total", NONE, NONE, ONE,      \
+      "heartbeats that did not reach the store")                                         \
     X(METRIC_TRACE, COUNTER, "log_messages_total", LEVEL, NONE, ONE,                     \
       "trace lines, written or suppressed; filled in by metrics_write")
 

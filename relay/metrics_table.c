@@ -31,6 +31,8 @@ WORDS(route, "hello", "submit", "subscribe", "fetch", "proof", "checkpoint", "he
 WORDS(code, "ok", "refused", "failed")
 WORDS(forward, "accepted", "refused", "busy", "unavailable", "own")
 WORDS(link, "up", "down")
+WORDS(taken, "orphan", "free")
+WORDS(left, "lost", "given")
 WORDS(witnessed, "cosigned", "malformed", "unsigned", "unknown", "conflict", "refused",
       "limited", "failed")
 WORDS(busdrop, "down", "full")
@@ -48,6 +50,8 @@ _Static_assert(WORD_COUNT(witnessed) == M_WITNESSED_FAILED + 1, "witnessed");
 _Static_assert(WORD_COUNT(busheard) == M_BUS_HEARD_LATE + 1, "busheard");
 _Static_assert(WORD_COUNT(forward) == M_FORWARD_OWN + 1, "forward");
 _Static_assert(WORD_COUNT(link) == M_LINK_DOWN + 1, "link");
+_Static_assert(WORD_COUNT(taken) == M_TAKEN_FREE + 1, "taken");
+_Static_assert(WORD_COUNT(left) == M_LEFT_GIVEN + 1, "left");
 _Static_assert(WORD_COUNT(code) == M_CODE_FAILED + 1, "code");
 
 /* Refusals, in table order: the words of the error table are the values of "reason". */
@@ -112,6 +116,8 @@ LABEL(CODE, "code", code)
 LABEL(WITNESSED, "result", witnessed)
 LABEL(FORWARD, "result", forward)
 LABEL(LINK, "state", link)
+LABEL(TAKEN, "found", taken)
+LABEL(LEFT, "how", left)
 LABEL(BUSDROP, "reason", busdrop)
 LABEL(BUSHEARD, "result", busheard)
 LABEL(SOURCE, "source", source)

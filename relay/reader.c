@@ -244,6 +244,7 @@ static void serve(struct reader *rd, struct request *q)
         serve_view(rd, q);
         break;
     case REQUEST_SEAL:
+    case REQUEST_CHANNEL:
     case REQUEST_STOP:
         break; /* never sent here */
     }

@@ -36,7 +36,9 @@ struct region_owner {
     bool self;                       /* this relay */
     char relay[REGION_NAME_MAX + 1]; /* "" in a hub of one process */
     char peer[REGION_PEER_MAX + 1];  /* where other relays reach it: "host:port" */
-    uint64_t epoch; /* of the lease; rises with every change of owner */
+    /* Of the lease; rises with every change of owner. With `self`: the slot's own, that this
+     * relay claimed it with. */
+    uint64_t epoch;
 };
 /* Whoever holds the slot's lease by what the store said last, this relay included. False:
  * nobody does (its relay died, or it is on its way to another one): ask again at the next
@@ -61,6 +63,15 @@ size_t region_members(const struct relay *r, struct region_member out[REGION_REL
  * owned here is looked for at once instead of at the next region.poll_ms. Any thread, at any
  * rate: rings are merged. */
 void region_ring(struct relay *r, uint32_t slot);
+
+/* Is this relay one of those that are alive, by what the store said? Until then it cannot know
+ * who owns what. Any thread. */
+bool region_joined(const struct relay *r);
+/* The store has just said that a slot may be another's: look now. Any thread. */
+void region_doubt(struct relay *r, uint32_t slot);
+/* What a relay that owns no slot waits for, or that cannot own one, in words; NULL: nothing.
+ * Any thread. */
+const char *region_waits(const struct relay *r);
 
 /* Give every lease away in order and take none any more. Any thread; returns at once. */
 void region_drain(struct relay *r);

@@ -14,7 +14,7 @@
 #include "relay/loop.h"
 #include "relay/peer.h"
 #include "relay/reader.h"
-#include "relay/region.h"
+#include "relay/region_internal.h"
 #include "relay/relay.h"
 #include "relay/reload.h"
 #include "relay/witness_door.h"
@@ -37,7 +37,8 @@ enum start_code {
     START_RESOURCES = 7816,
     START_WITNESS = 7817,
     START_COSIGN = 7818,
-    START_ADMIN = 7819
+    START_ADMIN = 7819,
+    START_REGION = 7820
 };
 
 void say_error(unsigned code, const char *what, const char *why, const char *try_this)
@@ -404,7 +405,14 @@ static int bring_up(struct running *u, const struct start_options *o)
         bad = open_highwater(r);
     if (bad)
         return bad;
-    enum err e = committer_open(&u->commit, r, why);
+    enum err e = ERR_OK;
+    if (settings(r)->region.relay[0])
+        e = region_open(&r->region, r, why);
+    if (e != ERR_OK) {
+        say_error(START_REGION, "region", why, "");
+        return CONFIG_EXIT;
+    }
+    e = committer_open(&u->commit, r, why);
     if (e != ERR_OK) {
         say_error(START_RECOVER, "ledger", why,
                   e == ERR_BEHIND
@@ -428,7 +436,14 @@ static int bring_up(struct running *u, const struct start_options *o)
         return CONFIG_EXIT;
     }
     bad = start_threads(u);
-    return bad ? bad : open_admin(r);
+    if (!bad)
+        bad = open_admin(r);
+    if (bad)
+        return bad;
+    e = region_start(r->region, ws_port(r->ws));
+    if (e != ERR_OK)
+        say_error(START_REGION, "region", err_text(e), "");
+    return e == ERR_OK ? 0 : CONFIG_EXIT;
 }
 
 static void drop_queue(struct queue *q, void (*drop)(struct link *l))
@@ -458,6 +473,7 @@ static void drop_mail(struct link *l)
 static void take_down(struct running *u)
 {
     struct relay *r = &u->r;
+    region_stop(r->region); /* while slots can still be let go */
     cosigner_stop(r->cosigner);
     peers_stop(r->peers);
     witness_door_close(r->witness);
@@ -482,6 +498,7 @@ static void take_down(struct running *u)
     peers_close(r->peers);
     if (u->commit)
         committer_close(u->commit);
+    region_close(r->region);
     if (u->verify_open)
         verify_close(&r->verify);
     drop_queue(&r->commit, drop_work);

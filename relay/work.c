@@ -28,6 +28,16 @@ void job_drop(struct job *j)
     free(j);
 }
 
+void region_batch_drop(struct region_batch *b)
+{
+    if (!b)
+        return;
+    free(b->items);
+    free(b->sent);
+    free(b->jumps);
+    free(b);
+}
+
 struct request *request_new(enum request_kind kind, conn_id conn)
 {
     struct request *r = calloc(1, sizeof(*r));
@@ -45,6 +55,7 @@ void request_drop(struct request *r)
         return;
     frame_drop(r->frame);
     free(r->lookups);
+    region_batch_drop(r->channel);
     free(r);
 }
 

@@ -6,6 +6,7 @@
 #define RELAY_WORK_H
 
 #include "ledger/sequencer.h"
+#include "ledger/store_lease.h"
 #include "ledger/wire.h"
 #include "relay/frame.h"
 #include "relay/queue.h"
@@ -59,6 +60,14 @@ struct lookup {
 
 #define LEVEL_ENVELOPES (-2)
 
+/* Of payments between slots of this relay and of others (relay/region_channel.c). */
+struct region_batch {
+    size_t item_count, sent_count, jump_count;
+    struct channel_item *items;  /* sent to slots here */
+    struct seq_sent *sent;       /* settled elsewhere, one by one */
+    struct lease_channel *jumps; /* .. up to there, with nothing to tell of it */
+};
+
 enum request_kind {
     REQUEST_FRAME, /* a client's FETCH, PROOF, SEALED_GET, SEALED_PUT, HEAD, SETTLEMENT */
     REQUEST_PAGE,  /* the next records of a subscription */
@@ -67,6 +76,7 @@ enum request_kind {
     REQUEST_TILE,   /* HTTP: a tile or an entry bundle */
     REQUEST_VIEW,   /* HTTP: what projections hold; `frame` is path?query */
     REQUEST_SEAL,   /* reader -> commit: a checked attachment to put into the store */
+    REQUEST_CHANNEL, /* region -> commit: what slots of other relays sent and settled */
     REQUEST_STOP    /* reader -> commit: this slot was shown a tree beside its own */
 };
 struct request {
@@ -87,6 +97,7 @@ struct request {
     unsigned width;
     uint32_t lookup_count;  /* LOOKUP */
     struct lookup *lookups; /* owned */
+    struct region_batch *channel; /* CHANNEL; owned */
 };
 
 /* One committed record as subscribers get it: bytes of an encoded record in the block. */
@@ -145,6 +156,7 @@ struct mail {
 /* Allocate (NULL: no memory) and release with everything owned. */
 struct job *job_new(uint32_t count);
 void job_drop(struct job *j);
+void region_batch_drop(struct region_batch *b);
 struct request *request_new(enum request_kind kind, conn_id conn);
 void request_drop(struct request *r);
 struct mail *mail_new(enum mail_kind kind, conn_id conn);
