@@ -175,11 +175,11 @@ static int peer_of(struct peers *p, const struct region_owner *o)
         pthread_join(w->thread, NULL); /* it has left the lock for good */
         w->started = false;
     }
+    if (w->started)
+        return (int)w->number;
     memcpy(w->relay, o->relay, sizeof(w->relay));
     memcpy(w->address, o->peer, sizeof(w->address));
-    if (!w->started && !start_peer(w))
-        return FORWARD_NOBODY;
-    return (int)w->number;
+    return start_peer(w) ? (int)w->number : FORWARD_NOBODY;
 }
 
 static int owner_of(struct peers *p, uint32_t slot)

@@ -12,3 +12,14 @@ stoa_unit_test(test_redis_address ${CMAKE_CURRENT_SOURCE_DIR}/test_redis_address
 foreach(name why talkers vitals)
   stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c LIBS relay_core)
 endforeach()
+# The test stands where relay/region.c, the loop and the commit thread do.
+stoa_unit_test(test_peer
+  ${CMAKE_CURRENT_SOURCE_DIR}/test_peer.c
+  ${CMAKE_CURRENT_SOURCE_DIR}/fakeowner.c
+  ${CMAKE_CURRENT_SOURCE_DIR}/peerkit.c
+  ${CMAKE_SOURCE_DIR}/tests/lib/people.c
+  ${CMAKE_SOURCE_DIR}/relay/peer.c
+  ${CMAKE_SOURCE_DIR}/relay/peer_answer.c
+  ${CMAKE_SOURCE_DIR}/relay/peer_talk.c
+  LIBS relay_core relay_ws relay_metrics relay_config relay_keys relay_peer_link
+    federation_forward ledger_trace ledger_recover Threads::Threads)
