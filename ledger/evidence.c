@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/be64.h"
 #include "crypto/context.h"
 #include "crypto/tlog_proof.h"
 #include "ledger/evidence_check.h"
@@ -250,14 +251,6 @@ bool evidence_take_keys(struct evidence_check *x)
         x->relay[x->relay_count++] = p.hub_key.new_key;
     }
     return there == 0;
-}
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
 }
 
 /* A signed head by one of the log's relay keys. */

@@ -6,17 +6,10 @@
 #include <jansson.h>
 
 #include "client/audit/cli.h"
+#include "crypto/be64.h"
 #include "ledger/evidence.h"
 
 #define REFUSAL_BYTES (HASH_BYTES + 8 + 8 + SIG_BYTES)
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
-}
 
 /* A refusal as evidence writes it: base64 of id, code, time, signature. */
 static bool load_refusal(struct audit_cli *c, struct known_refusal *r)

@@ -5,19 +5,12 @@
 #include <string.h>
 
 #include "client/audit/engine.h"
+#include "crypto/be64.h"
 #include "crypto/tlog_proof.h"
 #include "ledger/evidence.h"
 #include "ledger/scratch.h"
 
 #define LEAVES_MAX (UINT64_C(1) << 22) /* of a tree a path is made from: 128 MiB of hashes */
-
-static uint64_t get64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
-}
 
 /* All leaf hashes of the tree audited, read once more: forks are rare. */
 static enum err read_leaves(struct slot_audit *s, struct hash **out)
@@ -163,8 +156,8 @@ static void take_piece(struct pieces *p, size_t at, const struct audit_record *r
     p->index[at] = r->r.index;
     p->list[at] = (struct evidence_record){.envelope = bytes_of(b->data, b->size),
                                            .account_head = head,
-                                           .hub_lamport = get64(r->leaf + 64),
-                                           .hub_time_ms = get64(r->leaf + 72)};
+                                           .hub_lamport = be64(r->leaf + 64),
+                                           .hub_time_ms = be64(r->leaf + 72)};
 }
 
 static void look_at(struct slot_audit *s, struct pieces *p, const struct audit_record *r)

@@ -3,15 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto/be64.h"
 #include "ledger/scratch.h"
-
-static uint64_t u64_be(const uint8_t *b)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | b[i];
-    return v;
-}
 
 struct hash export_head(const struct export_record *r)
 {
@@ -22,12 +15,12 @@ struct hash export_head(const struct export_record *r)
 
 uint64_t export_lamport(const struct export_record *r)
 {
-    return u64_be(r->leaf + 64);
+    return be64(r->leaf + 64);
 }
 
 uint64_t export_time_ms(const struct export_record *r)
 {
-    return u64_be(r->leaf + 72);
+    return be64(r->leaf + 72);
 }
 
 static struct export_place account(const struct hash *id)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "client/audit/engine.h"
+#include "crypto/be64.h"
 #include "ledger/scratch.h"
 
 #define NOWHERE UINT64_MAX
@@ -18,14 +19,6 @@ static void hex(char out[AUDIT_TEXT_MAX], const struct hash *h)
 static void decimal(char out[AUDIT_TEXT_MAX], uint64_t n)
 {
     snprintf(out, AUDIT_TEXT_MAX, "%" PRIu64, n);
-}
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
 }
 
 /* ---- reading -------------------------------------------------------------------------
