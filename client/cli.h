@@ -38,7 +38,7 @@
       "the hub: ws://host:port or wss://.. (default: as last time)")                     \
     X(FINGERPRINT, "fingerprint", "HEX", 1,                                              \
       "identity the hub must prove, 64 hex digits")                                      \
-    X(TRUST, "trust-first-use", NULL, 1,                                                 \
+    X(TRUST, "trust-on-first-use", NULL, 1,                                                 \
       "believe and record a hub met for the first time")                                 \
     X(CA_FILE, "ca-file", "FILE", 1, "more roots to trust for wss://, PEM")              \
     X(HELP, "help", NULL, 1, "help of this command")                                     \
@@ -214,6 +214,10 @@ void cli_put_id(struct cli *c, json_t *to, const char *name, const stoa_id *id);
 json_t *cli_array(struct cli *c, const char *name);
 /* One JSON line of a stream; takes `line`. */
 void cli_stream(struct cli *c, const char *schema, json_t *line);
+
+/* How the wallet came to believe its hub's identity, and since when. */
+void cli_put_trust(struct cli *c, const stoa_wallet_info *info);
+void cli_say_trust(const stoa_wallet_info *info);
 
 void cli_time_text(char out[32], uint64_t unix_ms); /* 2026-01-31 12:00:00Z */
 void cli_ago_text(char out[32], uint64_t ms);       /* 3 s, 2 min, 5 h, 4 d */

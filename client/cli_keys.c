@@ -5,6 +5,27 @@
 #include "client/cli.h"
 #include "crypto/keyfile.h"
 
+void cli_put_trust(struct cli *c, const stoa_wallet_info *info)
+{
+    if (info->met_ms == 0)
+        return;
+    cli_put_text(c, NULL, "trust", info->first_use ? "first-use" : "fingerprint");
+    cli_put_number(c, NULL, "trust_since_ms", info->met_ms);
+}
+
+void cli_say_trust(const stoa_wallet_info *info)
+{
+    char when[32];
+    cli_time_text(when, info->met_ms);
+    if (info->met_ms == 0)
+        return;
+    (void)printf("trust     %s, %s\n",
+                 info->first_use ? "on first use: compare the identity with what the operator "
+                                   "publishes; recorded"
+                                 : "the identity is the one that was given with --fingerprint",
+                 when);
+}
+
 static void put_identity(struct cli *c)
 {
     char id[65];
@@ -18,6 +39,7 @@ static void put_identity(struct cli *c)
     cli_put_text(c, NULL, "hub", info.hub);
     cli_put_text(c, NULL, "url", info.url);
     cli_put_text(c, NULL, "fingerprint", info.fingerprint);
+    cli_put_trust(c, &info);
     cli_put_number(c, NULL, "slots", info.slots);
     cli_put_number(c, NULL, "accounts", info.accounts);
     cli_put_number(c, NULL, "unresolved", info.unresolved);
@@ -33,6 +55,8 @@ static void put_identity(struct cli *c)
     if (info.hub[0])
         (void)printf("hub       %s  %s\nidentity  %s\n", info.hub, info.url,
                      info.fingerprint);
+    if (info.hub[0])
+        cli_say_trust(&info);
     else
         (void)printf("hub       none yet\n");
     if (info.unresolved)

@@ -27,7 +27,7 @@ static stoa_result load_policy(struct cli *c, struct policy *p)
 static stoa_result no_policy(struct cli *c)
 {
     return cli_fail(c, STOA_CONFIG, ERR_CONFIG,
-                    "--policy FILE (the operator publishes one), or --trust-first-use to use "
+                    "--policy FILE (the operator publishes one), or --trust-on-first-use to use "
                     "the key this wallet met first",
                     "whose log is to be trusted? no policy was given");
 }
@@ -39,9 +39,17 @@ static stoa_result trust_wallet(struct cli *c, const char *text, size_t size)
     if (r != STOA_OK)
         return r;
     r = cli_failed(c, stoa_proof_check(c->wallet, NULL, text, size, NULL, NULL, &c->error));
-    if (r == STOA_OK && !c->json)
-        (void)printf("trust     the log key this wallet recorded when it met the hub first\n");
-    cli_put_text(c, NULL, "trust", "first use, as this wallet recorded it");
+    if (r != STOA_OK)
+        return r;
+    stoa_wallet_info info = {.size = sizeof info};
+    stoa_wallet_get(c->wallet, &info);
+    cli_put_text(c, NULL, "fingerprint", info.fingerprint);
+    cli_put_trust(c, &info);
+    if (c->json)
+        return r;
+    (void)printf("key       of hub %s, as this wallet recorded it\nidentity  %s\n", info.hub,
+                 info.fingerprint);
+    cli_say_trust(&info);
     return r;
 }
 

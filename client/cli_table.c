@@ -54,7 +54,7 @@ const struct cli_command cli_commands[] = {
     {"verify", "[ACCOUNT|FILE]", false, 0, 1,
      "replay an account from its first record, or check a receipt or head offline",
      "With a file: what was proven is said, and what was not, under your own policy and with "
-     "no connection and no wallet. --trust-first-use: under the key this wallet met first.",
+     "no connection and no wallet. --trust-on-first-use: under the key this wallet met first.",
      "stoa verify\nstoa verify savings --full\nstoa verify lunch.tlog-proof --policy eu.policy\n",
      {OPT_FULL, OPT_THREADS, OPT_OFFLINE, OPT_POLICY}, cli_run_verify},
     {"receipt get", "ID", false, 1, 1, "a proof of one record that verifies alone, offline", "",

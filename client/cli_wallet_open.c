@@ -135,13 +135,13 @@ stoa_result cli_connect(struct cli *c)
     stoa_wallet_get(c->wallet, &info);
     if (!info.url[0] && !cli_has(c, OPT_HUB))
         return cli_fail(c, STOA_CONFIG, ERR_MISSING,
-                        "--hub ws://127.0.0.1:7001 --trust-first-use",
+                        "--hub ws://127.0.0.1:7001 --trust-on-first-use",
                         "this wallet knows no hub yet");
     r = stoa_connect(c->wallet, c->value[OPT_HUB], c->timeout_ms, &c->error);
     if (r == STOA_DENIED && !info.hub[0] && c->error.code == ERR_HELLO)
         (void)snprintf(c->error.hint, sizeof c->error.hint,
                        "compare it with what the operator publishes, then --fingerprint "
-                       "HEX; or --trust-first-use");
+                       "HEX; or --trust-on-first-use");
     if (r == STOA_UNREACHABLE && !c->error.hint[0])
         (void)snprintf(c->error.hint, sizeof c->error.hint,
                        "the same again later, or --hub URL");

@@ -312,6 +312,10 @@ static stoa_result recognise(stoa_wallet *w, struct meeting *m, const struct has
     w->slots = m->slots;
     w->fingerprint = fingerprint;
     memcpy(w->hub, m->hub, sizeof(w->hub));
+    if (!w->met_ms) { /* a rebuilt wallet remembers how it was */
+        w->first_use = !w->fingerprint_wanted[0];
+        w->met_ms = w->now_ms();
+    }
     stoa_result r = save_identity(w, error);
     w->has_hub = r == STOA_OK;
     return r;
@@ -398,9 +402,10 @@ static stoa_result connect_now(stoa_wallet *w, const char *url, uint64_t deadlin
     for (unsigned i = 0; i < w->account_count; i++)
         if (w->accounts[i]->row.slot == UINT32_MAX)
             w->accounts[i]->row.slot = slot_of(&w->accounts[i]->row.id, w->slots);
-    if (first || strcmp(w->url, url) != 0) {
+    if (first || w->compared || strcmp(w->url, url) != 0) {
         snprintf(w->url, sizeof(w->url), "%s", url);
         r = wallet_save_card(w, error);
+        w->compared = w->compared && r != STOA_OK;
     }
     return r;
 }

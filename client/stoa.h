@@ -162,6 +162,8 @@ typedef struct stoa_wallet_info {
     unsigned slots;
     unsigned accounts;
     unsigned unresolved; /* entries saved whose outcome is not known */
+    bool first_use;      /* the fingerprint was taken as the hub gave it, compared with nothing */
+    uint64_t met_ms;     /* when it was recorded, this machine's clock; 0: not known */
 } stoa_wallet_info;
 STOA_API void stoa_wallet_get(const stoa_wallet *w, stoa_wallet_info *out);
 

@@ -2,6 +2,7 @@
  * database: which hub, which accounts. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "ledger/address.h"
 
 #define CARD_FIRST "stoa-wallet-1"
+#define TRUST_FIRST "first-use" /* how the hub's identity came to be believed */
+#define TRUST_GIVEN "fingerprint"
 #define CARD_MAX (1u << 20)
 #define UNRESOLVED_STATES ((1u << CLIENT_SAVED) | (1u << CLIENT_SENT))
 
@@ -86,6 +89,11 @@ stoa_result wallet_save_card(stoa_wallet *w, stoa_error *error)
         hex_encode(hex, w->fingerprint.b, HASH_BYTES);
         ok = ok && add_line(&b, "url", w->url) && add_line(&b, "hub", w->hub) &&
              add_line(&b, "fingerprint", hex);
+        if (w->met_ms) {
+            snprintf(line, sizeof(line), "%s %" PRIu64, w->first_use ? TRUST_FIRST : TRUST_GIVEN,
+                     w->met_ms);
+            ok = ok && add_line(&b, "trust", line);
+        }
     }
     for (unsigned i = 0; i < w->account_count; i++) {
         const struct client_account *a = &w->accounts[i]->row;
@@ -126,7 +134,19 @@ struct card {
     bool has_device;
     char url[STOA_URL_MAX];
     char fingerprint[65];
+    bool first_use;
+    uint64_t met_ms;
 };
+
+/* How the identity came to be believed, and when. */
+static void card_trust(struct card *c, const char *value)
+{
+    const char *ms = strchr(value, ' ');
+    if (!ms)
+        return;
+    c->first_use = strncmp(value, TRUST_FIRST " ", strlen(TRUST_FIRST) + 1) == 0;
+    c->met_ms = strtoull(ms + 1, NULL, 10);
+}
 
 /* An account line gives back what the database may have lost. */
 static enum err card_account(stoa_wallet *w, char *value)
@@ -167,6 +187,8 @@ static enum err read_card(stoa_wallet *w, char *text, struct card *c)
             snprintf(c->url, sizeof(c->url), "%s", value);
         else if (strcmp(line, "fingerprint") == 0)
             snprintf(c->fingerprint, sizeof(c->fingerprint), "%s", value);
+        else if (strcmp(line, "trust") == 0)
+            card_trust(c, value);
         else if (strcmp(line, "account") == 0 && w->store)
             TRY(card_account(w, value));
     }
@@ -285,9 +307,12 @@ static stoa_result open_store(stoa_wallet *w, stoa_error *error)
 static enum err load_hub(stoa_wallet *w, const struct card *c)
 {
     struct bytes v;
+    bool given = w->fingerprint_wanted[0] != '\0';
     snprintf(w->url, sizeof(w->url), "%s", c->url);
     if (c->fingerprint[0] && !w->fingerprint_wanted[0])
         memcpy(w->fingerprint_wanted, c->fingerprint, 64);
+    w->first_use = c->first_use;
+    w->met_ms = c->met_ms;
     enum err e = client_store_get(w->store, "hub", &v);
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
@@ -314,9 +339,14 @@ static enum err load_hub(stoa_wallet *w, const struct card *c)
     w->has_hub = true;
     char hex[65];
     hex_encode(hex, w->fingerprint.b, HASH_BYTES);
-    return !w->fingerprint_wanted[0] || strcmp(hex, w->fingerprint_wanted) == 0
-               ? ERR_OK
-               : ERR_FORK;
+    if (w->fingerprint_wanted[0] && strcmp(hex, w->fingerprint_wanted) != 0)
+        return ERR_FORK;
+    if (given && w->first_use) {
+        w->compared = true;
+        w->first_use = false;
+        w->met_ms = w->now_ms();
+    }
+    return ERR_OK;
 }
 
 static stoa_result open_card(stoa_wallet *w, stoa_error *error)
@@ -474,6 +504,8 @@ void stoa_wallet_get(const stoa_wallet *w, stoa_wallet_info *out)
     if (w->has_hub) {
         v.federation = id_of(&w->federation);
         hex_encode(v.fingerprint, w->fingerprint.b, HASH_BYTES);
+        v.first_use = w->first_use;
+        v.met_ms = w->met_ms;
     }
     v.slots = w->slots;
     v.accounts = w->account_count;

@@ -90,6 +90,9 @@ struct stoa_wallet {
     char hub[HUB_NAME_MAX + 1];
     struct hash federation;
     struct hash fingerprint;
+    bool first_use; /* the fingerprint was taken as it came, compared with nothing */
+    bool compared;  /* one given now is the one taken so: the card is to say it */
+    uint64_t met_ms; /* when the identity was recorded; 0: a wallet older than the record */
     uint32_t slots;
     struct hash log_open[SLOTS_MAX];
     struct slot_view *slot[SLOTS_MAX];

@@ -181,7 +181,7 @@ static void finding_html(struct page *p, const struct audit_finding *f)
     add(p, "</tr>\n");
 }
 
-static void slot_html(struct page *p, const struct audit_slot_result *s)
+static void slot_html(struct page *p, const struct audit_slot_result *s, bool quorum_asked)
 {
     char text[2 * HASH_BYTES + 1];
     add(p, "<tr>");
@@ -195,7 +195,7 @@ static void slot_html(struct page *p, const struct audit_slot_result *s)
     snprintf(text, sizeof(text), "%" PRIu64, s->withheld);
     cell(p, text);
     cell(p, s->trusted ? "yes" : "no");
-    cell(p, s->quorum ? "met" : "not met");
+    cell(p, !quorum_asked ? "none asked for" : s->quorum ? "met" : "not met");
     hex_encode(text, s->root.b, HASH_BYTES);
     cell(p, text);
     add(p, "</tr>\n");
@@ -230,7 +230,7 @@ enum err audit_report_html(const struct audit_report *r, struct buf *out)
     add(&p, "<h2>Logs</h2>\n<table><tr><th>log<th>size<th>read<th>accounts<th>withheld"
             "<th>signed<th>quorum<th>root</tr>\n");
     for (size_t i = 0; i < r->slot_count; i++)
-        slot_html(&p, &r->slots[i]);
+        slot_html(&p, &r->slots[i], !(r->skipped >> AUDIT_COSIGN & 1));
     add(&p, "</table>\n</html>\n");
     return p.failed ? ERR_MEMORY : e;
 }

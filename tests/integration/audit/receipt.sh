@@ -25,7 +25,7 @@ has "$ID"
 has "^kind      transfer"
 has "^not  .*order of this account"
 has "no quorum of witnesses"
-ok stoa verify "$T/lunch.tlog-proof" --trust-first-use --wallet "$T/anna"
+ok stoa verify "$T/lunch.tlog-proof" --trust-on-first-use --wallet "$T/anna"
 has "^trust "
 ok stoa verify "$T/lunch.tlog-proof" --policy "$P" --json
 equal "$(get id)" "$ID" "id"

@@ -57,7 +57,7 @@ ok stoa init --wallet "$T/other" --plaintext-keys --hub "$URL"
 expect 77 stoa init --wallet "$T/x" --passphrase "file:$T/absent"
 ok stoa init --wallet "$T/stranger" --plaintext-keys
 expect 77 stoa sync --wallet "$T/stranger" --hub "$URL"
-says 'try:.*--fingerprint HEX.*--trust-first-use'
+says 'try:.*--fingerprint HEX.*--trust-on-first-use'
 # 78: the wallet's files
 expect 78 stoa balance --wallet "$T/nowhere"
 says 'stoa init'

@@ -247,6 +247,47 @@ static void a_damaged_database_is_named_and_keys_stay(void **state)
     GOOD(d, stoa_note(d->w[0], &d->account[0], "alive", 5, NULL, NULL, &d->error));
 }
 
+/* How the hub's identity came to be believed is remembered with its time, also by a wallet
+ * whose database was rebuilt; comparing it later with a fingerprint given is remembered too. */
+static void the_first_meeting_is_on_record(void **state)
+{
+    struct desk *d = *state;
+    stoa_wallet_info met = {.size = sizeof(met)}, now = {.size = sizeof(now)};
+    int unresolved;
+    desk_wallet(d, 0);
+    stoa_wallet_get(d->w[0], &met);
+    assert_true(met.first_use);
+    assert_true(met.met_ms > 0);
+    desk_again(d, 0, false);
+    stoa_wallet_get(d->w[0], &now);
+    assert_true(now.first_use);
+    assert_true(now.met_ms == met.met_ms);
+    stoa_wallet_close(d->w[0]);
+    d->w[0] = NULL;
+    GOOD(d, stoa_wallet_rebuild(d->path[0], true, &unresolved, &d->error));
+    desk_again(d, 0, true);
+    stoa_wallet_get(d->w[0], &now);
+    assert_true(now.first_use);
+    assert_true(now.met_ms == met.met_ms);
+
+    stoa_options o = {.size = sizeof(o), .flags = STOA_PLAINTEXT_KEYS | STOA_QUICK_KDF};
+    char wrong[65];
+    memset(wrong, 'a', 64);
+    wrong[64] = '\0';
+    stoa_wallet_close(d->w[0]);
+    d->w[0] = NULL;
+    o.fingerprint = wrong;
+    assert_int_equal(stoa_wallet_open(&d->w[0], d->path[0], &o, &d->error), STOA_DENIED);
+    assert_null(d->w[0]);
+    o.fingerprint = met.fingerprint;
+    GOOD(d, stoa_wallet_open(&d->w[0], d->path[0], &o, &d->error));
+    desk_connect(d, 0);
+    desk_again(d, 0, false);
+    stoa_wallet_get(d->w[0], &now);
+    assert_false(now.first_use);
+    assert_true(now.met_ms >= met.met_ms);
+}
+
 static void a_record_costs_at_most_a_kilobyte(void **state)
 {
     enum { COUNT = 2000, DATA = 260 }; /* an envelope of about 500 bytes */
@@ -945,6 +986,7 @@ int main(void)
         CASE(a_damaged_local_checkpoint_costs_a_replay_only),
         CASE(a_changed_record_on_disk_is_found),
         CASE(a_damaged_database_is_named_and_keys_stay),
+        CASE(the_first_meeting_is_on_record),
         CASE(a_record_costs_at_most_a_kilobyte),
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
         CASE(a_fork_is_kept_as_evidence_that_stands_alone),
