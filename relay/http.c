@@ -145,6 +145,8 @@ static void add_public(struct headers *h, const struct ws_conn *c, unsigned stat
     add(h, "cache-control:", status < 300 ? caching[c->cache] : "no-store");
     if (status == 405)
         add(h, "allow:", "GET, HEAD");
+    if (status == 429 || status == 503)
+        add(h, "retry-after:", "1"); /* seconds: buckets fill within one */
     if (c->cache == HTTP_NO_STORE)
         return;
     add(h, "access-control-allow-origin:", "*");

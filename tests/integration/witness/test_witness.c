@@ -61,6 +61,8 @@ static int post(const char *text)
 {
     struct kit_answer a;
     kit_post(hub.port, ASK, text, strlen(text), &a);
+    if (a.status == 429 || a.status == 503)
+        assert_non_null(strstr(a.head, "retry-after: 1\r\n"));
     return a.status;
 }
 
