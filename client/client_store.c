@@ -218,6 +218,7 @@ void client_store_set_fault(struct client_store *s,
 
 static enum err query(struct client_store *s, enum statement n, sqlite3_stmt **out)
 {
+    *out = NULL;
     if (!s->q[n]) {
         int rc = sqlite3_prepare_v3(s->db, sql[n], -1, SQLITE_PREPARE_PERSISTENT,
                                     &s->q[n], NULL);

@@ -108,6 +108,7 @@ static stoa_result pump(stoa_wallet *w, uint64_t deadline, struct wire_frame *f,
     w->transport.poll(w->transport.context,
                       left > UINT32_MAX ? UINT32_MAX : (uint32_t)left, &e);
     f->type = UINT64_MAX;
+    *frame = bytes_of(NULL, 0);
     if (e.type == LINK_CLOSED) {
         if (!w->closed_why[0])
             snprintf(w->closed_why, sizeof(w->closed_why), "%s", e.why);

@@ -461,7 +461,7 @@ void power_restore(uint64_t seed)
         if (n->path[0] == 0)
             continue;
         put_back(n, &seed);
-        snprintf(shm, sizeof shm, "%s-shm", n->path);
+        snprintf(shm, sizeof shm, "%.*s-shm", PATH_BYTES - 1, n->path);
         (void)unlink(shm);
     }
     power_forget();

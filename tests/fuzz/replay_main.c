@@ -22,7 +22,7 @@ static size_t cuts_max = CUTS_MAX;
 
 static void run(const uint8_t *data, size_t size)
 {
-    uint8_t *exact = malloc(size ? size : 1);
+    uint8_t *exact = calloc(1, size ? size : 1);
     if (!exact)
         abort();
     memcpy(exact, data, size);
