@@ -118,7 +118,7 @@ void conn_input(struct loop *l, struct conn *c)
     if (!c->ws || !c->is_ws)
         return;
     bool want = session_wants_input(&c->session, &l->rules) && !c->waits_for_queue &&
-                !conn_is_slow(l, c, 1);
+                !c->leaving && !conn_is_slow(l, c, 1);
     ws_pause(c->ws, !want);
 }
 
@@ -165,7 +165,7 @@ static void *on_accepted(void *context, struct ws_conn *ws, const struct ws_addr
 {
     struct loop *l = context;
     const struct relay_config *config = settings(l->r);
-    if (l->draining)
+    if (l->door_shut)
         return NULL;
     if (l->conn_count >= config->listen.max_connections) {
         metrics_count(l->r->metrics, METRIC_LIMITED, M_LIMIT_TOTAL, 1);
@@ -409,36 +409,6 @@ static void tick_one(struct loop *l, struct conn *c)
         catchup(l, c);
 }
 
-static void bye_one(struct loop *l, struct conn *c)
-{
-    if (c->session.peer && !l->said_last_bye)
-        return; /* what is still ours comes from there */
-    if (!c->is_ws) {
-        ws_cut(c->ws);
-        return;
-    }
-    if (c->session.phase == SESSION_ENDED)
-        return;
-    conn_send(l, c, frame_bye(ERR_DRAINING, settings(l->r)->drain.grace_ms));
-    session_end(&c->session, clock_mono_ms());
-    ws_end(c->ws, CLOSE_GOING_AWAY);
-}
-
-/* Finish what is queued, answer all, say goodbye, leave; bounded by the grace. */
-static void drain_step(struct loop *l, uint64_t now)
-{
-    bool over = now - l->drain_ms >= settings(l->r)->drain.grace_ms;
-    bool given = region_drained(l->r) || over;
-    if ((!l->said_bye && ((l->inflight == 0 && l->reads == 0) || over)) ||
-        (l->said_bye && given && !l->said_last_bye)) {
-        l->said_bye = true;
-        l->said_last_bye = given;
-        conn_walk(l, bye_one);
-    }
-    if (l->said_last_bye && (l->conn_count == 0 || over))
-        ws_stop(l->r->ws);
-}
-
 static void on_tick(void *context)
 {
     struct loop *l = context;
@@ -487,7 +457,7 @@ static void fill_rules(struct loop *l)
                                .handshake_ms = c->limits.handshake_ms,
                                .ping_ms = c->limits.ping_ms,
                                .stalled_ms = c->limits.stalled_ms,
-                               .draining = l->draining};
+                               .draining = l->rules.draining};
 }
 
 static void tell_limits(struct loop *l, struct conn *c)
@@ -509,20 +479,6 @@ void loop_reload(struct loop *l, struct json_t **report)
         return;
     fill_rules(l);
     conn_walk(l, tell_limits);
-}
-
-void loop_drain(struct loop *l)
-{
-    if (l->draining)
-        return;
-    trace(TRACE_INFO, "loop.draining", TRACE_U64("connections", l->conn_count),
-          TRACE_U64("inflight", l->inflight));
-    l->draining = true;
-    l->rules.draining = true;
-    l->drain_ms = clock_mono_ms();
-    metrics_state(l->r->metrics, M_STATE_DRAINING);
-    ws_stop_accepting(l->r->ws);
-    region_drain(l->r);
 }
 
 static void on_signal(void *context, int number)

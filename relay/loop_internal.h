@@ -39,6 +39,7 @@ struct conn {
     uint64_t hello_us; /* when its HELLO was complete */
     uint64_t sent_entries, refused_entries; /* since the last tick */
     bool is_ws, auditor, waits_for_queue;
+    bool leaving; /* is sent away when it is owed nothing */
 };
 
 /* What is published of a slot. */
@@ -70,7 +71,10 @@ struct loop {
     uint64_t bus_silent_since_ms;
     uint32_t unseen_slot; /* scratch of on_event */
     uint64_t began_ms, second_ms, drain_ms;
-    bool draining, said_bye, said_last_bye; /* the last: to other relays too */
+    bool draining, said_bye, door_shut;
+    uint64_t leave_ms; /* when clients began to be sent to other relays */
+    size_t leaving_all, leaving_told, may_leave;
+    size_t clients_left; /* scratch of drain_step */
 };
 
 /* loop.c */
@@ -91,8 +95,10 @@ bool ask_reader(struct loop *l, struct request *q);
 
 /* Read the settings again; `report` as relay/reload.h, may be NULL. */
 void loop_reload(struct loop *l, struct json_t **report);
-/* No new connections or entries; finish what is under way, say goodbye, end. */
+
+/* loop_drain.c: finish what is under way, say goodbye, end; and its next step, every tick. */
 void loop_drain(struct loop *l);
+void drain_step(struct loop *l, uint64_t now);
 
 /* loop_admin.c: answer what the operator's door asks. */
 void on_admin(struct loop *l);
