@@ -9,6 +9,7 @@
 struct pinned_account {
     struct pinned_account *next;
     struct hash id;
+    uint64_t position; /* of the state that the keys are from */
     uint32_t count;
     struct pubkey keys[];
 };
@@ -71,7 +72,7 @@ static struct pinned_account **place_of(struct pinned *p, const struct hash *id)
     return at;
 }
 
-enum err pinned_update(struct pinned *p, const struct account *a)
+static enum err take_over(struct pinned *p, const struct account *a, bool only_later)
 {
     if (a->residency != RESIDENCY_PINNED)
         return ERR_OK;
@@ -80,19 +81,33 @@ enum err pinned_update(struct pinned *p, const struct account *a)
     if (!fresh)
         return ERR_MEMORY;
     fresh->id = a->id;
+    fresh->position = a->position;
     fresh->count = a->device_count;
     for (uint32_t i = 0; i < a->device_count; i++)
         fresh->keys[i] = a->devices[i].key;
     pthread_rwlock_wrlock(&p->lock);
     struct pinned_account **at = place_of(p, &a->id);
     struct pinned_account *old = *at;
-    fresh->next = old ? old->next : NULL;
-    *at = fresh;
+    bool late = only_later && old && old->position > a->position;
+    if (!late) {
+        fresh->next = old ? old->next : NULL;
+        *at = fresh;
+    }
     if (!old)
         atomic_fetch_add(&p->count, 1u);
     pthread_rwlock_unlock(&p->lock);
-    free(old);
+    free(late ? fresh : old);
     return ERR_OK;
+}
+
+enum err pinned_update(struct pinned *p, const struct account *a)
+{
+    return take_over(p, a, false);
+}
+
+enum err pinned_follow(struct pinned *p, const struct account *a)
+{
+    return take_over(p, a, true);
 }
 
 bool pinned_is(struct pinned *p, const struct hash *account)

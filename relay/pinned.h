@@ -1,6 +1,7 @@
 /* Who may read which pinned account: the ids of all pinned accounts with the keys of
- * their members' devices. Written by the commit thread before a record can be read from
- * the store, read by readers and the loop. An account that is not in it is global. */
+ * their members' devices. Written by the commit thread, and by relay/follow.h for slots of
+ * other relays, before a record can be read; read by readers and the loop. An account that is
+ * not in it is global. */
 #ifndef RELAY_PINNED_H
 #define RELAY_PINNED_H
 
@@ -31,6 +32,9 @@ MUST_CHECK enum err pinned_set_auditors(struct pinned *p, const struct pubkey au
 void pinned_close(struct pinned *p);
 /* Take over the account's present devices; nothing for a global account. ERR_MEMORY. */
 MUST_CHECK enum err pinned_update(struct pinned *p, const struct account *a);
+/* The same, unless a later state of the account was taken over already: by who only follows a
+ * slot, while another thread may be loading it. */
+MUST_CHECK enum err pinned_follow(struct pinned *p, const struct account *a);
 bool pinned_is(struct pinned *p, const struct hash *account);
 /* May this reader (device NULL: anonymous) read the account's envelopes? */
 bool pinned_may_read(struct pinned *p, const struct hash *account,

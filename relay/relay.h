@@ -49,6 +49,8 @@ struct relay {
     struct admin *admin; /* NULL: no socket for the operator */
     struct region *region; /* NULL: this process is the whole hub */
     struct peers *peers;   /* NULL: as region */
+    struct follow *follow; /* NULL: as region */
+    struct bus_redis *bus; /* NULL: no bus; owned by follow */
     struct verify verify;
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */
