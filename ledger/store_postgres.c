@@ -172,6 +172,7 @@ static enum err open_reads(struct postgres_store *s)
     TRY(pg_session_ledger(&s->link, &s->ledger));
     if (!s->ledger.any)
         return missing(s);
+    TRY(pg_session_current(&s->link, s->ledger.version));
     pg_drop(&s->link);
     s->link = (struct pg_link){.target = &s->target,
                                .role = PG_READER,

@@ -247,6 +247,8 @@ enum err pg_result_err(struct pg_link *l, const PGresult *r);
 enum err pg_session_check(struct pg_link *l);
 /* Of the schema; 0: none. */
 enum err pg_session_version(struct pg_link *l, int *version);
+/* ERR_CONFIG when it is older than this program's. */
+enum err pg_session_current(struct pg_link *l, int version);
 /* May this role write to the ledger? ERR_CONFIG when not. */
 enum err pg_session_may_write(struct pg_link *l);
 enum err pg_session_ledger(struct pg_link *l, struct pg_ledger *out);

@@ -114,6 +114,18 @@ static enum err take_ledger(const PGresult *r, struct pg_ledger *out)
     return store_identity_ok(&out->identity) ? ERR_OK : ERR_CORRUPT;
 }
 
+enum err pg_session_current(struct pg_link *l, int version)
+{
+    int ours = postgres_schema_version();
+    if (version >= ours)
+        return ERR_OK;
+    store_why_set(&l->why,
+                  "%s: the schema is version %d, this program wants %d; run: stoactl "
+                  "schema apply --store URI",
+                  l->target->name, version, ours);
+    return ERR_CONFIG;
+}
+
 /* The schema this program was made for, or a sentence with both versions. */
 static enum err check_version(struct pg_link *l, int version)
 {
@@ -125,14 +137,7 @@ static enum err check_version(struct pg_link *l, int version)
                       l->target->name, version, ours);
         return ERR_SCHEMA;
     }
-    if (version < ours && !l->reads_only) {
-        store_why_set(&l->why,
-                      "%s: the schema is version %d, this program wants %d; run: stoactl "
-                      "schema apply --store URI",
-                      l->target->name, version, ours);
-        return ERR_CONFIG;
-    }
-    return ERR_OK;
+    return l->reads_only ? ERR_OK : pg_session_current(l, version);
 }
 
 enum err pg_session_ledger(struct pg_link *l, struct pg_ledger *out)

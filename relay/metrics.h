@@ -147,6 +147,15 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "room on the store's disk")                                                        \
     X(METRIC_STORE_BYTES, GAUGE, "store_size_bytes", NONE, NONE, ONE,                    \
       "size of the store")                                                               \
+    X(METRIC_PROJECTION_KNOWN, GAUGE, "projection_known", NONE, NONE, ONE,               \
+      "1 while projections can be read and somebody has begun every slot's; else the "   \
+      "three below mean nothing")                                                        \
+    X(METRIC_PROJECTION_RECORDS, GAUGE, "projection_records", NONE, NONE, ONE,           \
+      "records the projections hold, all slots")                                         \
+    X(METRIC_PROJECTION_BEHIND, GAUGE, "projection_behind_records", NONE, NONE, ONE,     \
+      "records they do not hold yet, all slots")                                         \
+    X(METRIC_PROJECTION_AGE, GAUGE, "projection_age_seconds", NONE, NONE, MS,            \
+      "since the slot that was looked at least lately was looked at for more records")     \
     X(METRIC_RELOAD_OK, GAUGE, "config_last_reload_successful", NONE, NONE, ONE,         \
       "1 when the last reload was applied")                                              \
     X(METRIC_RELOAD_TIME, GAUGE, "config_last_reload_success_timestamp_seconds", NONE,   \

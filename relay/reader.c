@@ -10,6 +10,7 @@
 #include "relay/peer.h"
 
 #define TAKE_WAIT_MS 1000u
+#define WATCH_EVERY_MS 5000u
 
 struct readers {
     struct relay *r;
@@ -256,8 +257,13 @@ static void *reader_thread(void *context)
 {
     struct reader *rd = context;
     struct chain_of_links got;
+    uint64_t watched = 0;
     while (queue_take(&rd->r->readers, &got, 1, TAKE_WAIT_MS)) {
         struct link *l = links_pop(&got);
+        if (rd->first && clock_mono_ms() - watched >= WATCH_EVERY_MS) {
+            view_watch(rd);
+            watched = clock_mono_ms();
+        }
         if (!l)
             continue;
         if (((struct request *)l)->kind != REQUEST_LOOKUP)
@@ -277,6 +283,7 @@ enum err readers_open(struct readers **out, struct relay *r)
     while (rs->count < READER_THREADS && e == ERR_OK) {
         struct reader *rd = &rs->threads[rs->count];
         rd->r = r;
+        rd->first = rs->count == 0;
         e = r->store->ops->reader_open(r->store, &rd->store);
         if (e != ERR_OK)
             break;

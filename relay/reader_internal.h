@@ -13,6 +13,7 @@ struct reader {
     struct store_slot slot; /* scratch: where a slot stands */
     struct buf records;     /* scratch: encoded records of a page */
     pthread_t thread;
+    bool first; /* it also looks how far the projections are */
 };
 
 /* Records of one answer under construction. */
@@ -45,6 +46,8 @@ void serve_tile(struct reader *rd, const struct request *q);
 
 /* reader_view.c */
 void serve_view(struct reader *rd, const struct request *q);
+/* How far the projections are, for /metrics. */
+void view_watch(struct reader *rd);
 
 /* reader.c */
 void reader_reply(struct reader *rd, const struct request *q, struct frame *f);

@@ -253,3 +253,27 @@ void serve_view(struct reader *rd, const struct request *q)
     free(body);
     relay_mail_one(rd->r, m);
 }
+
+void view_watch(struct reader *rd)
+{
+    const struct projection_ops *ops = rd->store->ops->projection;
+    struct projection_slot *slots = ops ? calloc(SLOTS_MAX, sizeof(*slots)) : NULL;
+    struct metrics *m = rd->r->metrics;
+    uint64_t records = 0, behind = 0, age_ms = 0;
+    size_t count = 0;
+    bool known = slots && ops->slots(rd->store, slots, &count) == ERR_OK && count > 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct projection_slot *s = &slots[i];
+        records += s->cursor.next;
+        behind += s->size > s->cursor.next ? s->size - s->cursor.next : 0;
+        age_ms = s->age_ms > age_ms ? s->age_ms : age_ms;
+        known = known && s->begun;
+    }
+    free(slots);
+    metrics_set(m, METRIC_PROJECTION_KNOWN, 0, known);
+    if (!known)
+        return;
+    metrics_set(m, METRIC_PROJECTION_RECORDS, 0, (int64_t)records);
+    metrics_set(m, METRIC_PROJECTION_BEHIND, 0, (int64_t)behind);
+    metrics_set(m, METRIC_PROJECTION_AGE, 0, (int64_t)age_ms);
+}

@@ -125,7 +125,7 @@ ok stoa verify $A --full
 
 # What they say is what the wallets say, over HTTP, and what a rebuild gives.
 n=0
-until stoactl projection status --store "$STOA_PG_URI" --json >"$T/out" && ! grep -Eq '"behind": [1-9]' "$T/out"; do
+until stoactl projection status --store "$STOA_PG_URI" --json >"$T/out" && ! grep -Eq '"behind":[1-9]' "$T/out"; do
     n=$((n + 1))
     [ $n -lt 100 ] || fail "projections stay behind: $(cat "$T/out" "$T/projector.err")"
     sleep 0.1
@@ -146,6 +146,14 @@ equal "$(get days.0.amount)" 1000000000 "what anna earned"
 equal "$(get next)" null "a second page"
 view /v1/projections
 equal "$(get schema)" stoa/projections/1 "projections"
+n=0
+until curl -sS -m 5 "http://127.0.0.1:$PORT/metrics" >"$T/metrics" && grep -qx "stoa_projection_known 1" "$T/metrics" &&
+    grep -qx "stoa_projection_behind_records 0" "$T/metrics"; do
+    n=$((n + 1))
+    [ $n -lt 80 ] || fail "metrics of projections: $(grep ^stoa_projection "$T/metrics")"
+    sleep 0.1
+done
+[ "$(sed -n 's/^stoa_projection_records //p' "$T/metrics")" -ge "$PAID" ] || fail "records the projections hold"
 view /v1/rich-list
 equal "$(get schema)" stoa/rich-list/1 "rich list"
 for path in /v1/account/nobody /v1/account/ "/v1/account/$BO/earnings?before=x"; do
