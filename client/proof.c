@@ -92,9 +92,11 @@ static stoa_result make_proof(stoa_wallet *w, const struct client_account *row,
     if (r == STOA_OK)
         r = want_cosigned ? cosigned(w, v, deadline, &room, &c, error)
                           : newest(w, v, x, deadline, &note, &c, error);
-    if (r == STOA_OK && x->r.index >= c.size)
-        r = because(error, ERR_RANGE,
-                    "the witnesses have not cosigned this record yet: try again soon");
+    if (r == STOA_OK && x->r.index >= c.size) {
+        r = because_as(error, STOA_LIMITED, ERR_RANGE,
+                       "the witnesses have not cosigned this record yet");
+        because_hint(error, "the same again in a few seconds");
+    }
     if (r == STOA_OK) {
         /* Asking may use the store, where the note stands. */
         if (!want_cosigned && !buf_add(&room, note.data, note.size))

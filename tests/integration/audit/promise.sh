@@ -35,7 +35,7 @@ has "^proven    the hub vouched"
 has "^records   3"
 has "^not "
 expect 78 stoa verify "$T/anna.head" --wallet "$T/nobody"
-sed 's/^head ./head Z/' "$T/anna.head" >"$T/bad.head"
+sed -e 's/^head A/head B/' -e t -e 's/^head ./head A/' "$T/anna.head" >"$T/bad.head"
 expect 1 stoa verify "$T/bad.head" --policy "$P"
 says "not signed by a relay key"
 
