@@ -19,11 +19,10 @@ void cli_say_trust(const stoa_wallet_info *info)
     cli_time_text(when, info->met_ms);
     if (info->met_ms == 0)
         return;
-    (void)printf("trust     %s, %s\n",
-                 info->first_use ? "on first use: compare the identity with what the operator "
-                                   "publishes; recorded"
-                                 : "the identity is the one that was given with --fingerprint",
-                 when);
+    (void)printf("trust     %s %s%s\n",
+                 info->first_use ? "on first use," : "as given with --fingerprint,", when,
+                 info->first_use ? "; compare the identity with what the operator publishes"
+                                 : "");
 }
 
 static void put_identity(struct cli *c)

@@ -51,7 +51,6 @@ enum audit_exit_code {
     X(MAX_SILENCE, "max-silence", "TIME", "silence that is an alarm (default 10m)")        \
     X(PROMETHEUS, "prometheus", "FILE", "write metrics there")                             \
     X(ONCE, "once", NULL, "look once and end")                                             \
-    X(WORK, "work", "DIR", "folder for work (default: a temporary one)")                   \
     X(ONLY, "only", "NAME", "one fault of the selftest")                                   \
     X(JSON, "json", NULL, "the report as JSON on standard output; errors too")             \
     X(JSONL, "jsonl", NULL, "progress as JSON lines on standard error")                    \

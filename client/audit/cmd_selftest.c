@@ -251,9 +251,23 @@ static void run_all(struct selftest *t)
     }
 }
 
+static bool known(const char *name)
+{
+    for (size_t i = 0; i < selftest_fault_count; i++)
+        if (strcmp(selftest_faults[i].name, name) == 0)
+            return true;
+    for (size_t i = 0; i < selftest_export_fault_count; i++)
+        if (strcmp(selftest_export_faults[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 int audit_cmd_selftest(struct audit_cli *c)
 {
     struct selftest t = {.c = c};
+    if (audit_given(c, AUDIT_OPT_ONLY) && !known(c->value[AUDIT_OPT_ONLY]))
+        return audit_error(c, EXIT_BAD_USAGE, "stoa-audit selftest, for all of them",
+                           "the selftest has no fault \"%.80s\"", c->value[AUDIT_OPT_ONLY]);
     const char *base = getenv("TMPDIR");
     snprintf(t.dir, sizeof(t.dir), "%.480s/stoa-selftest-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(t.dir))

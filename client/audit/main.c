@@ -11,56 +11,92 @@
 #define STOA_VERSION "0"
 #endif
 
+/* Which options a command knows. Another one is refused: who gives it expects something. */
+#define BIT(name) (UINT64_C(1) << AUDIT_OPT_##name)
+#define OUTPUT_ (BIT(JSON) | BIT(JSONL) | BIT(QUIET) | BIT(HELP))
+#define SOURCE_ (BIT(POLICY) | BIT(FIRST_USE) | BIT(STATE) | BIT(JOBS) | BIT(QPS) | BIT(CA_FILE))
+#define AUDIT_                                                                             \
+    (BIT(THREADS) | BIT(MAX_AGE) | BIT(MAX_DURATION) | BIT(CHECKPOINT) | BIT(RECEIPT) |    \
+     BIT(HEAD) | BIT(EVIDENCE))
+#define REPORT_ (BIT(REPORT) | BIT(KEY) | BIT(PASSPHRASE) | BIT(NAME))
+_Static_assert(AUDIT_OPT_COUNT <= 64, "one bit an option");
+
 struct row {
     const char *name, *args;
     int args_min, args_max;
+    uint64_t options;
     audit_command_fn *run;
     const char *what, *example;
 };
 
 static const struct row rows[] = {
 #ifdef AUDIT_HAS_FETCH
-    {"fetch", "URL DIR", 2, 2, audit_cmd_fetch,
+    {"fetch", "URL DIR", 2, 2, 
+     BIT(POLICY) | BIT(JOBS) | BIT(QPS) | BIT(CA_FILE) | BIT(SLOT) | OUTPUT_,
+     audit_cmd_fetch,
      "copy a hub's logs into a folder, each byte checked as it comes; goes on where it stopped",
      "stoa-audit fetch https://eu.example eu-logs --policy eu.policy"},
 #endif
-    {"verify", "SOURCE", 1, 1, audit_cmd_verify,
+    {"verify", "SOURCE", 1, 1, 
+     SOURCE_ | AUDIT_ | REPORT_ | BIT(TIP) | OUTPUT_,
+     audit_cmd_verify,
      "check everything: each envelope, signature, rule, leaf, tile and checkpoint",
      "stoa-audit verify https://eu.example --policy eu.policy --state my-audit --report out"},
-    {"replay", "SOURCE", 1, 1, audit_cmd_replay,
+    {"replay", "SOURCE", 1, 1, 
+     SOURCE_ | AUDIT_ | REPORT_ | OUTPUT_,
+     audit_cmd_replay,
      "the same without signatures of entries: states, sums, trees",
      "stoa-audit replay ledger.db --policy eu.policy"},
-    {"report", "FILE", 1, 1, audit_cmd_report, "show a report.json as text",
+    {"report", "FILE", 1, 1, 
+     OUTPUT_,
+     audit_cmd_report, "show a report.json as text",
      "stoa-audit report out/report.json"},
-    {"reproduce", "FILE SOURCE", 2, 2, audit_cmd_reproduce,
+    {"reproduce", "FILE SOURCE", 2, 2, 
+     SOURCE_ | AUDIT_ | BIT(TIP) | OUTPUT_,
+     audit_cmd_reproduce,
      "audit the same checkpoints again and compare the report byte for byte",
      "stoa-audit reproduce out/report.json eu-logs --policy eu.policy"},
 #ifdef AUDIT_HAS_EXPORT
-    {"export", "SOURCE", 1, 1, audit_cmd_export, "records as JSON lines, CSV, SQLite or hledger",
+    {"export", "SOURCE", 1, 1, 
+     SOURCE_ | AUDIT_ | BIT(TIP) | BIT(FORMAT) | BIT(OUT) | BIT(UNVERIFIED) | OUTPUT_,
+     audit_cmd_export, "records as JSON lines, CSV, SQLite or hledger",
      "stoa-audit export eu-logs --policy eu.policy --format hledger --out eu.journal"},
 #endif
 #ifdef AUDIT_HAS_DIFF
-    {"diff", "SOURCE SOURCE", 2, 2, audit_cmd_diff,
+    {"diff", "SOURCE SOURCE", 2, 2, 
+     SOURCE_ | BIT(SLOT) | BIT(EVIDENCE) | OUTPUT_,
+     audit_cmd_diff,
      "compare two copies of the same logs: first difference, who is ahead",
      "stoa-audit diff https://eu.example https://mirror.example --policy eu.policy"},
 #endif
 #ifdef AUDIT_HAS_WATCH
-    {"watch", "SOURCE", 1, 64, audit_cmd_watch,
+    {"watch", "SOURCE", 1, 64, 
+     BIT(POLICY) | BIT(STATE) | BIT(JOBS) | BIT(QPS) | BIT(CA_FILE) | AUDIT_ | BIT(TIP) |
+         BIT(EVERY) | BIT(HOOKS) | BIT(MAX_SILENCE) | BIT(PROMETHEUS) | BIT(ONCE) | OUTPUT_,
+     audit_cmd_watch,
      "look again and again; programs in --hooks hear of findings, forks and silence",
      "stoa-audit watch https://eu.example --policy eu.policy --state watch --hooks hooks.d"},
 #endif
-    {"explain", "FINDING", 0, 1, audit_cmd_explain,
+    {"explain", "FINDING", 0, 1, 
+     OUTPUT_,
+     audit_cmd_explain,
      "what a finding means and what to do; without a name: all of them",
      "stoa-audit explain A2102"},
-    {"policy", "check|show|hash FILE", 2, 2, audit_cmd_policy, "read a policy file",
+    {"policy", "check|show|hash FILE", 2, 2, 
+     OUTPUT_,
+     audit_cmd_policy, "read a policy file",
      "stoa-audit policy show eu.policy"},
 #ifdef AUDIT_HAS_EVIDENCE
-    {"evidence", "check|show FILE", 2, 2, audit_cmd_evidence,
+    {"evidence", "check|show FILE", 2, 2, 
+     BIT(POLICY) | BIT(REFUSAL) | OUTPUT_,
+     audit_cmd_evidence,
      "does this file show, by itself, that a key signed what cannot all be true?",
      "stoa-audit evidence check fork.evidence --policy eu.policy"},
 #endif
 #ifdef AUDIT_HAS_SELFTEST
-    {"selftest", "", 0, 0, audit_cmd_selftest,
+    {"selftest", "", 0, 0, 
+     BIT(ONLY) | OUTPUT_,
+     audit_cmd_selftest,
      "plant faults in copies of a good ledger; every one must be named",
      "stoa-audit selftest"},
 #endif
@@ -88,7 +124,8 @@ static void help_all(FILE *out)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         fprintf(out, "  %-10s %s\n", rows[i].name, rows[i].what);
     fprintf(out,
-            "\nSOURCE is a hub's URL, a published folder, a .jsonl export or a SQLite ledger.\n"
+            "\nSOURCE is a hub's URL, a published folder, an export (.jsonl, SQLite), a SQLite\n"
+            "ledger or postgresql://..\n"
             "Exit: 0 good, 1 a finding, 2 not finished (run it again), 64 usage, 65 bad data,\n"
             "69 not reachable, 78 no or bad policy.\n"
             "  try: stoa-audit COMMAND --help\n");
@@ -100,6 +137,8 @@ static void help_one(FILE *out, const struct row *r)
             r->example);
     for (int i = 0; i < AUDIT_OPT_COUNT; i++) {
         char left[40];
+        if (!(r->options >> i & 1))
+            continue;
         snprintf(left, sizeof(left), "--%s%s%s", options[i].text, options[i].value ? " " : "",
                  options[i].value ? options[i].value : "");
         fprintf(out, "  %-24s %s\n", left, options[i].help);
@@ -107,7 +146,7 @@ static void help_one(FILE *out, const struct row *r)
 }
 
 /* Options into cli; the rest of the words are the arguments. False: usage. */
-static bool parse(int argc, char **argv)
+static bool parse(const struct row *r, int argc, char **argv)
 {
     struct option list[AUDIT_OPT_COUNT + 1];
     memset(list, 0, sizeof(list));
@@ -127,6 +166,10 @@ static bool parse(int argc, char **argv)
             i = AUDIT_OPT_FORMAT;
         if (i < 0 || i >= AUDIT_OPT_COUNT)
             return false;
+        if (!(r->options >> i & 1)) {
+            fprintf(stderr, "error: %s has no option --%s\n", r->name, options[i].text);
+            return false;
+        }
         cli.value[i] = optarg ? optarg : "";
         bool promise = i == AUDIT_OPT_RECEIPT || i == AUDIT_OPT_HEAD;
         if ((i == AUDIT_OPT_CHECKPOINT && cli.checkpoint_count == AUDIT_REPEATS_MAX) ||
@@ -175,7 +218,7 @@ int main(int argc, char **argv)
     if (!r)
         return audit_error(&cli, EXIT_BAD_USAGE, "stoa-audit --help", "no command \"%s\"",
                            argv[1]);
-    if (!parse(argc - 1, argv + 1)) {
+    if (!parse(r, argc - 1, argv + 1)) {
         fprintf(stderr, "  try: stoa-audit %s --help\n", r->name);
         return EXIT_BAD_USAGE;
     }

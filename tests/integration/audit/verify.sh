@@ -36,6 +36,13 @@ ok stoa-audit explain A2102
 has "signature"
 expect 64 stoa-audit explain A9999
 
+# What a command would not heed is refused.
+expect 64 stoa-audit verify "$DB" --policy "$P" --out "$T/x"
+says "verify has no option --out"
+expect 64 stoa-audit replay "$DB" --policy "$P" --tip
+expect 64 stoa-audit selftest --only nothing
+says "no fault"
+
 # The hub's own file while it runs; tip mode; replay.
 ok stoa-audit verify "$DB" --policy "$P" --report "$T/report"
 has "^GOOD"
