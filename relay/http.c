@@ -108,7 +108,7 @@ void http_body_end(struct ws_conn *c)
 void ws_http_answer(struct ws_conn *c, unsigned status, const char *type,
                     enum http_cache cache, struct frame *body)
 {
-    if (c->is_ws || !c->is_http || c->status) {
+    if (c->is_ws || !c->is_http || c->status || c->gone) {
         frame_drop(body);
         return;
     }

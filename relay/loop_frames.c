@@ -34,14 +34,16 @@ static struct frame *welcome_frame(struct loop *l, const struct conn *c)
 {
     const struct session *s = &c->session;
     uint8_t message[MESSAGE_BYTES_MAX];
+    uint32_t slots = s->peer ? 0 : l->r->slots; /* a relay has them from the store */
     size_t notes = 0;
-    for (uint32_t slot = 0; slot < l->r->slots; slot++)
+    for (uint32_t slot = 0; slot < slots; slot++)
         notes += l->published[slot].note_size + NOTE_ROOM;
     struct frame *f = frame_new(notes + 256u);
     if (!f)
         return NULL;
-    size_t size = hello_message(message, &l->r->federation, l->r->hub, &s->nonce,
-                                &s->client_nonce, s->has_device ? &s->device : NULL);
+    size_t size =
+        hello_message(message, &l->r->federation, l->r->hub, &s->nonce, &s->client_nonce,
+                      s->has_device || s->peer ? &s->device : NULL);
     struct wire_frame out = {.type = WIRE_WELCOME,
                              .rid = s->hello_rid,
                              .has_device = true,
@@ -50,10 +52,10 @@ static struct frame *welcome_frame(struct loop *l, const struct conn *c)
                              .sig =
                                  key_sign(l->r->keys.relay, CTX_WELCOME, message, size),
                              .hub_time_ms = clock_wall_ms(),
-                             .note_count = l->r->slots};
+                             .note_count = slots};
     struct mp_writer w = frame_writer(f);
     wire_put(&w, &out);
-    for (uint32_t slot = 0; slot < l->r->slots; slot++)
+    for (uint32_t slot = 0; slot < slots; slot++)
         wire_put_note(&w,
                       bytes_of(l->published[slot].note, l->published[slot].note_size));
     assert(!w.full);

@@ -83,7 +83,7 @@ static void clear_dirty(struct ws_conn *c)
 
 bool ws_send(struct ws_conn *c, struct frame *f)
 {
-    if (c->close_code || c->cut || !c->is_ws ||
+    if (c->close_code || c->cut || c->gone || !c->is_ws ||
         (c->out_count == c->out_cap && !grow_ring(c))) {
         frame_drop(f);
         return false;
@@ -113,7 +113,7 @@ bool ws_paused(const struct ws_conn *c)
 
 void ws_pause(struct ws_conn *c, bool paused)
 {
-    if (c->paused == paused || !c->is_ws)
+    if (c->paused == paused || c->gone || !c->is_ws)
         return;
     c->paused = paused;
     (void)lws_rx_flow_control(c->wsi, paused ? 0 : 1);
@@ -121,13 +121,15 @@ void ws_pause(struct ws_conn *c, bool paused)
 
 void ws_ping(struct ws_conn *c)
 {
+    if (c->gone)
+        return;
     c->ping = true;
     lws_callback_on_writable(c->wsi);
 }
 
 void ws_end(struct ws_conn *c, uint16_t code)
 {
-    if (c->close_code)
+    if (c->close_code || c->gone)
         return;
     c->close_code = code;
     lws_callback_on_writable(c->wsi);
@@ -135,7 +137,7 @@ void ws_end(struct ws_conn *c, uint16_t code)
 
 void ws_cut(struct ws_conn *c)
 {
-    if (c->cut)
+    if (c->cut || c->gone)
         return;
     c->cut = true;
     set_dirty(c); /* closed at the end of the turn: now its callbacks may be running */
@@ -356,6 +358,12 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     case LWS_CALLBACK_HTTP_WRITEABLE:
         return http_writable(c);
+    case LWS_CALLBACK_CLOSED:
+    case LWS_CALLBACK_CLOSED_HTTP:
+        /* Its handle is closing: to ask libuv for anything more would end the process. */
+        c->gone = true;
+        clear_dirty(c);
+        return 0;
     case LWS_CALLBACK_WSI_DESTROY:
         lws_set_opaque_user_data(wsi, NULL);
         conn_gone(c);

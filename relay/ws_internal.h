@@ -21,6 +21,7 @@ struct ws_conn {
     uint16_t close_code; /* 0: not closing */
     uint8_t fragments;
     bool is_ws, is_http, paused, ping, cut, text;
+    bool gone;   /* lws has closed it; only its end is still to come */
     bool handed; /* HTTP: the request went up */
     /* HTTP: what is asked (a POST's body gathers in rx), and the answer waiting for the
      * socket. */
