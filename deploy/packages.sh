@@ -8,7 +8,7 @@ build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libsodium-dev libssl-dev
  libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev
  libhiredis-dev"
-test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server curl
+test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server haproxy curl
  golang-go golang-golang-x-mod-dev"
 
 # Names that differ between releases: the first one that exists is taken.
