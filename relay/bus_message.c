@@ -1,5 +1,6 @@
 #include "relay/bus_message.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "federation/bus.h"
@@ -51,4 +52,10 @@ void bus_message_send(struct relay *r, struct chain_of_links *out)
 {
     if (r->bus)
         bus_redis_publish(r->bus, out);
+}
+
+void bus_message_drop(struct chain_of_links *out)
+{
+    for (struct link *l; (l = links_pop(out));)
+        free(l);
 }

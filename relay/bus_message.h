@@ -11,5 +11,6 @@ void bus_message_add(struct relay *r, struct chain_of_links *out, uint64_t epoch
                      const struct seq_commit *done);
 /* Hand them over, and be done: the bus drops what it cannot send. */
 void bus_message_send(struct relay *r, struct chain_of_links *out);
+void bus_message_drop(struct chain_of_links *out);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "ledger/failpoint.h"
 #include "ledger/trace.h"
+#include "relay/bus_message.h"
 #include "relay/clock.h"
 #include "relay/peer.h"
 #include "relay/region.h"
@@ -271,6 +272,7 @@ static void publish(struct commit *c)
         relay_mail(c->r, &c->mail);
         FP("commit.published");
     }
+    bus_message_send(c->r, &c->bus_out);
     if (c->lookups) {
         links_add(&c->lookup_requests, &c->lookups->work.link);
         c->lookups = NULL;
@@ -464,6 +466,7 @@ void committer_close(struct commit *c)
     links_join(&c->mail, &c->events);
     for (struct link *l; (l = links_pop(&c->mail));)
         mail_drop((struct mail *)l);
+    bus_message_drop(&c->bus_out);
     answers_close(c);
     if (c->reader)
         c->reader->ops->close(c->reader);

@@ -2,7 +2,9 @@
 #include "relay/commit_internal.h"
 
 #include "ledger/trace.h"
+#include "relay/bus_message.h"
 #include "relay/event.h"
+#include "relay/follow.h"
 
 /* The loop is told by mail, which it gets when this thread says so. */
 static struct mail *event_mail(struct commit *c, uint32_t slot, tree_size old_size,
@@ -24,6 +26,8 @@ static struct mail *event_mail(struct commit *c, uint32_t slot, tree_size old_si
 
 void event_committed(struct commit *c, const struct seq_commit *done)
 {
+    follow_own(c->r, done->slot, done->new_size, done->checkpoint);
+    bus_message_add(c->r, &c->bus_out, sequencer_epoch(c->q, done->slot), done);
     struct mail *m = event_mail(c, done->slot, done->old_size, done->checkpoint);
     if (!m) {
         trace_event(TRACE_ERROR, "commit.event_lost"); /* subscribers catch up later */
@@ -45,6 +49,7 @@ void event_reloaded(struct commit *c, uint32_t slot)
     struct mail *m = event_mail(c, slot, log->frontier.size, note);
     if (!m)
         return; /* the next commit tells */
+    follow_own(c->r, slot, log->frontier.size, note);
     relay_mail_one(c->r, m);
     atomic_store(&c->r->unsure[slot], false);
 }

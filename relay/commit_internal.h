@@ -40,6 +40,7 @@ struct commit {
     struct answer *spare;
     struct chain_of_links mail;   /* for the loop, sent at the end of a cycle */
     struct chain_of_links events; /* commits; after the answers: who waits comes first */
+    struct chain_of_links bus_out; /* the same for other relays; last of all */
     struct request *lookups;      /* duplicates found in this cycle, under construction */
     struct chain_of_links lookup_requests;
     uint64_t full_ms; /* when a batch that waits for disk room was last tried */

@@ -173,6 +173,8 @@ static void show_age(struct follow *f)
             oldest = now - f->slots[slot].heard_ms;
     metrics_set(f->r->metrics, METRIC_FOLLOW_AGE, 0, (int64_t)oldest);
     metrics_set(f->r->metrics, METRIC_FOLLOW_LOADING, 0, follow_loading(f->r));
+    if (follow_loading(f->r) == 0 || now - f->began_ms >= FOLLOW_JOIN_MS)
+        atomic_store(&f->joined, true);
 }
 
 uint64_t follow_turn(struct follow *f, uint64_t wait_ms)
@@ -255,6 +257,7 @@ enum err follow_make(struct relay *r, struct store *store)
     pthread_cond_init(&f->grown, &a);
     pthread_condattr_destroy(&a);
     atomic_store(&f->loading, r->slots);
+    f->began_ms = clock_mono_ms();
     r->follow = f;
     f->records = calloc(FOLLOW_EVENT_RECORDS, sizeof(*f->records));
     enum err e = f->records ? store->ops->reader_open(store, &f->reader) : ERR_MEMORY;
@@ -332,6 +335,11 @@ void follow_close(struct relay *r)
     pthread_mutex_destroy(&f->lock);
     free(f);
     r->follow = NULL;
+}
+
+bool follow_joined(const struct relay *r)
+{
+    return !r->follow || atomic_load(&r->follow->joined);
 }
 
 bool follow_bus(const struct relay *r, struct bus_redis_state *out)

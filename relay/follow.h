@@ -21,6 +21,7 @@
 #define FOLLOW_TURN_MS 250u      /* longest sleep: owners may have changed */
 #define FOLLOW_RETRY_MS 1000u    /* a slot that could not be loaded is tried again .. */
 #define FOLLOW_RETRY_MAX_MS 30000u /* .. and each time after twice as long, up to this */
+#define FOLLOW_JOIN_MS 30000u /* a relay that cannot load a slot for so long serves the rest */
 #define FOLLOW_READ_WAIT_MS 250u   /* a reader waits for what an owner's answer showed */
 #define FOLLOW_HELLO_WAIT_MS 1500u /* and for what a client brings from another relay */
 
@@ -54,6 +55,9 @@ MUST_CHECK enum err follow_at(struct relay *r, uint32_t slot, struct store_slot 
 bool follow_wait(struct relay *r, uint32_t slot, tree_size size, uint64_t wait_ms);
 /* Slots that cannot be read here yet. */
 uint32_t follow_loading(const struct relay *r);
+/* Could all be read once, or is it long enough that this began? What a load balancer should
+ * wait for: false only while a relay starts. */
+bool follow_joined(const struct relay *r);
 /* How the bus is; false: none is configured. */
 bool follow_bus(const struct relay *r, struct bus_redis_state *out);
 

@@ -55,6 +55,8 @@ struct follow {
     atomic_bool ringing;              /* a NEWS_RING is in the queue */
     _Atomic uint64_t rung[SLOTS_MAX]; /* 0 none; else size + 1 */
     atomic_uint loading;              /* slots that cannot be read yet */
+    atomic_bool joined;               /* there were none, or it took too long */
+    uint64_t began_ms;
     struct followed slots[SLOTS_MAX]; /* the thread's */
     pthread_mutex_t lock;             /* of what is below */
     pthread_cond_t grown;

@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/cosigner.h"
+#include "relay/follow.h"
 #include "relay/peer.h"
 #include "relay/reader.h"
 #include "relay/region.h"
@@ -288,9 +289,9 @@ static void on_mail_hello(struct loop *l, struct mail *m)
         conn_input(l, c);
         return;
     }
-    trace(TRACE_ERROR, "loop.behind",
-          TRACE_STR("found", "a client's checkpoint beside ours"));
-    conn_send(l, c, frame_bye(m->code, 0));
+    conn_send(l, c,
+              frame_bye(m->code,
+                        m->code == ERR_UNAVAILABLE ? SEQ_RETRY_UNAVAILABLE_MS : 0));
     session_end(&c->session, clock_mono_ms());
     ws_end(c->ws, CLOSE_POLICY);
 }
@@ -305,6 +306,7 @@ static void on_seen(struct loop *l, const struct mail *m)
     if (!checkpoint_open(&c, note, m->frame->size, &l->r->log_vkeys[m->slot]) ||
         c.size <= p->size)
         return;
+    follow_seen(l->r, m->slot, c.size);
     p->size = c.size;
     p->root = c.root;
     p->time_ms = clock_wall_ms();
@@ -346,6 +348,7 @@ static void on_mail(struct loop *l, struct mail *m)
         break;
     case MAIL_OWNERS:
         peers_owners(l->r->peers);
+        follow_owners(l->r);
         break;
     case MAIL_SEEN:
         on_seen(l, m);
@@ -429,7 +432,7 @@ static void on_tick(void *context)
     bool write = !l->draining && atomic_load(&l->r->write_state) == ERR_OK;
     metrics_set(m, METRIC_READY, M_READY_WRITE, write);
     metrics_set(m, METRIC_READY, M_READY_READ,
-                !l->draining && !atomic_load(&l->r->store_away));
+                !l->draining && !atomic_load(&l->r->store_away) && follow_joined(l->r));
     vitals_tick(l);
     cosigner_watch(l->r->cosigner);
     trace_flush();

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/bus_redis.h"
 #include "relay/clock.h"
 #include "relay/cosigner.h"
+#include "relay/follow.h"
 #include "relay/witness_door.h"
 
 #define TEXT "text/plain; charset=utf-8"
@@ -39,6 +41,19 @@ static void answer_text(struct loop *l, struct conn *c, unsigned status, const c
     answer(l, c, status, TEXT, frame_from(text, strlen(text)));
 }
 
+/* Without the bus everything goes on, later: no reason to be taken out of service. */
+static void answer_ready(struct loop *l, struct conn *c)
+{
+    struct bus_redis_state bus;
+    char text[TEXT_MAX] = "ok\n";
+    if (follow_bus(l->r, &bus) && !bus.up)
+        snprintf(text, sizeof(text),
+                 "ok\ndegraded: bus %.80s: %.120s; records of other relays come by "
+                 "polling\n",
+                 bus.where, bus.why[0] ? bus.why : "connecting");
+    answer_text(l, c, 200, text);
+}
+
 static void ready_write(struct loop *l, struct conn *c)
 {
     enum err e = (enum err)atomic_load(&l->r->write_state);
@@ -46,16 +61,22 @@ static void ready_write(struct loop *l, struct conn *c)
     if (l->draining)
         e = ERR_DRAINING;
     snprintf(text, sizeof(text), "%s: %s\n", err_word(e), err_text(e));
-    answer_text(l, c, e == ERR_OK ? 200 : 503, e == ERR_OK ? "ok\n" : text);
+    if (e == ERR_OK)
+        answer_ready(l, c);
+    else
+        answer_text(l, c, 503, text);
 }
 
 static void ready_read(struct loop *l, struct conn *c)
 {
     bool away = atomic_load(&l->r->store_away);
-    answer_text(l, c, l->draining || away ? 503 : 200,
-                l->draining ? "draining\n"
-                : away      ? "store: store did not answer\n"
-                            : "ok\n");
+    if (!l->draining && !away && follow_joined(l->r))
+        answer_ready(l, c);
+    else
+        answer_text(l, c, 503,
+                    l->draining ? "draining\n"
+                    : away      ? "store: store did not answer\n"
+                                : "slots of other relays are being loaded\n");
 }
 
 static void metrics_page(struct loop *l, struct conn *c)

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "relay/bus_redis.h"
 #include "relay/clock.h"
+#include "relay/follow.h"
 
 static json_t *slots_json(struct loop *l)
 {
@@ -44,6 +46,24 @@ static void scheme_of(const char *uri, char out[16])
     out[n] = 0;
 }
 
+/* Slots of other relays, and what tells of them. NULL: a hub of one process. */
+static json_t *follow_json(const struct loop *l)
+{
+    struct bus_redis_state bus;
+    const struct metrics *m = l->r->metrics;
+    if (!l->r->follow)
+        return NULL;
+    json_t *j = json_pack("{s:I, s:I}", "loading_slots",
+                          (json_int_t)follow_loading(l->r), "age_ms",
+                          (json_int_t)metrics_value(m, METRIC_FOLLOW_AGE, 0));
+    if (j && follow_bus(l->r, &bus))
+        json_object_set_new(
+            j, "bus",
+            json_pack("{s:b, s:s, s:I, s:s}", "up", bus.up, "where", bus.where, "since_ms",
+                      (json_int_t)(clock_mono_ms() - bus.since_ms), "why", bus.why));
+    return j;
+}
+
 struct json_t *status_object(struct loop *l)
 {
     char federation[2 * HASH_BYTES + 1], relay[2 * PUBKEY_BYTES + 1], scheme[16];
@@ -60,7 +80,7 @@ struct json_t *status_object(struct loop *l)
         "schema", "stoa/status/1", "version", STOA_VERSION, "hub", l->r->hub, "region",
         settings(l->r)->hub.region, "federation", federation, "relay_key", relay,
         "uptime_ms", (json_int_t)(clock_mono_ms() - l->began_ms), "ready_read",
-        !l->draining && !atomic_load(&l->r->store_away), "ready_write", write == ERR_OK, "write_state", err_word(write),
+        !l->draining && !atomic_load(&l->r->store_away) && follow_joined(l->r), "ready_write", write == ERR_OK, "write_state", err_word(write),
         "connections", (json_int_t)l->ws_count, "subscriptions",
         (json_int_t)l->topics.subs, "accounts",
         (json_int_t)metrics_value(m, METRIC_ACCOUNTS, 0), "queues", queues_json(l),
@@ -68,7 +88,9 @@ struct json_t *status_object(struct loop *l)
         (json_int_t)metrics_value(m, METRIC_STORE_FREE, 0));
     if (!j)
         return NULL;
-    json_t *witness = witness_json(l), *cosign = cosign_json(l);
+    json_t *witness = witness_json(l), *cosign = cosign_json(l), *follow = follow_json(l);
+    if (follow)
+        json_object_set_new(j, "follow", follow);
     if (witness)
         json_object_set_new(j, "witness", witness);
     if (cosign)

@@ -5,6 +5,7 @@
 
 #include "relay/clock.h"
 #include "relay/commit_internal.h"
+#include "relay/follow.h"
 #include "relay/peer_internal.h"
 
 #define FRAME_HEAD_BYTES 64u
@@ -221,6 +222,8 @@ void peer_answer_question(struct peers *p, struct peer_item *item, struct wire_f
 {
     struct chain_of_links out = {0};
     f->rid = item->rid;
+    if (f->type == WIRE_HEAD_IS && f->slot < p->r->slots)
+        follow_seen(p->r, (uint32_t)f->slot, f->size);
     post(&out, item->conn, frame_of(f), 0, true);
     time_item(p, item, item->type == WIRE_HEAD ? M_ROUTE_HEAD : M_ROUTE_SETTLEMENT,
               f->type == WIRE_ERROR ? M_CODE_REFUSED : M_CODE_OK);

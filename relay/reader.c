@@ -7,6 +7,7 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit.h"
+#include "relay/follow.h"
 #include "relay/peer.h"
 
 #define TAKE_WAIT_MS 1000u
@@ -51,12 +52,26 @@ enum err reader_code(struct reader *rd, enum err e)
 }
 
 /* What was not published is not shown: a client that is told of a tree and then of a
- * smaller one has evidence against the hub. */
+ * smaller one has evidence against the hub. Where several relays share the ledger, none shows
+ * of another's slot what it has not verified itself. */
 enum err reader_at(struct reader *rd, uint32_t slot)
 {
+    if (rd->r->follow)
+        return follow_at(rd->r, slot, &rd->slot);
     if (atomic_load(&rd->r->unsure[slot]))
         return ERR_UNAVAILABLE;
     return rd->store->ops->slot(rd->store, slot, &rd->slot);
+}
+
+/* The store may have a record that is not shown yet: moments later it is. */
+enum err reader_shows(struct reader *rd, uint32_t slot, uint64_t index)
+{
+    TRY(reader_at(rd, slot));
+    if (index < rd->slot.size)
+        return ERR_OK;
+    if (!rd->r->follow || !follow_wait(rd->r, slot, index + 1, FOLLOW_READ_WAIT_MS))
+        return ERR_UNAVAILABLE;
+    return reader_at(rd, slot);
 }
 
 bool reader_slot(struct reader *rd, uint32_t slot)
@@ -100,6 +115,7 @@ static enum err find_entry(struct reader *rd, const struct request *q, struct fo
     uint64_t index;
     memset(f, 0, sizeof(*f));
     TRY(rd->store->ops->find(rd->store, &q->f.id, &slot, &index));
+    TRY(reader_shows(rd, slot, index));
     TRY(rd->store->ops->records(rd->store, slot, index, 1, look_at, f));
     if (!f->there)
         return ERR_NOT_FOUND;

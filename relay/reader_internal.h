@@ -56,6 +56,8 @@ void reader_error(struct reader *rd, const struct request *q, enum err code);
 enum err reader_code(struct reader *rd, enum err e);
 /* Where a slot stands, into rd->slot. ERR_UNAVAILABLE while a commit is not cleared up. */
 enum err reader_at(struct reader *rd, uint32_t slot);
+/* The same, with record `index` of it, which the store has. */
+enum err reader_shows(struct reader *rd, uint32_t slot, uint64_t index);
 /* True when the store can be read; else traced, and a broken store stops the process. */
 bool reader_slot(struct reader *rd, uint32_t slot);
 bool reader_node(void *context, unsigned level, uint64_t n, struct hash *out);

@@ -156,7 +156,7 @@ static void fetch_id(struct reader *rd, const struct request *q)
     buf_clear(&rd->records);
     enum err e = reader_code(rd, ops->find(rd->store, &q->f.key.id, &slot, &index));
     if (e == ERR_OK)
-        e = reader_code(rd, reader_at(rd, slot));
+        e = reader_code(rd, reader_shows(rd, slot, index));
     p.view = rd->slot.size;
     p.withhold = p.by_id = true;
     p.auditor = pinned_is_auditor(&rd->r->pinned, p.device);

@@ -7,6 +7,8 @@
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit_internal.h"
+#include "relay/follow.h"
+#include "relay/region.h"
 
 #define BUNDLE_ENTRY_BYTES (2u + LEAF_BYTES)
 
@@ -80,21 +82,52 @@ static bool slot_of_note(const struct reader *rd, struct bytes note, uint32_t *s
     return false;
 }
 
-/* Is this a checkpoint that we signed and whose tree is not a beginning of ours? */
-static bool beside_ours(struct reader *rd, struct bytes note, uint32_t slot)
+/* A checkpoint of more than is shown here, signed by the slot's own key: another relay has
+ * shown it, so its records are in the store, and soon here. */
+static enum err await(struct reader *rd, uint32_t slot, tree_size size, uint64_t until_ms)
+{
+    struct store_slot at;
+    uint64_t now = clock_mono_ms();
+    if (follow_wait(rd->r, slot, size, now < until_ms ? until_ms - now : 0))
+        return ERR_OK;
+    TRY(reader_code(rd, rd->store->ops->slot(rd->store, slot, &at)));
+    return at.size < size ? ERR_BEHIND : ERR_UNAVAILABLE;
+}
+
+/* ERR_BEHIND: we signed this checkpoint, and its tree is not a beginning of ours. */
+static enum err judge_note(struct reader *rd, struct bytes note, uint32_t slot,
+                           uint64_t until_ms)
 {
     struct checkpoint c;
     struct hash root;
-    if (!reader_slot(rd, slot))
-        return false;
-    if (note.size == rd->slot.checkpoint_size &&
+    bool shown = reader_slot(rd, slot);
+    if (!shown && !rd->r->follow)
+        return ERR_OK;
+    if (shown && note.size == rd->slot.checkpoint_size &&
         memcmp(note.data, rd->slot.checkpoint, note.size) == 0)
-        return false;
+        return ERR_OK;
     if (!checkpoint_open(&c, (const char *)note.data, note.size, &rd->r->log_vkeys[slot]))
-        return false; /* not our signature: means nothing */
+        return ERR_OK; /* not our signature: means nothing */
+    if (rd->r->follow && (!shown || c.size > rd->slot.size)) {
+        TRY(await(rd, slot, c.size, until_ms));
+        TRY(reader_at(rd, slot));
+    }
     if (c.size > rd->slot.size)
-        return true;
-    return root_at(rd, slot, c.size, &root) && !hash_equal(&root, &c.root);
+        return ERR_BEHIND;
+    return root_at(rd, slot, c.size, &root) && !hash_equal(&root, &c.root) ? ERR_BEHIND
+                                                                           : ERR_OK;
+}
+
+/* Whoever sequences the slot signs nothing more. */
+static void stop_slot(struct reader *rd, uint32_t slot)
+{
+    struct request *stop = region_owns(rd->r, slot) ? request_new(REQUEST_STOP, 0) : NULL;
+    trace(TRACE_ERROR, "reader.behind", TRACE_U64("slot", slot),
+          TRACE_STR("found", "a client's checkpoint beside ours"));
+    if (!stop)
+        return;
+    stop->slot = slot;
+    queue_put_one(&rd->r->commit, &stop->work.link);
 }
 
 void serve_hello(struct reader *rd, const struct request *q)
@@ -102,6 +135,7 @@ void serve_hello(struct reader *rd, const struct request *q)
     struct mail *m = mail_new(MAIL_HELLO, q->conn);
     struct mp_reader notes = q->f.notes;
     uint64_t seen[SLOTS_MAX / 64] = {0}; /* one note a slot: each costs reads */
+    uint64_t until_ms = clock_mono_ms() + FOLLOW_HELLO_WAIT_MS;
     if (!m)
         return;
     for (size_t i = 0; i < q->f.note_count && m->code == ERR_OK; i++) {
@@ -111,14 +145,9 @@ void serve_hello(struct reader *rd, const struct request *q)
         if (!slot_of_note(rd, note, &slot) || (seen[slot / 64] >> (slot % 64) & 1))
             continue;
         seen[slot / 64] |= UINT64_C(1) << (slot % 64);
-        if (!beside_ours(rd, note, slot))
-            continue;
-        m->code = ERR_BEHIND;
-        struct request *stop = request_new(REQUEST_STOP, 0);
-        if (!stop)
-            continue;
-        stop->slot = slot;
-        queue_put_one(&rd->r->commit, &stop->work.link);
+        m->code = judge_note(rd, note, slot, until_ms);
+        if (m->code == ERR_BEHIND)
+            stop_slot(rd, slot);
     }
     relay_mail_one(rd->r, m);
 }

@@ -11,6 +11,7 @@
 #include "relay/clock.h"
 #include "relay/commit.h"
 #include "relay/cosigner.h"
+#include "relay/follow.h"
 #include "relay/loop.h"
 #include "relay/peer.h"
 #include "relay/reader.h"
@@ -435,6 +436,15 @@ static int bring_up(struct running *u, const struct start_options *o)
         say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
         return CONFIG_EXIT;
     }
+    if (region_on(r)) {
+        e = follow_open(r, why);
+        if (e == ERR_OK)
+            e = follow_start(r);
+        if (e != ERR_OK) {
+            say_error(START_REGION, "region", why[0] ? why : err_text(e), "");
+            return CONFIG_EXIT;
+        }
+    }
     bad = start_threads(u);
     if (!bad)
         bad = open_admin(r);
@@ -482,6 +492,7 @@ static void take_down(struct running *u)
     if (u->commit)
         committer_stop(u->commit);
     readers_close(u->readers);
+    follow_stop(r);
     if (u->maintain_open) {
         queue_end(&u->maintain.stop);
         pthread_join(u->maintain.thread, NULL);
@@ -498,6 +509,7 @@ static void take_down(struct running *u)
     peers_close(r->peers);
     if (u->commit)
         committer_close(u->commit);
+    follow_close(r);
     region_close(r->region);
     if (u->verify_open)
         verify_close(&r->verify);
