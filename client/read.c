@@ -453,6 +453,26 @@ static stoa_result take_live(stoa_wallet *w, struct account_view *v, struct wire
     return r;
 }
 
+/* Records that came before the hub said OK are of an earlier watch on this connection, which
+ * may have ended between two of them: they do not follow on what is known. */
+static void forget_records(stoa_wallet *w)
+{
+    struct kept *before = NULL;
+    for (struct kept **at = &w->kept; *at;) {
+        struct kept *k = *at;
+        struct wire_frame f;
+        if (wire_decode(&f, k->data, k->size) != ERR_OK || f.type != WIRE_RECORDS) {
+            before = k;
+            at = &k->next;
+            continue;
+        }
+        *at = k->next;
+        if (w->kept_last == k)
+            w->kept_last = before;
+        free(k);
+    }
+}
+
 static stoa_result watch_loop(stoa_wallet *w, struct account_view *v, uint64_t until,
                               struct visiting *x, stoa_error *error)
 {
@@ -497,6 +517,7 @@ stoa_result stoa_watch(stoa_wallet *w, const stoa_id *account, uint32_t for_ms,
     f.key.id = id;
     f.from = v->row.position;
     TRY_R(rpc_call(w, &f, WIRE_OK, deadline_of(w, 0), &answer, error));
+    forget_records(w);
     stoa_result r = watch_loop(w, v, until, &x, error);
     if (w->connected) {
         struct wire_frame end = {.type = WIRE_UNSUBSCRIBE};
