@@ -291,7 +291,10 @@ static void send_results(struct world *w, struct site *s, size_t first)
     wire_put_list(&m, count);
     for (size_t i = 0; i < count; i++)
         put_result(w, s, &m, &s->answers[mine[i]].r);
-    send_bytes(w, s, key.actor, &m, false);
+    if (l->is_stream && s->reads != NULL && !m.full)
+        reads_answer(s, l, room, m.size);
+    else
+        send_bytes(w, s, key.actor, &m, false);
 }
 
 static void answer_heads(struct world *w, struct site *s)
@@ -597,7 +600,7 @@ static void on_frame(struct world *w, struct site *s, const struct message *m)
                    false);
         break;
     case SESSION_ASK:
-        if (f.type == WIRE_SETTLEMENT) {
+        if (f.type == WIRE_SETTLEMENT || l->is_stream) {
             reads_ask(w, s, l, &f, true);
             break;
         }

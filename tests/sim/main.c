@@ -18,6 +18,8 @@
 #include <unistd.h>
 
 #include "ledger/trace.h"
+#include "drawer.h"
+#include "fiber.h"
 #include "shrink.h"
 #include "town.h"
 
@@ -105,6 +107,7 @@ static void work(const struct run_options *o, uint32_t worker, int out, double u
         telling.stats = stats;
         tell(SEED_ENDS);
     }
+    fiber_close();
     kit_close();
 }
 
@@ -317,6 +320,7 @@ int main(int argc, char **argv)
     struct run_options o = {.from = 1};
     read_options(&o, argc, argv);
     trace_init((struct trace_config){.level = TRACE_ERROR, .fd = -1});
+    drawer_open();
     double began = seconds_now();
     unsigned failed = run_all(&o, &total);
     if (o.fresh > 0 && failed == 0) {
@@ -328,6 +332,7 @@ int main(int argc, char **argv)
         failed = run_all(&more, &total);
     }
     double seconds = seconds_now() - began;
+    drawer_close();
     if (failed > 0)
         return 1;
     if (o.json)

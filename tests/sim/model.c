@@ -717,6 +717,11 @@ uint64_t model_items(const struct model *m)
     return m->items;
 }
 
+const struct pubkey *model_relay(const struct model *m, uint32_t slot)
+{
+    return &m->books[slot].relay;
+}
+
 bool model_was_relay(const struct model *m, const struct pubkey *key)
 {
     for (size_t i = 0; i < m->relay_count; i++)

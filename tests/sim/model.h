@@ -57,6 +57,19 @@ bool model_may_ever_read(const struct model *m, const struct hash *account,
 /* Whose record this is (the hub account's id for the hub's own), NULL past the end. */
 const struct hash *model_account_at(const struct model *m, uint32_t slot, uint64_t index);
 const struct hash *model_entry_at(const struct model *m, uint32_t slot, uint64_t index);
+/* ---- what wallets believe (model_read.c) ---- */
+
+/* Is the entry at this place, with these fields? NULL, or what is wrong. */
+const char *model_check_receipt(const struct model *m, uint32_t slot, uint64_t index,
+                                const struct hash *id, uint64_t position,
+                                uint64_t lamport, uint64_t time_ms);
+/* The account's balance after its record at a position that is there. */
+int64_t model_balance_at(const struct model *m, const struct hash *account,
+                         uint64_t position);
+/* Items that the entry put on channels and nobody has settled yet. */
+uint64_t model_open_items(const struct model *m, const struct hash *cause);
+/* Is the entry in a log? Looks through all of them. */
+bool model_has(const struct model *m, const struct hash *id);
 /* Id of the hub account of a slot. */
 const struct hash *model_hub_account(const struct model *m, uint32_t slot);
 
@@ -74,6 +87,8 @@ bool model_is_device(const struct model *m, const struct hash *account,
 /* Items under way. */
 uint64_t model_items(const struct model *m);
 void model_count(const struct model *m, struct stats *s);
+/* The relay key that the newest record of a slot leaves in force. */
+const struct pubkey *model_relay(const struct model *m, uint32_t slot);
 /* Was this key the relay's, in any slot, at any time? */
 bool model_was_relay(const struct model *m, const struct pubkey *key);
 

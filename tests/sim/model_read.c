@@ -120,3 +120,46 @@ const struct hash *model_hub_account(const struct model *m, uint32_t slot)
 {
     return &m->books[slot].id;
 }
+
+/* ---- wallets ---- */
+
+const char *model_check_receipt(const struct model *m, uint32_t slot, uint64_t index,
+                                const struct hash *id, uint64_t position,
+                                uint64_t lamport, uint64_t time_ms)
+{
+    const struct kept *k = kept_at(m, slot, index);
+    if (k == NULL)
+        return "its place is past the end";
+    if (!hash_equal(&k->id, id))
+        return "another entry is at its place";
+    if (k->position != position || k->lamport != lamport || k->time_ms != time_ms)
+        return "it has another position or time";
+    return NULL;
+}
+
+int64_t model_balance_at(const struct model *m, const struct hash *account,
+                         uint64_t position)
+{
+    const struct list *l = places_of(m, account);
+    return position < l->count ? AT(*l, struct place, position)->balance : INT64_MIN;
+}
+
+uint64_t model_open_items(const struct model *m, const struct hash *cause)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < (size_t)m->slots * m->slots; i++) {
+        const struct lane *l = &m->lanes[i];
+        for (size_t k = l->settled; k < l->items.count; k++)
+            count += hash_equal(&AT(l->items, struct item, k)->cause, cause);
+    }
+    return count;
+}
+
+bool model_has(const struct model *m, const struct hash *id)
+{
+    for (uint32_t slot = 0; slot < m->slots; slot++)
+        for (size_t i = 0; i < m->books[slot].kept.count; i++)
+            if (hash_equal(&AT(m->books[slot].kept, struct kept, i)->id, id))
+                return true;
+    return false;
+}

@@ -448,6 +448,18 @@ void reads_ask(struct world *w, struct site *s, struct line *l,
     reads_turn(w, s);
 }
 
+void reads_answer(struct site *s, const struct line *l, const void *bytes, size_t size)
+{
+    struct mail *m = mail_new(MAIL_SEND, l->conn->id);
+    if (m != NULL)
+        m->frame = frame_new(size);
+    if (m == NULL || m->frame == NULL)
+        fail(s->w, "no memory for an answer");
+    memcpy(frame_data(m->frame), bytes, size);
+    m->frame->size = (uint32_t)size;
+    links_add(&s->reads->commit.mail, &m->link);
+}
+
 void reads_subscribe(struct site *s, struct line *l, const struct wire_frame *f)
 {
     s->w->stats.subscriptions += subscribe(&s->reads->loop, l->conn, f);

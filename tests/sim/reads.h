@@ -40,6 +40,9 @@ void reads_hello(struct world *w, struct site *s, struct line *l, const void *by
                  size_t size);
 void reads_ask(struct world *w, struct site *s, struct line *l,
                const struct wire_frame *f, bool of_commit);
+/* RESULTS on a connection that keeps its order: on the road of all answers of the commit
+ * thread, before the news of the commit itself. */
+void reads_answer(struct site *s, const struct line *l, const void *bytes, size_t size);
 void reads_subscribe(struct site *s, struct line *l, const struct wire_frame *f);
 void reads_unsubscribe(struct site *s, struct line *l, const struct wire_frame *f);
 /* A connection begins: the relay's view of it, all new. */

@@ -39,6 +39,8 @@
     X(BAD_RESTART, "restart")         /* a device starts from an old state */            \
     X(BAD_CLONE, "clone")             /* a device runs twice */                          \
     X(BAD_SLOW, "slow")               /* a connection takes nothing for a while */       \
+    X(BAD_KILL, "kill")               /* a wallet's process dies */                      \
+    X(BAD_WALLET, "wallet")           /* a wallet's disk fails */                        \
     X(BAD_WRONG, "wrong")             /* somebody sends what is wrong */
 
 #define BAD_ENUM_(name, word) name,
@@ -66,7 +68,21 @@ enum fault { BAD_LIST(BAD_ENUM_) BAD_COUNT };
     X(SEEN_RANGE, "read_out_of_range")                                                   \
     X(SEEN_NOT_FOUND, "read_not_found")                                                  \
     X(SEEN_UNAVAILABLE, "read_unavailable")                                              \
-    X(SEEN_BYE_SLOW, "goodbye_slow")
+    X(SEEN_BYE_SLOW, "goodbye_slow")                                                     \
+    X(SEEN_WALLET_OK, "wallet_ok") /* how calls of libstoa end */                        \
+    X(SEEN_WALLET_UNREACHABLE, "wallet_unreachable")                                     \
+    X(SEEN_WALLET_UNKNOWN, "wallet_unknown")                                             \
+    X(SEEN_WALLET_INTERRUPTED, "wallet_interrupted")                                     \
+    X(SEEN_WALLET_LIMITED, "wallet_limited")                                             \
+    X(SEEN_WALLET_REFUSED, "wallet_refused")                                             \
+    X(SEEN_WALLET_RESUMED, "wallet_resumed")                                             \
+    X(SEEN_WALLET_KILLED, "wallet_killed")                                               \
+    X(SEEN_WALLET_OLD, "wallet_from_old_files")                                          \
+    X(SEEN_WALLET_CLONED, "wallet_cloned")                                               \
+    X(SEEN_WALLET_WATCHED, "wallet_watched")                                             \
+    X(SEEN_WALLET_PROOF, "wallet_proof")                                                 \
+    X(SEEN_WALLET_VERIFIED, "wallet_verified")                                           \
+    X(SEEN_WALLET_HEAD, "wallet_head")
 
 #define SEEN_ENUM_(name, word) name,
 enum seen_what { SEEN_LIST(SEEN_ENUM_) SEEN_COUNT };

@@ -4,11 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "holder.h"
+
 #define CELLS (1u << 17)
 #define FIRST_KEY 5000
 #define ENTRIES_LEAST 1000
 #define CRASHES_LEAST 3
 #define RUN_MS_MAX (UINT64_C(3600) * 1000)
+#define HOLDERS_MOST 3
 #define HEAL_MS_MAX (UINT64_C(600) * 1000) /* all has to be well by then */
 
 /* ---- entries ---- */
@@ -200,6 +203,15 @@ static void add_listeners(struct town *t)
     }
 }
 
+/* And some with the real library, at any of the hubs. */
+static void add_holders(struct town *t)
+{
+    struct world *w = t->w;
+    uint32_t count = 1 + draw(w, HOLDERS_MOST);
+    for (uint32_t i = 0; i < count; i++)
+        holder_add(w, t->sites[draw(w, t->site_count)]);
+}
+
 void town_open(struct town *t, struct world *w)
 {
     static const uint32_t slot_counts[] = {4, 4, 8, 16};
@@ -224,6 +236,7 @@ void town_open(struct town *t, struct world *w)
     issuer_add(w);
     weather_add(w);
     add_listeners(t);
+    add_holders(t);
     for (uint32_t i = 0; i < t->site_count; i++)
         say(w, "%s has %u slots; entries of %llu bytes, %llu a second, %u at the door",
             t->sites[i]->actor.name, (unsigned)t->sites[i]->hub.slots,
@@ -345,6 +358,7 @@ struct hash town_run(const struct sim_options *o, struct stats *total, bool show
     stats_add(total, &w.stats);
     if (show)
         fwrite(w.story, 1, w.story_size, stdout);
+    holders_end(&w);
     town_close(&t);
     world_close(&w);
     return sum;

@@ -84,7 +84,7 @@ static const uint32_t rate_max[BAD_COUNT] = {
     [BAD_READ] = 60,   [BAD_ROT] = 300,       [BAD_BACKUP] = 150,  [BAD_SLEW] = 900,
     [BAD_JUMP] = 100,  [BAD_LEAP] = 150,      [BAD_REKEY] = 300,   [BAD_DRAIN] = 100,
     [BAD_MEMORY] = 10, [BAD_STOP] = 150,      [BAD_RESTART] = 15,  [BAD_CLONE] = 10,
-    [BAD_WRONG] = 350, [BAD_SLOW] = 150,
+    [BAD_WRONG] = 350, [BAD_SLOW] = 150,     [BAD_KILL] = 12,    [BAD_WALLET] = 12,
 };
 
 static void draw_rates(struct world *w)
@@ -264,6 +264,11 @@ void world_open(struct world *w, const struct sim_options *o)
     w->now_ms = 1000;
     running = w;
     draw_rates(w);
+}
+
+struct world *world_running(void)
+{
+    return running;
 }
 
 void world_close(struct world *w)

@@ -101,6 +101,8 @@ struct world {
 
 void world_open(struct world *w, const struct sim_options *o);
 void world_close(struct world *w);
+/* The one that is open; there is one at a time. */
+struct world *world_running(void);
 /* Takes the actor in; it is closed with the world. */
 void world_add(struct world *w, struct actor *a);
 void world_at(struct world *w, const struct actor *a, uint64_t in_ms, uint32_t what,
