@@ -36,6 +36,18 @@ static bool copy_port(char out[6], const char *text, size_t size)
     return port > 0 && port <= 65535 && text[0] != '0' && copy(out, 6, text, size);
 }
 
+/* Letters of names and of addresses (`%`: an IPv6 zone): whatever else stands there, it is no
+ * host, and would be read as another part of a URI. */
+static bool is_host(const char *text, size_t size)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "0123456789.-_:%";
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\0' || !strchr(letters, text[i]))
+            return false;
+    return size > 0;
+}
+
 /* "host", "host:port", "[::1]:port". */
 static bool copy_place(struct redis_address *a, const char *text, size_t size)
 {
@@ -55,7 +67,7 @@ static bool copy_place(struct redis_address *a, const char *text, size_t size)
     }
     if (colon && !copy_port(a->port, colon + 1, (size_t)(end - colon - 1)))
         return false;
-    return host_end > host &&
+    return is_host(host, (size_t)(host_end - host)) &&
            copy(a->host, sizeof(a->host), host, (size_t)(host_end - host));
 }
 
