@@ -3,6 +3,10 @@ if(TARGET client_store)
   stoa_fuzzer(client_store LIBS client_store codec_samples BYTES 512)
 endif()
 
+if(TARGET stoa)
+  stoa_fuzzer(token LIBS stoa client_store ledger_account BYTES 600)
+endif()
+
 if(TARGET stoa_cli)
   # The command line without its main().
   get_target_property(cli_sources stoa_cli SOURCES)
