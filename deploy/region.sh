@@ -88,10 +88,10 @@ wait_for()
     name=$1
     what=$2
     shift 2
-    n=0
+    tries=0
     until "$@" >/dev/null 2>&1; do
-        n=$((n + 1))
-        if [ $n -ge $START_STEPS ] || ! pid_of "$name" >/dev/null; then
+        tries=$((tries + 1))
+        if [ $tries -ge $START_STEPS ] || ! pid_of "$name" >/dev/null; then
             tail -n 15 "$DIR/$name.log" >&2
             die "$what does not start; its messages: $DIR/$name.log"
         fi
@@ -104,10 +104,10 @@ end()
 {
     pid=$(pid_of "$1") || { rm -f "$DIR/$1.pid"; return 0; }
     kill "-$2" "$pid" 2>/dev/null || :
-    n=0
+    tries=0
     while pid_of "$1" >/dev/null; do
-        n=$((n + 1))
-        [ $n -ne 300 ] || { say "$1 does not end by itself: killed"; kill -9 "$pid" || :; }
+        tries=$((tries + 1))
+        [ $tries -ne 300 ] || { say "$1 does not end by itself: killed"; kill -9 "$pid" || :; }
         sleep 0.1
     done
     rm -f "$DIR/$1.pid"
@@ -325,6 +325,7 @@ start_relays()
     done
     for n in $(relays); do
         wait_for "relay$n" "relay $n" listens "$n"
+        wait_for "relay$n" "relay $n" asked "$(port_of "$n")" # slots found their owners
     done
 }
 
@@ -365,8 +366,8 @@ END
 # asked PORT: does a hub answer there, and take entries?
 asked()
 {
-    "$BIN/stoactl" status "http://127.0.0.1:$1" --json --timeout 2s 2>/dev/null |
-        grep -q '"ready_write": *true'
+    told=$("$BIN/stoactl" status "http://127.0.0.1:$1" --json --timeout 2s 2>/dev/null) || return 1
+    case $told in *'"ready_read":true,"ready_write":true'*) ;; *) return 1 ;; esac
 }
 
 write_env()
