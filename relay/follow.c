@@ -262,7 +262,7 @@ enum err follow_make(struct relay *r, struct store *store)
     f->records = calloc(FOLLOW_EVENT_RECORDS, sizeof(*f->records));
     enum err e = f->records ? store->ops->reader_open(store, &f->reader) : ERR_MEMORY;
     if (e != ERR_OK)
-        follow_close(r);
+        follow_end(r);
     return e;
 }
 
@@ -283,7 +283,7 @@ enum err follow_open(struct relay *r, char *why)
     r->follow->opened = true;
     e = open_bus(r->follow, why);
     if (e != ERR_OK)
-        follow_close(r);
+        follow_end(r);
     return e;
 }
 
@@ -312,7 +312,7 @@ void follow_stop(struct relay *r)
     f->started = false;
 }
 
-void follow_close(struct relay *r)
+void follow_end(struct relay *r)
 {
     struct follow *f = r->follow;
     struct chain_of_links got;

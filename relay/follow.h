@@ -34,7 +34,7 @@ MUST_CHECK enum err follow_open(struct relay *r, char *why);
 MUST_CHECK enum err follow_start(struct relay *r);
 /* End the thread and the bus; then nothing is published any more. */
 void follow_stop(struct relay *r);
-void follow_close(struct relay *r);
+void follow_end(struct relay *r);
 
 /* Commit thread: a slot of ours was committed, or loaded. */
 void follow_own(struct relay *r, uint32_t slot, tree_size size, struct bytes note);

@@ -107,7 +107,7 @@ static void drop_mails(void)
 static int tear_down(void **state)
 {
     (void)state;
-    follow_close(&w.r);
+    follow_end(&w.r);
     drop_mails();
     pinned_close(&w.r.pinned);
     highwater_close(&w.r.highwater);
