@@ -14,11 +14,13 @@
 
 /* A cycle's first half: what has arrived goes into the sequencer. */
 
-static void item_done(struct job *j)
+static void item_done(struct commit *c, struct job *j)
 {
     assert(j->open > 0);
-    if (--j->open == 0)
-        job_drop(j);
+    if (--j->open > 0)
+        return;
+    atomic_fetch_sub(&c->r->committing, j->count);
+    job_drop(j);
 }
 
 static void refuse_item(struct commit *c, struct job_item *item, enum err code,
@@ -26,7 +28,7 @@ static void refuse_item(struct commit *c, struct job_item *item, enum err code,
 {
     struct refusal refusal = {.code = code, .retry_after_ms = retry_after_ms};
     answer_refused(c, item, &refusal, now_ms);
-    item_done(item->job);
+    item_done(c, item->job);
 }
 
 static void watch(struct commit *c, const struct job_item *item)
@@ -70,6 +72,7 @@ static bool add_lookup(struct commit *c, const struct job_item *item,
 static bool submit_item(struct commit *c, struct job_item *item, uint64_t now_ms)
 {
     struct refusal refusal;
+    uint64_t retry_ms;
     if (item->verdict != ERR_OK) {
         refuse_item(c, item, item->verdict,
                     item->verdict == ERR_BUSY ? SEQ_RETRY_BUSY_MS : 0, now_ms);
@@ -77,6 +80,10 @@ static bool submit_item(struct commit *c, struct job_item *item, uint64_t now_ms
     }
     if (atomic_load_explicit(&c->r->low_room, memory_order_relaxed)) {
         refuse_item(c, item, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS, now_ms);
+        return true;
+    }
+    if (!account_due(c, &item->entry, &retry_ms)) {
+        refuse_item(c, item, ERR_POLICY_RATE, retry_ms, now_ms);
         return true;
     }
     switch (sequencer_submit(c->q, &item->entry, (uint64_t)(uintptr_t)item, true, now_ms,
@@ -88,20 +95,20 @@ static bool submit_item(struct commit *c, struct job_item *item, uint64_t now_ms
             refuse_item(c, item, ERR_BUSY, SEQ_RETRY_BUSY_MS, now_ms);
             return true;
         }
-        item_done(item->job);
+        item_done(c, item->job);
         return true;
     case SEQ_REFUSED:
         if (refusal.code == ERR_BUSY && sequencer_pending(c->q))
             return false;
         if (refusal.code == ERR_UNAVAILABLE && c->r->peers &&
             peers_take_back(c->r->peers, item)) {
-            item_done(item->job);
+            item_done(c, item->job);
             return true;
         }
         break;
     }
     answer_refused(c, item, &refusal, now_ms);
-    item_done(item->job);
+    item_done(c, item->job);
     return true;
 }
 
@@ -152,10 +159,12 @@ static void on_result(void *context, const struct seq_result *r)
     struct job_item *item = (struct job_item *)(uintptr_t)r->token;
     if (!r->accepted) {
         answer_refused(c, item, &r->refusal, clock_wall_ms());
-        item_done(item->job);
+        item_done(c, item->job);
         return;
     }
     answer_accepted(c, item, r);
+    if (!r->duplicate)
+        account_charge(c, &item->entry);
     if (item->entry.kind == KIND_TRANSFER && !r->duplicate) {
         struct mp_reader p =
             mp_reader_of(item->entry.payload.data, item->entry.payload.size);
@@ -169,7 +178,7 @@ static void on_result(void *context, const struct seq_result *r)
         }
     }
     watch(c, item);
-    item_done(item->job);
+    item_done(c, item->job);
 }
 
 void on_settled(void *context, const struct seq_settled *s)
@@ -410,6 +419,8 @@ enum err committer_open(struct commit **out, struct relay *r, char *why)
                                           .map_seed = seed,
                                           .slots = r->slots};
     enum err e = causes_open(&c->causes, seed);
+    if (e == ERR_OK && !quotas_open(&c->accounts, seed))
+        e = ERR_MEMORY;
     if (e == ERR_OK)
         e = sequencer_open(&c->q, &c->config);
     if (e == ERR_OK)
@@ -472,5 +483,6 @@ void committer_close(struct commit *c)
         c->reader->ops->close(c->reader);
     sequencer_close(c->q);
     causes_close(&c->causes);
+    quotas_close(&c->accounts);
     free(c);
 }

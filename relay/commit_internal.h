@@ -5,6 +5,7 @@
 #include "crypto/context.h"
 #include "relay/causes.h"
 #include "relay/commit.h"
+#include "relay/quota.h"
 #include "relay/relay.h"
 
 #define ANSWER_RESULTS_MAX WIRE_ENTRIES_MAX
@@ -27,6 +28,7 @@ struct commit {
     struct sequencer *q;
     struct store_reader *reader; /* for questions about the past */
     struct causes causes;
+    struct quotas accounts;
     bool recount; /* an answer of the store was lost: what is under way may be other */
     pthread_t thread;
     bool started;
@@ -75,6 +77,11 @@ void event_reloaded(struct commit *c, uint32_t slot);
 MUST_CHECK enum err pinned_prepare(struct commit *c, const struct store_append appends[],
                                    size_t count);
 MUST_CHECK enum err pinned_load(struct commit *c, uint32_t slot);
+
+/* commit_quota.c: may one more entry of its account be sequenced now, and if not, when? Its
+ * account pays when it is committed. */
+bool account_due(struct commit *c, const struct entry *e, uint64_t *retry_ms);
+void account_charge(struct commit *c, const struct entry *e);
 
 /* commit_ask.c: questions between batches, snapshots, slots that come back. */
 void ask(struct commit *c, struct request *q);

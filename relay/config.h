@@ -81,6 +81,16 @@ struct config_pubkeys {
       "of one device, over time; 0 is no limit. A hub open to strangers wants about 20") \
     X(limits, burst, COUNT, 100, RELOAD, 1, 1000000,                                     \
       "entries a device may send at once before entries_a_second counts")                \
+    X(limits, account_entries_a_second, COUNT, 0, RELOAD, 0, 1000000,                    \
+      "accepted for one account, over time, by whatever road; 0 is no limit")            \
+    X(limits, account_burst, COUNT, 200, RELOAD, 1, 1000000,                             \
+      "of those at once; one transaction may go past it")                                \
+    X(limits, address_entries_a_second, COUNT, 0, RELOAD, 0, 1000000,                    \
+      "of all clients at one address, over time; 0 is no limit")                         \
+    X(limits, address_burst, COUNT, 2000, RELOAD, 1, 1000000, "of those at once")        \
+    X(limits, tarpit_ms, MS, "10s", RELOAD, 0, 600000,                                   \
+      "who sends on when told to wait, or sends bad signatures, is not read for up to "  \
+      "this long; 0 is never")                                                           \
     X(limits, idle_ms, MS, "120s", RELOAD, 1000, 86400000,                               \
       "a connection that sends nothing, not even a pong, is closed after this")          \
     X(limits, ping_ms, MS, "30s", RELOAD, 1000, 86400000,                                \

@@ -81,6 +81,7 @@ void conn_release(struct loop *l, struct conn *c)
     l->conns[index] = NULL;
     if (index < l->free_hint)
         l->free_hint = index;
+    gate_closed(l, c);
     session_close(&c->session);
     free(c);
 }
@@ -119,7 +120,7 @@ void conn_input(struct loop *l, struct conn *c)
     if (!c->ws || !c->is_ws)
         return;
     bool want = session_wants_input(&c->session, &l->rules) && !c->waits_for_queue &&
-                !c->leaving && !conn_is_slow(l, c, 1);
+                !c->leaving && c->held_ms == 0 && !conn_is_slow(l, c, 1);
     ws_pause(c->ws, !want);
 }
 
@@ -135,6 +136,7 @@ void conn_answered(struct loop *l, struct conn *c, uint32_t entries)
 {
     assert(l->inflight >= entries);
     l->inflight -= entries;
+    l->answered += entries;
     if (l->queue_full &&
         l->inflight < QUEUE_RESUME_PART(settings(l->r)->limits.queue_entries)) {
         l->queue_full = false;
@@ -143,6 +145,7 @@ void conn_answered(struct loop *l, struct conn *c, uint32_t entries)
     if (!c)
         return;
     session_answered(&c->session, entries);
+    gate_sender(l, c);
     conn_input(l, c);
 }
 
@@ -181,8 +184,13 @@ static void *on_accepted(void *context, struct ws_conn *ws, const struct ws_addr
         addresses_remove(&l->addresses, a);
         return NULL;
     }
-    c->ws = ws;
     c->address = *a;
+    if (!gate_opened(l, c)) {
+        addresses_remove(&l->addresses, a);
+        conn_release(l, c);
+        return NULL;
+    }
+    c->ws = ws;
     l->conn_count++;
     metrics_change(l->r->metrics, METRIC_CONNECTIONS, M_TRANSPORT_HTTP, 1);
     return c;
@@ -247,6 +255,7 @@ static void on_closed(void *context, void *user)
     struct loop *l = context;
     struct conn *c = user;
     c->ws = NULL;
+    gate_left(l, c);
     unsubscribe_all(l, c);
     addresses_remove(&l->addresses, &c->address);
     l->conn_count--;
@@ -378,6 +387,7 @@ static void on_wake(void *context)
 static void on_round(void *context)
 {
     struct loop *l = context;
+    gate_feed(l);
     if (l->to_verify.first)
         verify_put(&l->r->verify, &l->to_verify);
 }
@@ -419,6 +429,7 @@ static void on_tick(void *context)
     if (l->draining)
         drain_step(l, now);
     peers_tick(l->r->peers);
+    gate_tick(l);
     if (now - l->second_ms < SECOND_MS)
         return;
     l->second_ms = now;
@@ -433,6 +444,7 @@ static void on_tick(void *context)
     metrics_set(m, METRIC_READY, M_READY_WRITE, write);
     metrics_set(m, METRIC_READY, M_READY_READ,
                 !l->draining && !atomic_load(&l->r->store_away) && follow_joined(l->r));
+    gate_second(l);
     vitals_tick(l);
     cosigner_watch(l->r->cosigner);
     trace_flush();
@@ -455,6 +467,8 @@ static void fill_rules(struct loop *l)
                                           .burst = c->limits.burst,
                                           .idle_ms = c->limits.idle_ms,
                                           .unsent_bytes = c->limits.unsent_bytes},
+                               .address = {c->limits.address_entries_a_second,
+                                           c->limits.address_burst},
                                .relay = region_on(l->r) ? l->r->keys.relay : NULL,
                                .relay_public = l->r->relay_public,
                                .handshake_ms = c->limits.handshake_ms,
@@ -561,7 +575,8 @@ enum err loop_open(struct loop **out, struct relay *r, char *why)
     random_bytes(&seed, sizeof(seed));
     fill_rules(l);
     enum err e = ERR_MEMORY;
-    if (topics_open(&l->topics, seed) && addresses_open(&l->addresses, seed))
+    if (topics_open(&l->topics, seed) && addresses_open(&l->addresses, seed) &&
+        quotas_open(&l->quotas, seed))
         e = load_published(l);
     if (e == ERR_OK)
         e = listen_for(l, why);
@@ -583,6 +598,8 @@ void loop_close(struct loop *l)
     struct link *k;
     while ((k = links_pop(&l->to_verify)))
         job_drop((struct job *)k);
+    for (struct job *j; (j = turns_next(&l->turns));)
+        job_drop(j);
     for (uint32_t i = 0; i < l->conn_cap; i++) {
         if (l->conns[i])
             session_close(&l->conns[i]->session);
@@ -591,6 +608,7 @@ void loop_close(struct loop *l)
     free(l->conns);
     free(l->generations);
     addresses_close(&l->addresses);
+    quotas_close(&l->quotas);
     if (l->topics.buckets)
         topics_close(&l->topics);
     free(l);

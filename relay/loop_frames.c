@@ -75,6 +75,7 @@ void welcome(struct loop *l, struct conn *c)
 {
     struct frame *f = welcome_frame(l, c);
     session_welcome(&c->session);
+    gate_welcomed(l, c);
     c->auditor =
         c->session.has_device && pinned_is_auditor(&l->r->pinned, &c->session.device);
     conn_send(l, c, f);
@@ -198,10 +199,18 @@ static void refuse_rest(struct loop *l, struct conn *c, uint64_t rid, size_t fro
     }
     assert(!w.full);
     f->size = (uint32_t)w.size;
-    metrics_count(l->r->metrics, METRIC_LIMITED,
-                  code == ERR_POLICY_RATE ? M_LIMIT_RATE : M_LIMIT_QUEUE, count - from);
     c->refused_entries += count - from;
     conn_send(l, c, f);
+    if (retry_after_ms > 0 && code != ERR_DRAINING)
+        gate_told(l, c, retry_after_ms);
+}
+
+/* .. because the queue is full. */
+static void refuse_busy(struct loop *l, struct conn *c, const struct wire_frame *f,
+                        size_t from)
+{
+    metrics_count(l->r->metrics, METRIC_LIMITED, M_LIMIT_QUEUE, f->count - from);
+    refuse_rest(l, c, f->rid, from, f->count, ERR_BUSY, gate_busy_ms(l, c));
 }
 
 static struct job *take_job(struct loop *l, struct conn *c, const struct wire_frame *f,
@@ -237,9 +246,9 @@ static void submit(struct loop *l, struct conn *c, const struct session_step *st
     uint64_t now_us = clock_mono_us(), limit = settings(l->r)->limits.queue_entries;
     uint32_t take = (uint32_t)step->take, at = 0;
     c->sent_entries += f->count;
-    if (take > 0 && l->inflight >= limit * QUEUE_REFUSE_FACTOR) {
+    if (take > 0 && !gate_has_room(l, c)) {
         session_answered(&c->session, take);
-        refuse_rest(l, c, f->rid, 0, f->count, ERR_BUSY, READS_RETRY_MS);
+        refuse_busy(l, c, f, 0);
         return;
     }
     while (at < take) {
@@ -252,21 +261,43 @@ static void submit(struct loop *l, struct conn *c, const struct session_step *st
         else
             c->jobs_first = j;
         c->jobs_last = j;
-        links_add(&l->to_verify, &j->work.link);
+        turns_add(&l->turns, &c->turn, j);
         l->inflight += n;
         at += n;
     }
     if (at < take) { /* out of memory */
         session_answered(&c->session, take - at);
-        refuse_rest(l, c, f->rid, at, f->count, ERR_BUSY, READS_RETRY_MS);
-    } else {
+        refuse_busy(l, c, f, at);
+    } else if (at < f->count) {
+        if (step->code == ERR_POLICY_RATE)
+            metrics_count(l->r->metrics, METRIC_LIMITED,
+                          step->address ? M_LIMIT_RATE_ADDRESS : M_LIMIT_RATE,
+                          f->count - at);
         refuse_rest(l, c, f->rid, at, f->count, step->code, step->retry_after_ms);
     }
+    gate_sender(l, c);
     if (l->inflight >= limit) {
         l->queue_full = true;
         c->waits_for_queue = true;
     }
     conn_input(l, c);
+}
+
+/* What no client of ours would send: it does not decode, or nobody signed it. */
+static bool is_offence(const struct job *j)
+{
+    for (uint32_t i = 0; !j->vouched && i < j->count; i++) {
+        enum err verdict = j->items[i].verdict;
+        if (verdict == ERR_SIGNATURE || verdict == ERR_MALFORMED)
+            return true;
+    }
+    return false;
+}
+
+static void to_commit(struct loop *l, struct chain_of_links *on, struct job *j)
+{
+    atomic_fetch_add(&l->r->committing, j->count);
+    links_add(on, &j->work.link);
 }
 
 /* Jobs come back in any order and go on in the order their connection sent them. */
@@ -278,6 +309,9 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
         struct conn *c = conn_of(l, j->conn);
         assert(c); /* a connection stays while jobs of it are out */
         j->verified = true;
+        l->verifying -= j->count;
+        if (is_offence(j))
+            gate_offended(l, c);
         metrics_observe(l->r->metrics, METRIC_VERDICT, 0, clock_mono_us() - j->since_us);
         while (c->jobs_first && c->jobs_first->verified) {
             struct job *first = c->jobs_first;
@@ -285,7 +319,7 @@ void jobs_verified(struct loop *l, struct chain_of_links *done)
             if (!c->jobs_first)
                 c->jobs_last = NULL;
             if (!l->r->peers || first->vouched || peers_take(l->r->peers, first))
-                links_add(&on, &first->work.link);
+                to_commit(l, &on, first);
         }
         if (!c->ws)
             conn_release(l, c);

@@ -8,6 +8,7 @@
 #include "relay/session.h"
 #include "relay/talkers.h"
 #include "relay/topics.h"
+#include "relay/turns.h"
 
 #define CATCHUP_PAGES_MAX 2u /* pages of one connection under way */
 #define CATCHUP_UNSENT_MAX                                                               \
@@ -17,6 +18,11 @@
 #define QUEUE_RESUME_PART(n)                                                             \
     ((n) / 4 * 3)              /* below it paused connections are read again */
 #define QUEUE_REFUSE_FACTOR 2u /* past this times limits.queue_entries: busy */
+#define WINDOW_BATCHES                                                                   \
+    2u /* batches' entries that are being verified and committed at one time; the others \
+          wait for their connection's turn */
+#define WINDOW_ENTRIES_MIN 512u
+#define TARPIT_PATIENCE_MS 1000u /* an answer may be on its way for as long */
 
 struct json_t;
 
@@ -37,8 +43,14 @@ struct conn {
     struct sub *subs;
     uint16_t pages;    /* catch-up reads under way */
     uint64_t hello_us; /* when its HELLO was complete */
+    struct turn turn;           /* jobs that wait to be verified */
+    struct quota *of_device, *of_address; /* held */
+    uint64_t told_ms;    /* until when it was asked to wait */
+    uint64_t ignored_ms; /* since when it has not; 0: it has */
+    uint64_t held_ms;    /* until when nothing is read from it; 0: read on */
     uint64_t sent_entries, refused_entries; /* since the last tick */
     bool is_ws, auditor, waits_for_queue;
+    bool sends;   /* something of it is not answered */
     bool leaving; /* is sent away when it is owed nothing */
 };
 
@@ -61,11 +73,17 @@ struct loop {
     struct addresses addresses;
     struct topics topics;
     struct published published[SLOTS_MAX];
+    struct quotas quotas;
+    struct turns turns;
     struct chain_of_links to_verify; /* gathered in this turn */
+    uint64_t verifying;              /* entries in the verify pool */
     uint64_t inflight;               /* entries taken and not answered */
     uint64_t reads;                  /* questions taken and not answered */
     uint64_t unsent;                 /* bytes, counted once a second */
     bool queue_full;
+    uint64_t senders; /* connections with entries that are not answered */
+    uint64_t held;    /* connections from which nothing is read for a while */
+    uint64_t answered, answer_rate; /* entries in this second, and a second */
     struct talkers talkers;
     uint64_t unowned_since_ms; /* 0: every slot has an owner */
     uint64_t bus_silent_since_ms;
@@ -95,6 +113,28 @@ bool ask_reader(struct loop *l, struct request *q);
 
 /* Read the settings again; `report` as relay/reload.h, may be NULL. */
 void loop_reload(struct loop *l, struct json_t **report);
+
+/* loop_gate.c */
+/* A socket: false: no memory. */
+bool gate_opened(struct loop *l, struct conn *c);
+void gate_welcomed(struct loop *l, struct conn *c);
+void gate_left(struct loop *l, struct conn *c);   /* its socket is gone */
+void gate_closed(struct loop *l, struct conn *c); /* and all that was under way of it */
+/* Jobs to the verify pool, by turns, as there is room. */
+void gate_feed(struct loop *l);
+/* Its number of entries without an answer has changed. */
+void gate_sender(struct loop *l, struct conn *c);
+/* May what it just sent be taken? When the queue is full, only of who has less than his share
+ * in it. */
+bool gate_has_room(const struct loop *l, const struct conn *c);
+/* When who is refused busy should come again: when the queue has room by the present rate. */
+uint64_t gate_busy_ms(const struct loop *l, const struct conn *c);
+/* Bad signatures and the like; told to wait, and for how long. */
+void gate_offended(struct loop *l, struct conn *c);
+void gate_told(struct loop *l, struct conn *c, uint64_t retry_ms);
+/* Every tick; once a second. */
+void gate_tick(struct loop *l);
+void gate_second(struct loop *l);
 
 /* loop_drain.c: finish what is under way, say goodbye, end; and its next step, every tick. */
 void loop_drain(struct loop *l);

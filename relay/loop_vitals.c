@@ -55,7 +55,9 @@ static struct vital sample_of(struct loop *l, uint64_t mono_ms)
         .wall_ms = clock_wall_ms(),
         .committed = counter(l, METRIC_COMMITTED, 0),
         .duplicate = counter(l, METRIC_DUPLICATE, 0),
-        .limited_rate = counter(l, METRIC_LIMITED, M_LIMIT_RATE),
+        .limited_rate = counter(l, METRIC_LIMITED, M_LIMIT_RATE) +
+                        counter(l, METRIC_LIMITED, M_LIMIT_RATE_ADDRESS) +
+                        counter(l, METRIC_LIMITED, M_LIMIT_RATE_ACCOUNT),
         .limited_queue = counter(l, METRIC_LIMITED, M_LIMIT_QUEUE),
         .verified = counter(l, METRIC_VERIFY, M_VERDICT_OK),
         .verified_bad = counter(l, METRIC_VERIFY, M_VERDICT_BAD),
@@ -80,6 +82,7 @@ void vitals_tick(struct loop *l)
                             .connections = l->conn_count,
                             .subscriptions = l->topics.subs,
                             .unsent_bytes = l->unsent,
+                            .held = l->held,
                             .draining = l->draining};
     conn_walk(l, count_one);
     now.top_count = talkers_top(&l->talkers, now.top, VITALS_TOP);

@@ -33,7 +33,10 @@ enum metric_limit {
     M_LIMIT_RATE,
     M_LIMIT_INFLIGHT,
     M_LIMIT_SUBSCRIPTIONS,
-    M_LIMIT_QUEUE
+    M_LIMIT_QUEUE,
+    M_LIMIT_RATE_ADDRESS,
+    M_LIMIT_RATE_ACCOUNT,
+    M_LIMIT_TARPIT
 };
 enum metric_direction { M_DIRECTION_IN, M_DIRECTION_OUT };
 enum metric_scope { M_SCOPE_LOCAL };

@@ -55,6 +55,7 @@ struct relay {
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */
     struct queue mail;    /* struct mail: for the loop */
+    atomic_size_t committing; /* entries in `commit` and not answered */
     atomic_size_t reads_waiting;
     atomic_size_t asks_waiting, seals_waiting; /* requests for the commit thread */
     atomic_size_t subscriptions; /* when 0, commits are not encoded for anyone */

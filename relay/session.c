@@ -6,8 +6,8 @@ void session_begin(struct session *s, const struct session_rules *r,
                    const struct hash *nonce, uint64_t now_ms)
 {
     *s = (struct session){.phase = SESSION_GREETED, .nonce = *nonce};
-    s->tokens = r->limits.burst * 1000u;
-    s->tokens_ms = now_ms;
+    s->own = (struct bucket){
+        .tokens = (int64_t)r->limits.burst * 1000, .at_ms = now_ms, .begun = true};
     s->began_ms = s->heard_ms = s->progress_ms = now_ms;
 }
 
@@ -86,30 +86,24 @@ void session_welcome(struct session *s)
     s->phase = SESSION_OPEN;
 }
 
-/* Tokens for how many of `count` entries; the rest wait *retry_ms for theirs. */
+/* Tokens for how many of `count` entries: its device's and its address's. */
 static uint64_t take_tokens(struct session *s, const struct session_rules *r,
-                            uint64_t count, uint64_t now_ms, uint64_t *retry_ms)
+                            uint64_t count, uint64_t now_ms, struct session_step *step)
 {
-    uint64_t rate = r->limits.entries_a_second;
-    *retry_ms = 0;
-    if (rate == 0)
-        return count;
-    uint64_t full = (r->limits.burst ? r->limits.burst : 1u) * 1000u;
-    uint64_t passed = now_ms > s->tokens_ms ? now_ms - s->tokens_ms : 0;
-    s->tokens_ms = now_ms;
-    /* rate entries a second are rate thousandths a millisecond. */
-    if (passed > full / rate)
-        s->tokens = full;
-    else
-        s->tokens += passed * rate;
-    if (s->tokens > full)
-        s->tokens = full;
-    uint64_t have = s->tokens / 1000u;
-    uint64_t take = count < have ? count : have;
-    s->tokens -= take * 1000u;
-    if (take < count)
-        *retry_ms = (1000u - s->tokens % 1000u + rate - 1u) / rate;
-    return take;
+    const struct rate_limit device = {r->limits.entries_a_second, r->limits.burst};
+    struct bucket *of_device = s->device_bucket ? s->device_bucket : &s->own;
+    uint64_t wait_ms;
+    uint64_t take = bucket_take(of_device, &device, count, now_ms, &step->retry_after_ms);
+    if (!s->address_bucket)
+        return take;
+    uint64_t both = bucket_take(s->address_bucket, &r->address, take, now_ms, &wait_ms);
+    if (both == take)
+        return take;
+    bucket_give(of_device, &device, take - both);
+    step->address = true;
+    if (wait_ms > step->retry_after_ms)
+        step->retry_after_ms = wait_ms;
+    return both;
 }
 
 static void on_submit(struct session *s, const struct session_rules *r,
@@ -127,7 +121,7 @@ static void on_submit(struct session *s, const struct session_rules *r,
         step->take = 0;
     } else {
         step->code = ERR_POLICY_RATE;
-        step->take = take_tokens(s, r, f->count, now_ms, &step->retry_after_ms);
+        step->take = take_tokens(s, r, f->count, now_ms, step);
     }
     s->inflight += (uint32_t)step->take;
 }

@@ -10,6 +10,7 @@
 #include "crypto/context.h"
 #include "crypto/mac.h"
 #include "ledger/wire.h"
+#include "relay/quota.h"
 
 #define SESSION_HELLO_BYTES_MAX 65536u /* longest frame before WELCOME */
 #define SESSION_READS_MAX 16u          /* reads of one connection under way */
@@ -24,6 +25,7 @@ struct session_rules {
     const char *hub;
     uint32_t slots;
     struct wire_limits limits;
+    struct rate_limit address; /* of everybody at one address together */
     const struct key *relay; /* the hub's relay key: other relays of the hub are known by
                                 it; NULL: there are none */
     struct pubkey relay_public;
@@ -55,8 +57,8 @@ struct session {
     uint64_t hello_rid;
     struct mac_key *mac; /* peer: over what it forwards; owned */
     uint64_t forwards;   /* peer: frames it forwarded so far */
-    uint64_t tokens;    /* thousandths of an entry */
-    uint64_t tokens_ms; /* when they were counted */
+    struct bucket own; /* of entries, when nobody keeps one by device */
+    struct bucket *device_bucket, *address_bucket; /* shared, borrowed; NULL: none */
     uint64_t began_ms;
     uint64_t heard_ms; /* newest byte from the client */
     uint64_t
@@ -68,7 +70,8 @@ enum session_act {
     SESSION_CHECK, /* HELLO is good and carries checkpoints: compare, then session_welcome
                     */
     SESSION_WELCOME, /* HELLO is good: answer WELCOME */
-    SESSION_SUBMIT,  /* take frame->list; `take` entries of it have tokens */
+    SESSION_SUBMIT,  /* take frame->list; `take` entries of it have tokens; `address`: the
+                        rest is refused for its address, not for its device */
     SESSION_SUBSCRIBE,
     SESSION_UNSUBSCRIBE,
     SESSION_READ,   /* FETCH, PROOF, CHECKPOINT, COSIGNED, SEALED_*: to a reader */
@@ -85,6 +88,7 @@ struct session_step {
     uint64_t rid;
     uint64_t retry_after_ms;
     uint64_t take;
+    bool address;
 };
 
 /* Start; `nonce` is fresh randomness. The driver sends CHALLENGE with it. */

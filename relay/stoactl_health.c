@@ -139,6 +139,9 @@ int ctl_top(struct ctl *c)
         printf("%lld connections, %lld subscriptions, %lld of %lld entries under way\n",
                number_of(answer, "connections"), number_of(answer, "subscriptions"),
                number_of(answer, "inflight_entries"), number_of(answer, "queue_entries"));
+        if (number_of(answer, "held_connections") > 0)
+            printf("%lld connections are not read for a while: they would not be told\n",
+                   number_of(answer, "held_connections"));
         printf("a second: %lld entries committed, %lld refused, %lld transactions, %lld "
                "bytes in, %lld out\n",
                number_of(rates, "committed_entries"), number_of(rates, "refused_entries"),

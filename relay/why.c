@@ -277,8 +277,9 @@ static bool judge_FLOOD(const struct why_snapshot *s, struct why_finding *f)
         return false;
     SAID("a flood from %s", s->top_address);
     SEEN("it sends %" PRIu64 " entries/s, %u %% of all; %" PRIu64
-         "/s are refused, %" PRIu64 " of %" PRIu64 " places in the queue are taken",
-         s->top_entries, s->top_share / 10, refused, s->inflight, s->inflight_max);
+         "/s are refused, %" PRIu64 " of %" PRIu64 " places in the queue are taken, %" PRIu64
+         " connections held back",
+         s->top_entries, s->top_share / 10, refused, s->inflight, s->inflight_max, s->held);
     EFFECT("its own entries are refused or wait; others get their turn in between");
     TRY_THIS("stoactl top");
     TRY_THIS("set limits.address_entries_a_second, then stoactl reload");
@@ -421,8 +422,9 @@ static void look_at_rest(const struct why_snapshot *s, struct why_report *out)
          skew_ms(s));
     look(out, "clients", true, s->top_share < WHY_FLOOD_SHARE || s->top_entries == 0 ||
          s->refused_rate + s->refused_queue == 0,
-         "%" PRIu64 " connections, the busiest address sends %" PRIu64 " entries/s",
-         s->connections, s->top_entries);
+         "%" PRIu64 " connections, %" PRIu64
+         " held back, the busiest address sends %" PRIu64 " entries/s",
+         s->connections, s->held, s->top_entries);
     if (s->memory_max)
         look(out, "memory", true, s->memory_used < s->memory_max,
              "%" PRIu64 " of %" PRIu64 " MiB", s->memory_used >> 20, s->memory_max >> 20);

@@ -83,7 +83,7 @@ struct why_snapshot {
     uint64_t slots, unowned, first_unowned, unowned_ms;
     uint64_t bus_silent_ms; /* 0: it is there */
     /* clients */
-    uint64_t connections;
+    uint64_t connections, held; /* held: not read for a while, since they offended */
     uint64_t top_entries, top_refused; /* a second, of the address that sends the most */
     unsigned top_share;                /* permille */
     char top_address[48];

@@ -90,6 +90,46 @@ const char *ops_try(const json_t *finding, size_t i)
     return text;
 }
 
+void ops_make_flood(struct ops_flood *f, struct wirekit *k, size_t count)
+{
+    struct person p;
+    person_make(&p, 7);
+    person_open(&p, &k->hub, RESIDENCY_GLOBAL);
+    person_note(&p, 200);
+    p.bytes[p.size - 1] ^= 1;
+    struct mp_writer w = mp_writer_of(f->frame, sizeof(f->frame));
+    wire_put(&w, &(struct wire_frame){.type = WIRE_SUBMIT, .rid = 1, .count = count});
+    for (size_t i = 0; i < count; i++)
+        wire_put_envelope(&w, person_bytes(&p));
+    assert_false(w.full);
+    f->size = w.size;
+    person_free(&p);
+}
+
+unsigned ops_pump(struct wirekit *k, const struct ops_flood *f)
+{
+    struct rawws_message m;
+    unsigned count = 0;
+    if (rawws_unsent(&k->ws) < 4 * f->size)
+        assert_true(rawws_queue(&k->ws, f->frame, f->size));
+    assert_true(rawws_flush(&k->ws));
+    assert_true(rawws_fill(&k->ws));
+    while (rawws_next(&k->ws, &m))
+        count++;
+    return count;
+}
+
+double ops_metric(const struct hubproc *h, const char *name)
+{
+    static char body[1 << 20];
+    char line[160];
+    size_t size;
+    assert_int_equal(rawhttp_get(h->port, "/metrics", body, sizeof(body), &size), 200);
+    snprintf(line, sizeof(line), "\n%s ", name);
+    const char *at = strstr(body, line);
+    return at ? strtod(at + strlen(line), NULL) : 0;
+}
+
 void ops_close(void)
 {
     json_decref(newest);

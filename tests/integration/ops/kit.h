@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "tests/lib/hubproc.h"
+#include "tests/lib/wirekit.h"
 
 #define OPS_WAIT_MS 15000u
 
@@ -23,6 +24,18 @@ const json_t *ops_expect(const struct hubproc *h, const char *cause);
 const char *ops_text(const json_t *finding, const char *member);
 const char *ops_try(const json_t *finding, size_t i);
 void ops_nap(unsigned ms);
+
+/* One frame that submits the same entry again and again, its signature spoiled. */
+struct ops_flood {
+    uint8_t frame[200000];
+    size_t size;
+};
+void ops_make_flood(struct ops_flood *f, struct wirekit *k, size_t count);
+/* Send as much as is taken, and read what comes. Returns the frames read. */
+unsigned ops_pump(struct wirekit *k, const struct ops_flood *f);
+/* One value of /metrics, by its whole name with labels; 0 when it is not there. */
+double ops_metric(const struct hubproc *h, const char *name);
+
 /* Release what ops_why and ops_expect keep. */
 void ops_close(void);
 

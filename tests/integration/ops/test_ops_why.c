@@ -30,40 +30,6 @@ static void stop(void)
     assert_int_equal(code, 0);
 }
 
-/* One frame that submits the same entry again and again, its signature spoiled. */
-struct flood {
-    uint8_t frame[200000];
-    size_t size;
-};
-
-static void make_flood(struct flood *f, struct wirekit *k, size_t count)
-{
-    struct person p;
-    person_make(&p, 7);
-    person_open(&p, &k->hub, RESIDENCY_GLOBAL);
-    person_note(&p, 200);
-    p.bytes[p.size - 1] ^= 1;
-    struct mp_writer w = mp_writer_of(f->frame, sizeof(f->frame));
-    wire_put(&w, &(struct wire_frame){.type = WIRE_SUBMIT, .rid = 1, .count = count});
-    for (size_t i = 0; i < count; i++)
-        wire_put_envelope(&w, person_bytes(&p));
-    assert_false(w.full);
-    f->size = w.size;
-    person_free(&p);
-}
-
-/* Send as much as is taken, and read what comes. */
-static void pump(struct wirekit *k, const struct flood *f)
-{
-    struct rawws_message m;
-    if (rawws_unsent(&k->ws) < 4 * f->size)
-        assert_true(rawws_queue(&k->ws, f->frame, f->size));
-    assert_true(rawws_flush(&k->ws));
-    assert_true(rawws_fill(&k->ws));
-    while (rawws_next(&k->ws, &m))
-        ;
-}
-
 static void an_idle_relay_is_well_and_says_what_it_looked_at(void **state)
 {
     (void)state;
@@ -79,19 +45,20 @@ static void an_idle_relay_is_well_and_says_what_it_looked_at(void **state)
 
 static void a_flood_is_named_with_its_address(void **state)
 {
-    static const char *const settings[] = {"limits.entries_a_second=20", "limits.burst=20"};
-    static struct flood flood;
+    static const char *const settings[] = {"limits.entries_a_second=20", "limits.burst=20",
+                                           "limits.tarpit_ms=0"};
+    static struct ops_flood flood;
     struct wirekit bad, good;
     (void)state;
-    start(2, settings);
+    start(3, settings);
     assert_true(wirekit_open_from(&bad, hub.port, "127.0.0.66"));
     assert_true(wirekit_open(&good, hub.port, NULL));
-    make_flood(&flood, &bad, NOTES);
+    ops_make_flood(&flood, &bad, NOTES);
     struct person p;
     open_account(&good, &p, 1);
     const char *cause = "";
     for (int i = 0; i < 1500 && strcmp(cause, "flood") != 0; i++) {
-        pump(&bad, &flood);
+        ops_pump(&bad, &flood);
         ops_nap(10);
         if (i % 50 == 49)
             cause = ops_why(&hub);
@@ -115,21 +82,22 @@ static void a_flood_is_named_with_its_address(void **state)
 static void more_signatures_than_one_thread_can_check(void **state)
 {
     static const char *const settings[] = {"verify.threads=1",
-                                           "limits.queue_entries=100000"};
-    static struct flood flood;
+                                           "limits.queue_entries=100000",
+                                           "limits.tarpit_ms=0"};
+    static struct ops_flood flood;
     static struct wirekit k[SENDERS];
     const char *cause = "";
     (void)state;
-    start(2, settings);
+    start(3, settings);
     for (unsigned i = 0; i < SENDERS; i++) {
         char source[32];
         snprintf(source, sizeof(source), "127.0.1.%u", i + 1);
         assert_true(wirekit_open_from(&k[i], hub.port, source));
     }
-    make_flood(&flood, &k[0], 256);
+    ops_make_flood(&flood, &k[0], 256);
     for (int i = 0; i < 4000 && strcmp(cause, "verify_slow") != 0; i++) {
         for (unsigned n = 0; n < SENDERS; n++)
-            pump(&k[n], &flood);
+            ops_pump(&k[n], &flood);
         ops_nap(2);
         if (i % 100 == 99)
             cause = ops_why(&hub);

@@ -141,6 +141,29 @@ static void tokens_limit_entries_over_time(void **state)
     assert_int_equal(send(&s, &r, &f, UINT64_MAX / 2).take, 30);
 }
 
+static void shared_buckets_count_for_all_their_sessions(void **state)
+{
+    (void)state;
+    struct session_rules r = rules();
+    r.address = (struct rate_limit){.a_second = 5, .burst = 30};
+    struct bucket device = {0}, address = {0};
+    struct session a = opened(&r, 0), b = opened(&r, 0), c = opened(&r, 0);
+    a.device_bucket = b.device_bucket = &device;
+    a.address_bucket = b.address_bucket = c.address_bucket = &address;
+    struct wire_frame f = {.type = WIRE_SUBMIT, .count = 15};
+    assert_int_equal(send(&a, &r, &f, 0).take, 15);
+    struct session_step step = send(&b, &r, &f, 0);
+    assert_int_equal(step.take, 5); /* of its device's 20 */
+    assert_false(step.address);
+    step = send(&c, &r, &f, 0);
+    assert_int_equal(step.take, 10); /* of its address's 30 */
+    assert_true(step.address);
+    assert_int_equal(step.retry_after_ms, 200);
+    /* What the address refused, the device did not spend. */
+    assert_int_equal(send(&c, &r, &f, 1000).take, 5);
+    assert_int_equal(send(&c, &r, &f, 3000).take, 10);
+}
+
 static void a_draining_hub_takes_nothing_new(void **state)
 {
     (void)state;
@@ -392,6 +415,7 @@ int main(void)
         cmocka_unit_test(nothing_but_hello_comes_first_and_hello_only_once),
         cmocka_unit_test(frames_are_small_until_welcome),
         cmocka_unit_test(tokens_limit_entries_over_time),
+        cmocka_unit_test(shared_buckets_count_for_all_their_sessions),
         cmocka_unit_test(a_draining_hub_takes_nothing_new),
         cmocka_unit_test(unanswered_work_stops_the_reading),
         cmocka_unit_test(streams_must_exist_and_be_few),
