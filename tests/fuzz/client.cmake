@@ -25,3 +25,7 @@ if(TARGET audit_source)
   stoa_fuzzer(export LIBS audit_source audit_export_line CUTS 64)
   stoa_fuzzer(bundle LIBS audit_source BYTES 8192 CUTS 64)
 endif()
+
+if(TARGET audit_watch)
+  stoa_fuzzer(watch LIBS audit_watch BYTES 2048)
+endif()
