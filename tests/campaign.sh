@@ -1,11 +1,12 @@
 #!/bin/bash
 # The attack programme: campaign.sh [--minutes M] [--build DIR] [--report PREFIX] [--jobs N] [--only phase,..]
 #
-# In turn, each with a share of M minutes (default 30; building and the crash table take what they
-# take): simulator seeds, power cuts, the crash table, failing calls, canaries, fuzzers (clang), all
-# tests under ASan and UBSan, threads under TSan. Seeds come from the clock and are in the report.
-# Writes PREFIX.txt and PREFIX.json (default DIR/campaign) as it goes on; logs are in DIR/logs.
-# Ends with 1 when anything was found, 2 when it could not run.
+# In turn: simulator seeds, power cuts, the crash table, failing calls, canaries, fuzzers (clang), all
+# tests under ASan and UBSan, all that has threads under TSan. Seeds, power cuts and fuzzers share M
+# minutes (default 30); building, the table and the tests take what they take. Seeds come from the
+# clock and are in the report. Writes PREFIX.txt and PREFIX.json (default DIR/campaign; schema
+# stoa/campaign/1) as it goes on; logs are in DIR/logs. Ends with 1 when anything was found, 2 when it
+# could not run.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 src=$PWD
@@ -21,7 +22,7 @@ while [ $# -gt 0 ]; do
     --report) report=$2; shift 2 ;;
     --jobs) jobs=$2; shift 2 ;;
     --only) only=,$2,; shift 2 ;;
-    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "campaign.sh: unknown option $1" >&2; exit 2 ;;
     esac
 done
@@ -39,47 +40,79 @@ share() { echo $((minutes * 60 * $1 / 100)); }
 wanted() { [ -z "$only" ] || case $only in *,$1,*) true ;; *) false ;; esac; }
 
 write_json() {
-    printf '{"commit": "%s", "began": %s, "seconds": %s, "findings": %s, "phases": [%s]}\n' \
+    printf '{"schema": "stoa/campaign/1", "commit": "%s", "began": %s, "seconds": %s, "findings": %s, "phases": [%s]}\n' \
         "$commit" "$began" "$(($(date +%s) - began))" "$found" "$lines" >"$json"
 }
 
-# record name seconds runs findings remark
+# figures form log..: what a tester printed, as a JSON object.
+figures() {
+    local form=$1
+    shift
+    cat "$@" | awk -v form="$form" -f "$src/tests/campaign_figures.awk"
+}
+
+# record name seconds runs findings remark figures
 record() {
+    local figures=${6:-}
     say "$(printf '%-10s %5s s %8s runs %3s findings  %s' "$1" "$2" "$3" "$4" "$5")"
     found=$((found + $4))
-    lines="$lines${lines:+, }{\"phase\": \"$1\", \"seconds\": $2, \"runs\": $3, \"findings\": $4, \"remark\": \"$(printf %s "$5" | tr -d '"\\' | tr '\n\t' '  ')\"}"
+    lines="$lines${lines:+, }{\"phase\": \"$1\", \"seconds\": $2, \"runs\": $3, \"findings\": $4, \"remark\": \"$(printf %s "$5" | tr -d '"\\' | tr '\n\t' '  ')\", \"figures\": ${figures:-null}}"
     write_json
 }
 
-# once name command..: one run.
-once() {
-    local name=$1 t0 code=0 remark
-    shift
-    t0=$(date +%s)
-    "$@" >"$build/logs/$name" 2>&1 || code=1
-    remark=$(tail -1 "$build/logs/$name" | cut -c1-160)
-    [ "$code" -ne 0 ] && remark="see logs/$name: $(grep -aE 'FOUND|WRONG|FAILED|Failed|NOT caught|SUMMARY' "$build/logs/$name" | head -1 | cut -c1-160)"
-    record "$name" "$(($(date +%s) - t0))" 1 "$code" "$remark"
+# What a finding looks like in a log.
+what_was_found() {
+    grep -aE 'FOUND|WRONG|run again|does not hold|FAILED|Failed|Timeout|NOT caught|SUMMARY' "$1" |
+        head -1 | cut -c1-160
 }
 
-# seeds name seconds count program args..: fresh seeds, `count` at a time, until the time is over.
-seeds() {
-    local name=$1 seconds=$2 count=$3 t0 at runs=0 code=0 remark=
-    shift 3
+# once name form command..: one run; its figures are in the last lines of what it prints.
+once() {
+    local name=$1 form=$2 t0 code=0 remark log=$build/logs/$1
+    shift 2
+    t0=$(date +%s)
+    "$@" >"$log" 2>&1 || code=1
+    remark=$(tail -n 1 "$log" | cut -c1-160)
+    [ "$code" -ne 0 ] && remark="see logs/$name: $(what_was_found "$log")"
+    record "$name" "$(($(date +%s) - t0))" 1 "$code" "$remark" "$(figures "$form" "$log")"
+}
+
+# seeds: fresh ones until the time is over; what every kind of fault, entry and refusal came to. A long
+# run has to have met every one of them.
+sim_seeds() {
+    local seconds=$1 t0 at code=0 coverage= remark log=$build/logs/seeds
+    t0=$(date +%s)
+    at=$((t0 * 1000))
+    [ "$seconds" -ge 300 ] && coverage=--require-coverage
+    # shellcheck disable=SC2086
+    "$bin/sim" --minutes "$(awk "BEGIN {print $seconds / 60}")" --from "$at" $coverage \
+        >"$log" 2>&1 || code=1
+    remark="seeds from $at"
+    [ "$code" -ne 0 ] && cp "$log" "$log.$at" && remark="see logs/seeds.$at: $(what_was_found "$log")"
+    record seeds "$(($(date +%s) - t0))" "$(sed -n 's/^seeds  *//p' "$log" | tail -n 1)" "$code" \
+        "$remark" "$(figures table "$log")"
+    sed -n '/^seeds  /,$p' "$log" | sed 's/^/    /' >>"$text"
+}
+
+# power_cuts seconds: fresh seeds, 20 at a time.
+power_cuts() {
+    local seconds=$1 t0 at runs=0 code=0 remark log=$build/logs/power
     t0=$(date +%s)
     at=$((t0 * 1000))
     remark="seeds from $at"
+    : >"$log"
     while [ $(($(date +%s) - t0)) -lt "$seconds" ]; do
-        if ! "$@" --seeds "$count" --from "$at" >"$build/logs/$name" 2>&1; then
-            cp "$build/logs/$name" "$build/logs/$name.$at"
-            remark="see logs/$name.$at: $(grep -aE 'run again|WRONG' "$build/logs/$name" | tail -1 | cut -c1-160)"
+        if ! "$bin/test_power" --seeds 20 --from "$at" >"$log.$at" 2>&1; then
+            remark="see logs/power.$at: $(what_was_found "$log.$at")"
             code=1
             break
         fi
-        runs=$((runs + count))
-        at=$((at + count))
+        grep -aE '^(lives|writes)' "$log.$at" >>"$log"
+        rm "$log.$at"
+        runs=$((runs + 20))
+        at=$((at + 20))
     done
-    record "$name" "$(($(date +%s) - t0))" "$runs" "$code" "$remark"
+    record power "$(($(date +%s) - t0))" "$runs" "$code" "$remark" "$(figures words "$log")"
 }
 
 # make_build dir options..: configured and built, or the end.
@@ -89,7 +122,7 @@ make_build() {
     if ! cmake -S "$src" -B "$dir" -G Ninja -DSTOA_SHARED_VECTORS="$src/../shared/vectors" \
         -DSTOA_SHARED_DATA="$src/../shared/data" "$@" >"$build/logs/build" 2>&1 ||
         ! cmake --build "$dir" -j "$jobs" >>"$build/logs/build" 2>&1; then
-        tail -20 "$build/logs/build" >&2
+        tail -n 20 "$build/logs/build" >&2
         record build 0 0 1 "does not build: $dir"
         exit 2
     fi
@@ -101,27 +134,27 @@ say "stoa attack programme, $(date -u +%Y-%m-%dT%H:%MZ), commit $commit, $minute
 
 make_build plain -DCMAKE_BUILD_TYPE=RelWithDebInfo
 bin=$build/plain/bin
-wanted seeds && seeds seeds "$(share 20)" 20 "$bin/sim"
-wanted power && seeds power "$(share 15)" 20 "$bin/test_power"
-wanted table && STOAD=$bin/stoad_points once table "$bin/crash_table" --turns 3
-wanted calls && once calls "$bin/fail_nth" --limit 1000
-wanted store && once store "$bin/test_fail_store"
-wanted canaries && once canaries ctest --test-dir "$build/plain" -L canary --output-on-failure
+wanted seeds && sim_seeds "$(share 40)"
+wanted power && power_cuts "$(share 20)"
+wanted table && STOAD=$bin/stoad_points once table words "$bin/crash_table" --turns 3
+wanted calls && once calls words "$bin/fail_nth" --limit 1000
+wanted store && once store words "$bin/test_fail_store"
+wanted canaries && once canaries ctest \
+    ctest --test-dir "$build/plain" -L canary --output-on-failure
 
 if wanted fuzz && command -v clang >/dev/null; then
     count=$(grep -c . "$build/plain/fuzzers.txt")
-    once fuzz sh tests/fuzz/run.sh --jobs "$jobs" --build "$build/fuzz" \
-        --seconds "$(($(share 25) * jobs / (count > 0 ? count : 1) + 1))"
+    once fuzz fuzz sh tests/fuzz/run.sh --jobs "$jobs" --build "$build/fuzz" \
+        --seconds "$(($(share 40) * jobs / (count > 0 ? count : 1) + 1))"
+    grep -a ' executions ' "$build/logs/fuzz" | sed 's/^/    /' >>"$text"
 fi
 if wanted asan; then
     make_build asan -DCMAKE_BUILD_TYPE=Debug -DSTOA_SANITIZE=address,undefined
-    once asan timeout "$(($(share 25) + 300))" \
-        ctest --test-dir "$build/asan" -j "$jobs" -LE "bench|canary" --output-on-failure
+    once asan ctest ctest --test-dir "$build/asan" -j "$jobs" -LE "bench|canary" --output-on-failure
 fi
 if wanted tsan; then
     make_build tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSTOA_SANITIZE=thread
-    once tsan timeout "$(($(share 15) + 300))" \
-        ctest --test-dir "$build/tsan" -j "$jobs" -L "integration|conformance|client|relay" \
+    once tsan ctest ctest --test-dir "$build/tsan" -j "$jobs" -LE "bench|canary|crash|docs|fuzz|sim" \
         --output-on-failure
 fi
 
