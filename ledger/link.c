@@ -226,8 +226,15 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         break;
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: {
         char why[LINK_WHY_MAX];
-        snprintf(why, sizeof(why), "cannot connect to %.60s:%d: %.60s", l->host, l->port,
-                 in ? (const char *)in : "no answer");
+        const char *said = in ? (const char *)in : "no answer";
+        if (l->tls && strstr(said, "SSL")) /* the library has a number only */
+            snprintf(why, sizeof(why),
+                     "no TLS with %.60s:%d: its certificate is not trusted here, or not for "
+                     "that name, or it speaks none",
+                     l->host, l->port);
+        else
+            snprintf(why, sizeof(why), "cannot connect to %.60s:%d: %.60s", l->host, l->port,
+                     said);
         l->wsi = NULL;
         down(l, why);
         break;

@@ -129,6 +129,9 @@ void config_check_together(struct config *c)
 {
     const struct relay_config *v = &c->values;
     check_region(c);
+    check_pair(c, !v->tls.certificate[0] == !v->tls.key[0], "tls",
+               v->tls.certificate[0] ? "key" : "certificate",
+               "is missing: TLS wants a certificate and its key");
     check_pair(c, v->limits.ping_ms < v->limits.idle_ms, "limits", "ping_ms",
                "must be below limits.idle_ms, or quiet connections are closed unasked");
     check_pair(c, v->limits.entry_bytes < v->limits.frame_bytes, "limits", "entry_bytes",

@@ -57,6 +57,14 @@ struct config_pubkeys {
     X(listen, max_connections, COUNT, 20000, RELOAD, 1, 1000000, "open at one time")     \
     X(listen, connections_per_address, COUNT, 64, RELOAD, 0, 1000000,                    \
       "open at one time from one client address; 0 is no limit")
+#define CONFIG_TLS(X)                                                                    \
+    X(tls, certificate, PATH, "", RELOAD, 0, 400,                                        \
+      "PEM file, the chain behind it: listen.client speaks TLS only; \"\" is plain. Read " \
+      "again at each reload")                                                            \
+    X(tls, key, PATH, "", RELOAD, 0, 400,                                                \
+      "PEM file of its key, mode 0600 or 0640, without passphrase")                      \
+    X(tls, ca_file, PATH, "", RELOAD, 0, 400,                                            \
+      "roots to trust for other relays of this hub, PEM; \"\" is the system's")
 #define CONFIG_STORE(X)                                                                  \
     X(store, uri, STORE, "sqlite:{state_dir}/ledger.db", RESTART, 1, 500,                \
       "memory: | sqlite:PATH | postgresql://USER@HOST/DATABASE (password: ?passfile=PATH)") \
@@ -158,6 +166,7 @@ struct config_pubkeys {
 #define CONFIG_SECTIONS(S)                                                               \
     S(hub, CONFIG_HUB)                                                                   \
     S(listen, CONFIG_LISTEN)                                                             \
+    S(tls, CONFIG_TLS)                                                                   \
     S(store, CONFIG_STORE)                                                               \
     S(keys, CONFIG_KEYS)                                                                 \
     S(limits, CONFIG_LIMITS)                                                             \

@@ -56,6 +56,6 @@ if(TARGET ledger_link)
     stoactl_status.c
     stoactl_witness.c)
   target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys relay_log
-    ledger_link relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
+    ledger_link ledger_web relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
   install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

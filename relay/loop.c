@@ -537,13 +537,14 @@ static enum err load_published(struct loop *l)
     return ERR_OK;
 }
 
-static enum err listen_for(struct loop *l, char *why)
+static enum err listen_for(struct loop *l, const struct tls *tls, char *why)
 {
     char host[CONFIG_TEXT_MAX];
     struct ws_settings s = {.host = host,
                             .backlog = (int)settings(l->r)->listen.backlog,
                             .handshake_seconds =
                                 (unsigned)((l->rules.handshake_ms + 999) / 1000),
+                            .tls = tls,
                             .events = {.context = l,
                                        .accepted = on_accepted,
                                        .origin_ok = on_origin,
@@ -564,7 +565,7 @@ static enum err listen_for(struct loop *l, char *why)
     return ws_open(&l->r->ws, &s, why);
 }
 
-enum err loop_open(struct loop **out, struct relay *r, char *why)
+enum err loop_open(struct loop **out, struct relay *r, const struct tls *tls, char *why)
 {
     uint64_t seed;
     struct loop *l = calloc(1, sizeof(*l));
@@ -579,7 +580,7 @@ enum err loop_open(struct loop **out, struct relay *r, char *why)
         quotas_open(&l->quotas, seed))
         e = load_published(l);
     if (e == ERR_OK)
-        e = listen_for(l, why);
+        e = listen_for(l, tls, why);
     if (e != ERR_OK) {
         loop_close(l);
         return e;

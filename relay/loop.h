@@ -8,8 +8,11 @@
 
 struct relay;
 struct loop;
+struct tls;
 
-MUST_CHECK enum err loop_open(struct loop **out, struct relay *r, char *why);
+/* `tls` (NULL: plain) is borrowed for the call. */
+MUST_CHECK enum err loop_open(struct loop **out, struct relay *r, const struct tls *tls,
+                              char *why);
 /* Runs until drained or broken. */
 void loop_run(struct loop *l);
 void loop_close(struct loop *l);

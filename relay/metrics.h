@@ -167,6 +167,8 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "reloads applied since the start, plus 1")                                         \
     X(METRIC_RESTART, GAUGE, "config_restart_required", NONE, NONE, ONE,                 \
       "changed settings that wait for a restart")                                        \
+    X(METRIC_TLS_END, GAUGE, "tls_certificate_not_after_timestamp_seconds", NONE, NONE,  \
+      MS, "when the certificate of the client port ends; 0 is plain")                    \
     X(METRIC_WITNESSED, COUNTER, "witness_requests_total", WITNESSED, NONE, ONE,         \
       "checkpoints of other logs brought here to be cosigned")                           \
     X(METRIC_WITNESS_FORKS, COUNTER, "witness_forks_total", NONE, NONE, ONE,             \

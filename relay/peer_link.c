@@ -12,11 +12,12 @@ struct peer_link {
     struct link *link;
 };
 
-enum err peer_link_open(struct peer_link **out, const char *address, uint32_t ping_ms)
+enum err peer_link_open(struct peer_link **out, const struct peer_link_options *p)
 {
     char url[LINK_URL_MAX];
-    struct link_options o = {.url = url, .ping_ms = ping_ms, .keep_log = true};
-    int n = snprintf(url, sizeof(url), "ws://%s/", address);
+    struct link_options o = {
+        .url = url, .ca_file = p->ca_file, .ping_ms = p->ping_ms, .keep_log = true};
+    int n = snprintf(url, sizeof(url), "%s://%s/", p->tls ? "wss" : "ws", p->address);
     *out = NULL;
     if (n < 0 || (size_t)n >= sizeof(url))
         return ERR_USAGE;

@@ -4,6 +4,7 @@
 #ifndef RELAY_PEER_LINK_H
 #define RELAY_PEER_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ledger/bytes.h"
@@ -20,10 +21,15 @@ enum peer_link_event {
 
 struct peer_link;
 
-/* Start connecting to `address`, "host:port". After silence of `ping_ms` it asks, after as
- * much again it is closed. */
-MUST_CHECK enum err peer_link_open(struct peer_link **out, const char *address,
-                                   uint32_t ping_ms);
+struct peer_link_options {
+    const char *address; /* "host:port" */
+    bool tls;            /* its certificate has to be for that host */
+    const char *ca_file; /* roots beside the system's; NULL: none */
+    uint32_t ping_ms;    /* after this silence it asks, after as much again it is closed */
+};
+
+/* Start connecting; everything is borrowed for the call. */
+MUST_CHECK enum err peer_link_open(struct peer_link **out, const struct peer_link_options *p);
 MUST_CHECK enum err peer_link_send(struct peer_link *l, struct bytes frame);
 /* `frame` is borrowed until the next poll; `why` (PEER_LINK_WHY_MAX) is filled when closed. */
 enum peer_link_event peer_link_poll(struct peer_link *l, uint32_t timeout_ms,

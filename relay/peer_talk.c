@@ -309,7 +309,13 @@ static bool converse(struct peer *w)
     char why[PEER_LINK_WHY_MAX] = "no memory, or no such address";
     struct peer_link *l = NULL;
     bool up = false;
-    if (peer_link_open(&l, w->address, PEER_PING_MS) == ERR_OK && greet(w, l, why)) {
+    /* The relays of a hub speak alike: TLS at all of their ports, or at none. */
+    const struct relay_config *c = settings(w->all->r);
+    struct peer_link_options o = {.address = w->address,
+                                  .tls = c->tls.certificate[0] != '\0',
+                                  .ca_file = c->tls.ca_file[0] ? c->tls.ca_file : NULL,
+                                  .ping_ms = PEER_PING_MS};
+    if (peer_link_open(&l, &o) == ERR_OK && greet(w, l, why)) {
         up = true;
         trace(TRACE_INFO, "peer.up", TRACE_STR("relay", w->relay),
               TRACE_STR("address", w->address));

@@ -11,6 +11,7 @@
 #include "relay/keys.h"
 #include "relay/metrics.h"
 #include "relay/pinned.h"
+#include "relay/tls.h"
 #include "relay/verify.h"
 #include "relay/vitals.h"
 #include "relay/work.h"
@@ -44,6 +45,7 @@ struct relay {
     struct pinned pinned;
     struct highwater highwater;
     struct ws *ws;
+    char certificate[TLS_TEXT_MAX]; /* at the client port; loop thread */
     struct cosigner *cosigner; /* NULL: no witness is asked */
     struct witness_door *witness; /* NULL: no log is witnessed here */
     struct admin *admin; /* NULL: no socket for the operator */

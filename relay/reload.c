@@ -3,12 +3,14 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/relay.h"
 
 #define LAST_LINE_MAX 128
+#define TLS_CODE_TEXT "T7824"
 
 struct settings_made *settings_copy(struct relay *r, const struct relay_config *c)
 {
@@ -37,6 +39,28 @@ static void set_trace(const struct relay_config *c)
                                      .burst = TRACE_BURST_DEFAULT});
 }
 
+enum err settings_tls(struct tls **out, const struct relay_config *c, char *why)
+{
+    *out = NULL;
+    why[0] = '\0';
+    if (!c->tls.certificate[0])
+        return ERR_OK;
+    enum err e = tls_load(out, c->tls.certificate, c->tls.key, why);
+    if (e != ERR_OK && !why[0])
+        snprintf(why, TLS_WHY_MAX, "%s", err_text(e));
+    return e;
+}
+
+void settings_tls_told(struct relay *r, const struct tls *t)
+{
+    int64_t end = t ? tls_not_after_ms(t) : 0;
+    tls_text(t, r->certificate);
+    metrics_set(r->metrics, METRIC_TLS_END, 0, end);
+    if (t)
+        trace((uint64_t)end < clock_wall_ms() ? TRACE_WARN : TRACE_INFO, "tls.certificate",
+              TRACE_STR("is", r->certificate));
+}
+
 /* What differs, told key by key. */
 struct changes {
     const struct relay_config *old_values, *new_values;
@@ -59,7 +83,8 @@ static void on_change(void *context, const char *section, const char *key, bool 
 }
 
 /* Nothing was applied: why, for people and for programs. */
-static json_t *report_problems(const struct relay *r, const struct config *loaded)
+static json_t *report_problems(const struct relay *r, const struct config *loaded,
+                               const char *tls_why)
 {
     char last[LAST_LINE_MAX];
     char *text = NULL;
@@ -76,7 +101,12 @@ static json_t *report_problems(const struct relay *r, const struct config *loade
                               json_pack("{s:s, s:s}", "code", name, "message", sentence));
     }
     FILE *f = open_memstream(&text, &size);
-    if (f && loaded)
+    if (tls_why[0])
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "code", TLS_CODE_TEXT, "message", tls_why));
+    if (f && tls_why[0])
+        fprintf(f, "error[%s] tls: %s\n%s\n", TLS_CODE_TEXT, tls_why, last);
+    else if (f && loaded)
         config_print_problems(loaded, f, last);
     if (f && fclose(f) == 0 && text)
         fputs(text, stderr);
@@ -122,21 +152,50 @@ static void told(const struct relay *r, const struct changes *n)
           TRACE_U64("applied", n->applied), TRACE_U64("need_restart", n->waiting));
 }
 
+/* Another certificate for connections to come. True: there is one. */
+static bool renew(struct relay *r, const struct tls *t, struct changes *n)
+{
+    char was[TLS_TEXT_MAX], is[TLS_TEXT_MAX];
+    memcpy(was, r->certificate, sizeof(was));
+    tls_text(t, is);
+    if (strcmp(was, is) == 0)
+        return false;
+    if (!ws_use_tls(r->ws, t)) {
+        trace_event(TRACE_ERROR, "tls.kept_old");
+        return false;
+    }
+    settings_tls_told(r, t);
+    json_array_append_new(n->applied_list, json_pack("{s:s, s:s, s:s}", "key", "certificate",
+                                                     "old", was, "new", is));
+    return true;
+}
+
+/* Nothing was changed. */
+static void refuse(struct relay *r, const struct config *loaded, const char *tls_why,
+                   json_t **report)
+{
+    json_t *problems = report_problems(r, loaded, tls_why);
+    trace(TRACE_WARN, "reload.refused", TRACE_U64("generation", r->generation));
+    if (report)
+        *report = problems;
+    else
+        json_decref(problems);
+}
+
 bool relay_reload(struct relay *r, json_t **report)
 {
+    char tls_why[TLS_WHY_MAX] = "";
+    struct tls *tls = NULL;
     struct config *loaded = r->sources ? config_load(r->sources) : NULL;
-    bool ok = loaded && config_problem_count(loaded) == 0;
+    bool ok = loaded && config_problem_count(loaded) == 0 &&
+              settings_tls(&tls, config_values(loaded), tls_why) == ERR_OK;
     struct settings_made *next = ok ? settings_copy(r, settings(r)) : NULL;
     uint64_t before = r->generation;
     metrics_set(r->metrics, METRIC_RELOAD_OK, 0, next != NULL);
     if (!next) {
-        json_t *problems = report_problems(r, loaded);
-        trace(TRACE_WARN, "reload.refused", TRACE_U64("generation", r->generation));
+        refuse(r, loaded, tls_why, report);
+        tls_free(tls);
         config_close(loaded);
-        if (report)
-            *report = problems;
-        else
-            json_decref(problems);
         return false;
     }
     struct changes n = {.old_values = settings(r),
@@ -145,7 +204,9 @@ bool relay_reload(struct relay *r, json_t **report)
                         .waiting_list = json_array()};
     config_diff(n.old_values, n.new_values, on_change, &n);
     config_apply_reload(&next->config, config_values(loaded));
-    if (n.applied == 0) /* what is in force stays, and stays the only copy of itself */
+    bool renewed = renew(r, tls, &n);
+    tls_free(tls);
+    if (n.applied == 0 && !renewed) /* what is in force stays, and stays the only copy of itself */
         settings_forget(r, next);
     else
         publish(r, next);

@@ -39,7 +39,9 @@ enum start_code {
     START_WITNESS = 7817,
     START_COSIGN = 7818,
     START_ADMIN = 7819,
-    START_REGION = 7820
+    START_REGION = 7820,
+    /* 7821 to 7823 are those of stoad init */
+    START_TLS = 7824
 };
 
 void say_error(unsigned code, const char *what, const char *why, const char *try_this)
@@ -313,6 +315,7 @@ struct running {
     struct readers *readers;
     struct loop *loop;
     struct maintain maintain;
+    struct tls *tls; /* only while it starts */
     bool verify_open, maintain_open;
 };
 
@@ -384,6 +387,19 @@ static int open_admin(struct relay *r)
     return CONFIG_EXIT;
 }
 
+static int open_tls(struct running *u)
+{
+    char why[TLS_WHY_MAX];
+    struct relay *r = &u->r;
+    enum err e = settings_tls(&u->tls, settings(r), why);
+    if (e == ERR_OK) {
+        settings_tls_told(r, u->tls);
+        return 0;
+    }
+    say_error(START_TLS, "tls", why, e == ERR_AUTHORITY ? "chmod 640 the key's file" : "");
+    return CONFIG_EXIT;
+}
+
 static int bring_up(struct running *u, const struct start_options *o)
 {
     struct relay *r = &u->r;
@@ -431,7 +447,10 @@ static int bring_up(struct running *u, const struct start_options *o)
         say_error(START_RESOURCES, "peers", err_text(ERR_MEMORY), "");
         return CONFIG_EXIT;
     }
-    e = loop_open(&u->loop, r, why);
+    bad = open_tls(u);
+    if (bad)
+        return bad;
+    e = loop_open(&u->loop, r, u->tls, why);
     if (e != ERR_OK) {
         say_error(START_LISTEN, "listen.client", why[0] ? why : err_text(e), "");
         return CONFIG_EXIT;
@@ -542,6 +561,7 @@ int relay_run(const struct relay_config *config, const struct start_options *o)
     u->r.sources = o->sources;
     u->r.generation = 1;
     int code = bring_up(u, o);
+    tls_free(u->tls);
     if (code == 0) {
         struct relay *r = &u->r;
         char host[CONFIG_TEXT_MAX];
@@ -551,7 +571,8 @@ int relay_run(const struct relay_config *config, const struct start_options *o)
         metrics_set(r->metrics, METRIC_GENERATION, 0, 1);
         trace(TRACE_INFO, "start.ready", TRACE_STR("hub", r->hub),
               TRACE_U64("slots", r->slots), TRACE_U64("port", ws_port(r->ws)));
-        printf("ready ws://%s:%u hub %s\n", host, (unsigned)ws_port(r->ws), r->hub);
+        printf("ready %s://%s:%u hub %s\n", config->tls.certificate[0] ? "wss" : "ws", host,
+               (unsigned)ws_port(r->ws), r->hub);
         fflush(stdout);
         loop_run(u->loop);
         metrics_state(r->metrics, M_STATE_STOPPED);

@@ -38,12 +38,12 @@ enum ctl_exit {
     X(QUIET, "quiet", NULL, "no messages, only data and errors")                         \
     X(NO_PROGRESS, "no-progress", NULL, "no progress line")                              \
     X(TIMEOUT, "timeout", "TIME", "give up when nothing moves for this long: 10s, 2m")   \
-    X(HUB, "hub", "URL", "the hub: ws://host:port, wss://.. (status: http://..)")        \
+    X(HUB, "hub", "URL", "the hub: ws://host:port, wss://.. (http://.., https://.. do as well)")        \
     X(KEY, "key", "FILE", "key file of the issuer")                                      \
     X(PASSPHRASE, "passphrase", "SOURCE",                                                \
       "of the key file: tty (default) | fd:N | "                                         \
       "file:PATH | cmd:COMMAND")                                                         \
-    X(CA_FILE, "ca-file", "FILE", "more roots to trust for wss://, PEM")                 \
+    X(CA_FILE, "ca-file", "FILE", "more roots to trust for wss:// and https://, PEM")                 \
     X(CSV, "csv", "FILE",                                                                \
       "many rows; the first line names the columns; - is standard input")                \
     X(JOURNAL, "journal", "FILE",                                                        \
@@ -133,10 +133,14 @@ int ctl_ask(struct ctl *c, const char *what, json_t **answer, bool *missing);
 /* Whatever a hub told, for people: one "name  value" a line. */
 void ctl_print_value(const char *name, const json_t *v);
 
-/* One HTTP/1.1 GET of a plain http:// or ws:// URL; the body is put into `body` (heap,
- * with a final zero, freed by the caller). ERR_USAGE: no such URL, or it wants TLS;
- * ERR_NET; ERR_TIMEOUT; ERR_TOO_LARGE; with a sentence in why[CTL_MESSAGE_MAX]. */
-MUST_CHECK enum err ctl_http_get(const char *url, const char *path, uint64_t timeout_ms,
-                                 int *status, char **body, char *why);
+/* One HTTP GET of a path at the hub that `url` names (http, https, ws, wss); the body is put
+ * into `body` (heap, with a final zero, freed by the caller). ERR_USAGE: no such URL; ERR_NET;
+ * ERR_TIMEOUT; ERR_TOO_LARGE; with a sentence in why[CTL_MESSAGE_MAX]. */
+struct ctl_http {
+    const char *url, *path;
+    const char *ca_file; /* more roots to trust; NULL: the system's */
+    uint64_t timeout_ms;
+};
+MUST_CHECK enum err ctl_http_get(const struct ctl_http *q, int *status, char **body, char *why);
 
 #endif

@@ -70,7 +70,11 @@ static enum err served_note(struct publisher *p, uint32_t slot, struct log_note 
     int status = 0;
     const char *url = p->c->value[OPT_HUB];
     snprintf(path, sizeof(path), "/log/%02x/checkpoint", (unsigned)slot);
-    TRY(ctl_http_get(url, path, p->c->timeout_ms, &status, &body, why));
+    struct ctl_http q = {.url = url,
+                         .path = path,
+                         .ca_file = p->c->value[OPT_CA_FILE],
+                         .timeout_ms = p->c->timeout_ms};
+    TRY(ctl_http_get(&q, &status, &body, why));
     bool ok = status == HTTP_OK && log_note_read(out, body, strlen(body));
     free(body);
     if (ok)

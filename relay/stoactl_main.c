@@ -25,7 +25,7 @@ static const struct {
      BIT(CA_FILE) | BIT(CSV) | BIT(CHECK))
 
 static const struct ctl_command commands[] = {
-    {"status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT) | LOCAL,
+    {"status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(CA_FILE) | BIT(TIMEOUT) | LOCAL,
      "what a hub says about itself",
      "Asks the relay of this machine at its unix socket; with a URL, and where there is no\n"
      "socket (http://127.0.0.1:7001), /v1/status of the hub there. Exit 1 when the hub "
@@ -80,12 +80,12 @@ static const struct ctl_command commands[] = {
      "(--passphrase none: a plain file). Nothing is ever overwritten.\n\n"
      "  stoactl key new cosigner /var/lib/stoa/keys/cosigner.key\n",
      ctl_key_new},
-    {"witness status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(TIMEOUT),
+    {"witness status", "[URL]", 0, 1, COMMON | BIT(HUB) | BIT(CA_FILE) | BIT(TIMEOUT),
      "the logs a hub witnesses, and who witnesses its own",
      "Exit 1 when a log of the hub is served below its quorum.\n", ctl_witness_status},
     {"log publish", "DIR", 1, 1,
-     COMMON | BIT(CONFIG) | BIT(STORE) | BIT(HUB) | BIT(TIMEOUT) | BIT(EVERY) | BIT(CHECK) |
-         BIT(REBUILD),
+     COMMON | BIT(CONFIG) | BIT(STORE) | BIT(HUB) | BIT(CA_FILE) | BIT(TIMEOUT) | BIT(EVERY) |
+         BIT(CHECK) | BIT(REBUILD),
      "the logs as files, for any web server or CDN",
      "Reads the ledger of --config or --store (also while the hub runs) and writes below DIR\n"
      "what the hub serves below /log: only what is new, each file whole or not at all, the\n"

@@ -81,7 +81,11 @@ int ctl_fetch_status(struct ctl *c, json_t **answer, int *http_status)
     const char *url = status_url(c);
     char why[CTL_MESSAGE_MAX];
     char *body;
-    enum err e = ctl_http_get(url, STATUS_PATH, c->timeout_ms, http_status, &body, why);
+    struct ctl_http q = {.url = url,
+                         .path = STATUS_PATH,
+                         .ca_file = c->value[OPT_CA_FILE],
+                         .timeout_ms = c->timeout_ms};
+    enum err e = ctl_http_get(&q, http_status, &body, why);
     if (e != ERR_OK)
         return ctl_fail(c, ctl_exit_of(e), e,
                         e == ERR_NET ? "is stoad running? its address is listen.client"

@@ -14,6 +14,7 @@
 
 #include "ledger/trace.h"
 #include "ledger/wire.h"
+#include "relay/tls.h"
 
 #define ACCEPTS_A_TURN 64
 #define OUT_FIRST 4u
@@ -330,7 +331,11 @@ static void conn_gone(struct ws_conn *c)
 static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user,
                     void *in, size_t len)
 {
-    (void)user;
+    if (wsi && reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) {
+        struct ws *w = lws_context_user(lws_get_context(wsi));
+        w->ssl_context = user; /* of the virtual host that is being made */
+        return 0;
+    }
     struct ws_conn *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
     if (!c)
         return 0;
@@ -406,7 +411,9 @@ static void adopt(struct ws *w, int fd, const struct sockaddr_storage *from)
         return;
     }
     lws_adopt_desc_t d = {.vh = w->vhost,
-                          .type = LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
+                          .type = w->vhost == w->secure
+                                      ? LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL
+                                      : LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
                           .fd = {.sockfd = fd},
                           .opaque = NULL};
     struct lws *wsi =
@@ -515,18 +522,32 @@ static void lws_line(int level, const char *line)
           TRACE_STR("text", line));
 }
 
-static bool open_context(struct ws *w, const struct ws_settings *s)
+static const struct lws_protocols protocols[] = {
+    {"http", callback, 0, WS_RX_BYTES, 0, NULL, TX_PACKET_BYTES},
+    {WIRE_SUBPROTOCOL, callback, 0, WS_RX_BYTES, 1, NULL, TX_PACKET_BYTES},
+    {NULL, NULL, 0, 0, 0, NULL, 0}};
+
+/* The context and every virtual host of it are made of this. */
+static void fill_info(struct ws *w, struct lws_context_creation_info *info)
 {
-    static const struct lws_protocols protocols[] = {
-        {"http", callback, 0, WS_RX_BYTES, 0, NULL, TX_PACKET_BYTES},
-        {WIRE_SUBPROTOCOL, callback, 0, WS_RX_BYTES, 1, NULL, TX_PACKET_BYTES},
-        {NULL, NULL, 0, 0, 0, NULL, 0}};
+    memset(info, 0, sizeof(*info));
+    info->port = CONTEXT_PORT_NO_LISTEN_SERVER;
+    info->protocols = protocols;
+    info->options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    info->user = w;
+    info->timeout_secs = w->handshake_seconds;
+    info->timeout_secs_ah_idle = w->handshake_seconds;
+    info->keepalive_timeout = (int)w->handshake_seconds;
+    info->server_string = "stoad";
+}
+
+static bool open_context(struct ws *w)
+{
     void *loops[1] = {&w->loop};
     struct lws_context_creation_info info;
-    memset(&info, 0, sizeof(info));
-    info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
-    info.protocols = protocols;
-    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    fill_info(w, &info);
+    /* TLS may be turned on at a reload, and this is done here or never. */
+    info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info.foreign_loops = loops;
     /* "Do not change user": -1, signed in one version of lws and unsigned in the next. */
     memset(&info.gid, 0xff, sizeof(info.gid));
@@ -537,16 +558,34 @@ static bool open_context(struct ws *w, const struct ws_settings *s)
     info.max_http_header_pool = HTTP_HEADER_POOL;
     info.max_http_header_pool2 = HTTP_HEADER_POOL;
     info.pt_serv_buf_size = SERVICE_BYTES;
-    info.timeout_secs = s->handshake_seconds;
-    info.timeout_secs_ah_idle = s->handshake_seconds;
-    info.keepalive_timeout = (int)s->handshake_seconds;
-    info.server_string = "stoad";
     lws_set_log_level(LLL_ERR | LLL_WARN, lws_line);
     w->context = lws_create_context(&info);
     if (!w->context)
         return false;
-    w->vhost = lws_create_vhost(w->context, &info);
+    fill_info(w, &info);
+    w->vhost = w->plain = lws_create_vhost(w->context, &info);
     return w->vhost != NULL;
+}
+
+/* lws makes the SSL_CTX and shows it to the callback; what is in it is relay/tls.c's. Not
+ * HTTP/2: a WebSocket over it (RFC 8441) is another protocol. */
+static bool make_secure(struct ws *w)
+{
+    struct lws_context_creation_info info;
+    fill_info(w, &info);
+    info.vhost_name = "tls";
+    info.alpn = "http/1.1";
+    info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
+    w->secure = lws_create_vhost(w->context, &info);
+    return w->secure && w->ssl_context;
+}
+
+bool ws_use_tls(struct ws *w, const struct tls *t)
+{
+    if (t && ((!w->secure && !make_secure(w)) || !tls_use(t, w->ssl_context)))
+        return false;
+    w->vhost = t ? w->secure : w->plain;
+    return true;
 }
 
 enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
@@ -556,6 +595,7 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
     if (!w)
         return ERR_MEMORY;
     w->on = s->events;
+    w->handshake_seconds = s->handshake_seconds;
     w->dirty_end = &w->dirty;
     w->listen_fd = listen_on(w, s, why);
     if (w->listen_fd < 0) {
@@ -578,9 +618,10 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
         w->signals[i].data = w;
         uv_signal_start(&w->signals[i], on_signal, numbers[i]);
     }
-    if (!open_context(w, s)) {
-        snprintf(why, WS_WHY_MAX,
-                 "libwebsockets did not start (is its libuv plugin installed?)");
+    bool good = open_context(w);
+    if (!good || (s->tls && !ws_use_tls(w, s->tls))) {
+        snprintf(why, WS_WHY_MAX, "libwebsockets did not start (is its %s?)",
+                 good ? "TLS compiled in" : "libuv plugin installed");
         ws_stop(w);
         ws_close(w);
         return ERR_NET;

@@ -22,6 +22,7 @@
 
 struct ws;
 struct ws_conn;
+struct tls;
 struct ws_address {
     uint8_t b[16]; /* IPv6, or IPv4 mapped */
 };
@@ -66,6 +67,7 @@ struct ws_settings {
     uint16_t port;    /* 0: any */
     int backlog;
     unsigned handshake_seconds;
+    const struct tls *tls; /* NULL: plain; borrowed for the call */
     struct ws_events events;
 };
 
@@ -74,6 +76,9 @@ struct ws_settings {
 #define WS_WHY_MAX 256
 MUST_CHECK enum err ws_open(struct ws **out, const struct ws_settings *s, char *why);
 uint16_t ws_port(const struct ws *w);
+/* What connections to come speak: TLS with this certificate (copied), or plain (NULL). Those
+ * that are open stay as they are. False: no memory; it is as it was. */
+bool ws_use_tls(struct ws *w, const struct tls *t);
 /* Runs until ws_stop. */
 void ws_run(struct ws *w);
 /* No new connections from now on. */

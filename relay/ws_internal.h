@@ -43,11 +43,14 @@ struct ws {
     uv_timer_t timer;
     uv_signal_t signals[3];
     int listen_fd;
+    unsigned handshake_seconds;
     uint16_t port;
     bool accepting;
     atomic_bool stopping;
     struct lws_context *context;
-    struct lws_vhost *vhost;
+    struct lws_vhost *plain, *secure; /* secure: made when it is first wanted */
+    struct lws_vhost *vhost;          /* of the two, what the next connection gets */
+    void *ssl_context;                /* the SSL_CTX of `secure` */
     struct ws_conn *dirty, **dirty_end; /* in the order they became so */
     unsigned connections;
 };

@@ -31,8 +31,8 @@ ops_start()
         kill -0 $HUB_PID 2>/dev/null || fail "the hub ended: $(tail -n 5 "$T/hub.err")"
         sleep 0.05
     done
-    PORT=$(sed -n 's/^ready ws:\/\/127.0.0.1:\([0-9]*\) .*/\1/p' "$T/hub.out")
-    URL=ws://127.0.0.1:$PORT
+    PORT=$(sed -n 's/^ready wss*:\/\/127.0.0.1:\([0-9]*\) .*/\1/p' "$T/hub.out")
+    URL=$(sed -n 's/^ready \([^ ]*\) .*/\1/p' "$T/hub.out")
 }
 
 # ctl CODE WORD..: stoactl at our socket.

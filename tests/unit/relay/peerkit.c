@@ -107,6 +107,7 @@ int kit_set_up(void **state)
     assert_non_null(k);
     for (uint32_t i = 0; i < SLOTS; i++)
         owner[i] = NOBODY;
+    atomic_init(&k->r.config, &k->config);
     k->r.hub = hub_name;
     k->r.slots = SLOTS;
     k->r.federation.b[0] = 9;

@@ -30,6 +30,7 @@ struct asked {
 
 struct kit {
     struct relay r;
+    struct relay_config config; /* all zero: links without TLS */
     struct fakeledger ledger;
     struct fakeowner owner[OWNERS];
     struct session_rules rules;
