@@ -268,6 +268,8 @@ static void commit_batch(struct commit *c)
     FP("commit.stored");
     if (sequencer_outcome(c->q, c->outcomes, &out) != ERR_OK)
         relay_broken(c->r, "store", ERR_IO);
+    if (sequencer_full(c->q))
+        c->recount = true; /* who waited was answered: nobody will count what goes in later */
     FP("commit.outcome");
 }
 

@@ -101,6 +101,9 @@ static void ask_settlement(struct commit *c, const struct request *q)
     if (cause) {
         f.state = WIRE_SETTLE_PENDING;
         f.left = cause->left;
+    } else if (c->recount) { /* what came in under a lost answer is not counted yet */
+        reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
+        return;
     } else {
         enum err e = c->reader->ops->find(c->reader, &q->f.id, &slot, &index);
         if (e != ERR_OK && e != ERR_NOT_FOUND) {
