@@ -9,6 +9,7 @@
 
 #include "client/wallet.h"
 #include "ledger/evidence.h"
+#include "ledger/scratch.h"
 
 static void slot_drop(struct slot_view *v)
 {
@@ -279,6 +280,50 @@ static int by_size(const void *a, const void *b)
     return (x->c.size > y->c.size) - (x->c.size < y->c.size);
 }
 
+/* The log's key as the records before an index leave it. */
+struct key_search {
+    uint64_t until;
+    bool found;
+    struct vkey key;
+};
+
+static bool search_key(void *context, const struct record *r, int64_t balance)
+{
+    struct key_search *x = context;
+    UNINITIALIZED struct payload p;
+    struct entry e;
+    (void)balance;
+    if (r->index >= x->until || entry_decode(&e, r->envelope.data, r->envelope.size) != ERR_OK)
+        return false;
+    if ((e.kind != KIND_LOG_OPEN && e.kind != KIND_HUB_KEY) ||
+        payload_decode(&p, e.kind, e.payload) != ERR_OK)
+        return true;
+    if (e.kind == KIND_LOG_OPEN) {
+        x->found = vkey_parse(&x->key, (const char *)p.log_open.log_vkey.data,
+                              p.log_open.log_vkey.size);
+    } else if (p.hub_key.role == ROLE_LOG && x->found) {
+        char name[sizeof(x->key.name)];
+        memcpy(name, x->key.name, sizeof(name));
+        x->found = vkey_make(&x->key, name, NOTE_ED25519, &p.hub_key.new_key);
+    }
+    return true;
+}
+
+/* A tree that does not hold the newest change of the log's key is signed by the key before it:
+ * so is a note that was on its way while the change came in. */
+static bool open_by_earlier_key(stoa_wallet *w, const struct slot_view *v, struct bytes note,
+                                struct checkpoint *out)
+{
+    const char *text = (const char *)note.data, *end = memmem(text, note.size, "\n\n", 2);
+    struct checkpoint claimed;
+    if (!end || !checkpoint_parse(&claimed, text, (size_t)(end + 1 - text)))
+        return false;
+    struct key_search x = {.until = claimed.size};
+    return client_store_records(w->store, &v->row, 0, v->row.position, search_key, &x) ==
+               ERR_OK &&
+           x.found && checkpoint_open(out, text, note.size, &x.key);
+}
+
 /* The log's key may have changed: look at the hub account once before saying no. */
 static stoa_result open_note(stoa_wallet *w, struct slot_view *v, struct bytes note,
                              bool *followed, uint64_t deadline, struct checkpoint *out,
@@ -287,6 +332,8 @@ static stoa_result open_note(stoa_wallet *w, struct slot_view *v, struct bytes n
     for (;;) {
         if (v->f.hub.open &&
             checkpoint_open(out, (const char *)note.data, note.size, &v->f.hub.log))
+            return STOA_OK;
+        if (v->f.hub.open && open_by_earlier_key(w, v, note, out))
             return STOA_OK;
         if (*followed)
             return slot_evidence(w, v, note, ERR_SIGNATURE,
