@@ -197,7 +197,13 @@ static stoa_result ask(struct settling *x, const struct hash *id, stoa_error *er
     stoa_wallet *w = x->w;
     struct wire_frame f = {.type = WIRE_SETTLEMENT, .id = *id}, answer;
     struct client_outgoing o;
-    TRY_R(rpc_call(w, &f, WIRE_SETTLEMENT_IS, x->deadline, &answer, error));
+    stoa_error why = {.size = sizeof(why)};
+    stoa_result got = rpc_call(w, &f, WIRE_SETTLEMENT_IS, x->deadline, &answer, &why);
+    if (got != STOA_OK && why.code == ERR_UNAVAILABLE)
+        return STOA_OK; /* it cannot tell just now: asked again in a while */
+    if (got != STOA_OK && error)
+        *error = why;
+    TRY_R(got);
     uint64_t state = answer.state, left = answer.left;
     TRY_S(client_store_outgoing_find(w->store, id, &o));
     if (o.state != CLIENT_ACCEPTED || state == WIRE_SETTLE_UNKNOWN)
