@@ -190,11 +190,32 @@ static enum err put_one(struct outbox *o, const struct channel_item *item,
     return ERR_OK;
 }
 
+/* The newest item of its queue and source goes out again. */
+static void take_back(struct outbox *o, const struct channel_item *item)
+{
+    struct source *s = &o->sources[item->source_slot];
+    struct queue *q = queue_of(o, item->source_slot, item->destination_slot);
+    if (item->out_seq < q->settled)
+        return; /* was not put */
+    uint64_t due = due_of(q);
+    q->end--;
+    o->due[item->destination_slot] -= due - due_of(q);
+    s->waiting--;
+    if (--ticket_at(s, s->end - 1)->unsettled == 0)
+        s->end--;
+}
+
 enum err outbox_put(struct outbox *o, const struct channel_item items[], size_t count,
                     uint64_t since_ms)
 {
-    for (size_t i = 0; i < count; i++)
-        TRY(put_one(o, &items[i], since_ms));
+    for (size_t i = 0; i < count; i++) {
+        enum err err = put_one(o, &items[i], since_ms);
+        if (err == ERR_OK)
+            continue;
+        while (i > 0) /* half of a cause would be settled before the other is known */
+            take_back(o, &items[--i]);
+        return err;
+    }
     return ERR_OK;
 }
 

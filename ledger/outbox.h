@@ -55,9 +55,8 @@ MUST_CHECK enum err outbox_settle_sent_to(struct outbox *o, uint32_t source,
 bool outbox_span(const struct outbox *o, uint32_t source, uint32_t destination,
                  uint64_t *settled, uint64_t *end);
 
-/* Queue the items of one record that became durable at since_ms. ERR_MEMORY: the slot
- * must be reloaded (outbox_slot_down, outbox_source_ready): its queues are not complete.
- */
+/* Queue the items of one record that became durable at since_ms: all or none. ERR_MEMORY: the
+ * slot must be reloaded (outbox_slot_down, outbox_source_ready): its queues are not complete. */
 MUST_CHECK enum err outbox_put(struct outbox *o, const struct channel_item items[],
                                size_t count, uint64_t since_ms);
 
