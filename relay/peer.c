@@ -85,6 +85,7 @@ static void own_entry(struct peers *p, struct peer_item *i)
     assert(j->items[0].verdict == ERR_OK); /* it was decoded, and its signature checked,
                                               before it came here */
     metrics_count(p->r->metrics, METRIC_FORWARDED, M_FORWARD_OWN, 1);
+    atomic_fetch_add(&p->r->committing, j->count);
     queue_put_one(&p->r->commit, &j->work.link);
     free(i);
 }

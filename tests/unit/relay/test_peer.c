@@ -230,6 +230,7 @@ static void a_slot_that_became_ours_is_committed_here_in_order(void **state)
     assert_int_equal(direct->count, 2);
     job_drop(direct);
     assert_int_equal(queue_count(&k->r.commit), 4);
+    assert_int_equal(atomic_load(&k->r.committing), 4);
     struct chain_of_links got;
     (void)queue_take(&k->r.commit, &got, SIZE_MAX, 0);
     for (uint64_t n = 0; n < 4; n++) {
