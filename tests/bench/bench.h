@@ -24,6 +24,7 @@ struct options {
     unsigned connections, inflight;
     unsigned frame; /* entries in one SUBMIT at most */
     unsigned threads;
+    const char *part; /* region: one of its parts; NULL: all */
     const char *hub_settings[16]; /* key=value for stoad */
     unsigned hub_setting_count;
 };
@@ -98,6 +99,6 @@ void disk_probe_stop(struct disk_probe *p, double *p50, double *p99);
 
 typedef void bench_fn(const struct options *o, struct report *r);
 bench_fn bench_submit, bench_submit_core, bench_verify, bench_fanout, bench_connections,
-    bench_recover, bench_audit, bench_footprint, bench_store;
+    bench_recover, bench_audit, bench_footprint, bench_store, bench_region;
 
 #endif

@@ -1,6 +1,5 @@
 #include "tests/bench/hub.h"
 
-#include <libgen.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,15 +21,23 @@ static void end_running(void)
     running = NULL;
 }
 
+void hub_programs(char out[4096])
+{
+    ssize_t n = readlink("/proc/self/exe", out, 4095);
+    if (n <= 0)
+        die("cannot tell where this program stands");
+    out[n] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash)
+        *slash = 0;
+}
+
 /* stoad stands beside this program. */
 static void name_stoad(void)
 {
-    char path[4096], name[4200];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0 || getenv("STOAD"))
-        return;
-    path[n] = 0;
-    snprintf(name, sizeof name, "%s/stoad", dirname(path));
+    char folder[4096], name[4200];
+    hub_programs(folder);
+    snprintf(name, sizeof name, "%s/stoad", folder);
     setenv("STOAD", name, 0);
 }
 
@@ -53,7 +60,7 @@ void hub_init(struct bench_hub *h, const struct options *o)
 }
 
 /* Record 0 of every log says who the hub is. */
-static void learn(struct bench_hub *h)
+void hub_learn(struct bench_hub *h)
 {
     struct rawws c;
     hub_connect(h, &c, NULL);
@@ -82,7 +89,7 @@ void hub_start(struct bench_hub *h)
 {
     if (!hubproc_start(&h->proc))
         die("stoad did not start: %s", h->proc.why);
-    learn(h);
+    hub_learn(h);
 }
 
 void hub_kill(struct bench_hub *h)

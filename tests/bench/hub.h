@@ -22,6 +22,10 @@ struct bench_hub {
  * ended and its folder removed whenever the program ends. `settings` may be NULL. */
 void hub_init(struct bench_hub *h, const struct options *o);
 void hub_start(struct bench_hub *h); /* and learn who it is */
+/* From record 0 of every log; one that others started needs its port only. */
+void hub_learn(struct bench_hub *h);
+/* $STOAD, or the stoad beside this program, is what hubproc starts. The folder. */
+void hub_programs(char out[4096]);
 /* kill -9; the folder stays. */
 void hub_kill(struct bench_hub *h);
 /* SIGTERM and wait. */

@@ -26,11 +26,32 @@ struct run {
 };
 
 /* The stream of a connection goes through its accounts, entry after entry. */
+static size_t place_of(const struct sender *s, uint64_t position, size_t *row)
+{
+    *row = (size_t)(position / s->accounts);
+    return s->number + s->l->connections * (size_t)(position % s->accounts);
+}
+
 static struct bytes entry_at(const struct sender *s, uint64_t position)
 {
-    size_t row = (size_t)(position / s->accounts);
-    size_t account = s->number + s->l->connections * (size_t)(position % s->accounts);
+    size_t row, account = place_of(s, position, &row);
     return sheet_at(s->l->sheet, row, account);
+}
+
+static void note_ack(const struct sender *s, uint64_t position, uint64_t now)
+{
+    size_t row, account = place_of(s, position, &row);
+    if (s->l->ack_ns)
+        s->l->ack_ns[row * s->l->sheet->accounts + account] = now;
+}
+
+/* Of all relays, or of the one hub. */
+static double cpu_of_hub(const struct load *l)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < l->hub_count; i++)
+        sum += cpu_seconds_of(l->hubs[i]->proc.pid);
+    return l->hubs ? sum : cpu_seconds_of(l->hub->proc.pid);
 }
 
 static uint64_t intended_ns(const struct run *r, const struct sender *s, uint64_t position)
@@ -164,6 +185,7 @@ static void on_results(struct run *r, struct sender *s, struct wire_frame *f, ui
         l->accepted++;
         l->duplicates += (res.flags & WIRE_RESULT_DUPLICATE) != 0;
         l->latency_ns[l->latency_count++] = now - s->sent_ns[position];
+        note_ack(s, position, now);
         check_receipt(s, &res, notes.of[res.slot % SLOTS_MAX], position);
         if (!l->settled)
             entry_done(r, s, now);
@@ -214,7 +236,8 @@ static void sender_open(struct run *r, unsigned i)
     if (l->limit && s->total > l->limit / l->connections)
         s->total = l->limit / l->connections;
     s->sent_ns = take(s->total * sizeof s->sent_ns[0]);
-    hub_connect(l->hub, &s->ws, l->crowd->people[i].device);
+    hub_connect(l->hubs ? l->hubs[i % l->hub_count] : l->hub, &s->ws,
+                l->crowd->people[i].device);
     s->ws.user = s;
     if (!rawws_set_add(&r->set, &s->ws))
         die("cannot watch a connection");
@@ -241,7 +264,7 @@ void load_run(struct load *l)
         die("no epoll");
     for (unsigned i = 0; i < l->connections; i++)
         sender_open(&r, i);
-    double cpu_hub = cpu_seconds_of(l->hub->proc.pid), cpu_self = cpu_seconds_of(0);
+    double cpu_hub = cpu_of_hub(l), cpu_self = cpu_seconds_of(0);
     r.began = r.last_done = now_ns();
     while (!finished(&r)) {
         send_all(&r);
@@ -254,7 +277,7 @@ void load_run(struct load *l)
                 (unsigned long long)l->sent, (unsigned long long)l->done);
     }
     l->seconds = (double)(r.last_done - r.began) / 1e9;
-    l->cpu_hub = cpu_seconds_of(l->hub->proc.pid) - cpu_hub;
+    l->cpu_hub = cpu_of_hub(l) - cpu_hub;
     l->cpu_self = cpu_seconds_of(0) - cpu_self;
     for (unsigned i = 0; i < l->connections; i++) {
         rawws_close(&r.senders[i].ws);

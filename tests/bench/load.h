@@ -8,6 +8,8 @@
 struct load {
     /* Asked. */
     struct bench_hub *hub;
+    struct bench_hub *const *hubs; /* several relays of it: connections go round; or NULL */
+    unsigned hub_count;
     const struct sheet *sheet; /* every entry is sent by the connection of its account */
     const struct crowd *crowd;
     unsigned connections, inflight, frame;
@@ -16,6 +18,7 @@ struct load {
     double stop_seconds; /* send nothing new after this; 0: until the sheet is sent */
     uint64_t limit;     /* send at most so many; 0: all */
     unsigned sample;    /* one receipt in so many is verified; 0: none */
+    uint64_t *ack_ns;   /* when each entry was accepted, by row * accounts + account; or NULL */
     /* Found. */
     uint64_t sent, accepted, refused, duplicates, done, bounced, verified, result_frames;
     uint64_t pages; /* slots in RESULTS frames */
@@ -23,7 +26,7 @@ struct load {
     double seconds;   /* from the first entry sent to the last one done */
     uint64_t *latency_ns; /* of accepted ones; free it */
     size_t latency_count;
-    double cpu_hub, cpu_self; /* seconds */
+    double cpu_hub, cpu_self; /* seconds; hub: of all relays */
 };
 void load_run(struct load *l);
 void load_close(struct load *l);

@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 
 #include "crypto/sig.h"
-#include "tests/bench/bench.h"
+#include "tests/bench/region.h"
 
 #define RUN_SECONDS_MAX 3600u
 
@@ -25,6 +25,8 @@ static const struct benchmark benchmarks[] = {
     {"recover", bench_recover, "start after kill -9, with a snapshot and without"},
     {"footprint", bench_footprint, "bytes on disk of a record, hub and client"},
     {"store", bench_store, "appends to SQLite alone"},
+    {"region", bench_region,
+     "relays on Postgres and Redis: one, three, delivery, a crash, 30,000 connections"},
     {"submit-core", bench_submit_core, "checks, sequencer and SQLite without a network"},
 };
 
@@ -32,7 +34,7 @@ static void usage(FILE *f)
 {
     fprintf(f, "usage: stoa-bench <what> [--json] [--quick] [--seconds S] [--n N]\n"
                "       [--connections N] [--inflight N] [--frame N] [--threads N]\n"
-               "       [--transfers] [--rate N] [--hub section.key=value]..\n\n");
+               "       [--transfers] [--rate N] [--part NAME] [--hub section.key=value]..\n\n");
     for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++)
         fprintf(f, "  %-12s %s\n", benchmarks[i].name, benchmarks[i].help);
     fprintf(f, "  %-12s %s\n", "all", "everything, with a table at the end");
@@ -77,6 +79,8 @@ static bool take_option(struct options *o, int argc, char **argv, int *i)
         o->frame = (unsigned)strtoul(value_of(argc, argv, i), NULL, 10);
     else if (strcmp(arg, "--threads") == 0)
         o->threads = (unsigned)strtoul(value_of(argc, argv, i), NULL, 10);
+    else if (strcmp(arg, "--part") == 0)
+        o->part = value_of(argc, argv, i);
     else if (strcmp(arg, "--hub") == 0 && o->hub_setting_count < 16)
         o->hub_settings[o->hub_setting_count++] = value_of(argc, argv, i);
     else
@@ -100,6 +104,10 @@ static int run_all(const struct options *o)
     bool met = true;
     for (size_t i = 0; i < sizeof benchmarks / sizeof benchmarks[0]; i++) {
         way = *o;
+        if (benchmarks[i].run == bench_region && !region_there()) {
+            say("region left out: no postgresql, redis-server or haproxy");
+            continue;
+        }
         run_one(&way, &benchmarks[i], &reports[count++]);
         if (benchmarks[i].run != bench_submit)
             continue;
