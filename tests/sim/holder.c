@@ -120,8 +120,10 @@ static void put_files(struct holder *h)
         drawer_copy(h->old, h->left);
     }
     drawer_replace(h->left, h->dir);
-    if (h->from_old)
+    if (h->from_old) {
         memset(h->known, 0, sizeof h->known);
+        h->followed_count = 0;
+    }
     for (unsigned i = 0; i < h->followed_count; i++)
         h->followed[i].checked = 0;
     h->from_old = false;

@@ -20,6 +20,7 @@ struct topic_of {
     uint64_t next;   /* record he gets next */
     uint64_t rid;    /* of the question under way about it; 0: none */
     uint64_t on_rid; /* of the SUBSCRIBE that holds */
+    uint64_t left_rid; /* of an UNSUBSCRIBE that came too late */
     bool on;         /* the hub said OK on this connection */
     bool leaves;     /* the question is an UNSUBSCRIBE */
     bool was_caught; /* since OK a catch-up came */
@@ -365,9 +366,17 @@ static void on_error(struct world *w, struct listener *l, const struct wire_fram
                  (unsigned)t->slot, (unsigned long long)t->next,
                  (unsigned long long)f->code);
         saw(w, t->on ? SEEN_KEPT_OUT_LATER : SEEN_KEPT_OUT);
+        t->left_rid = t->leaves ? t->rid : 0; /* he had left by himself meanwhile */
         t->gone = true;
-        t->on = false;
+        t->on = t->leaves = false;
         t->rid = 0;
+        return;
+    }
+    for (uint32_t i = 0; i < l->topic_count; i++) {
+        struct topic_of *t = &l->topics[i];
+        if (f->rid == 0 || t->left_rid != f->rid || f->code != ERR_NOT_FOUND)
+            continue;
+        t->left_rid = 0;
         return;
     }
     if (l->line_state == LINE_OPEN)

@@ -314,6 +314,12 @@ void reads_after_append(struct site *s)
     }
 }
 
+void reads_after_outcome(struct site *s)
+{
+    if (s->reads != NULL && sequencer_full(s->hub.q))
+        s->reads->commit.recount = true;
+}
+
 void reads_committed(void *context, const struct seq_commit *c)
 {
     struct site *s = context;

@@ -26,6 +26,8 @@ void reads_slot_loaded(struct world *w, struct site *s, uint32_t slot);
 /* Before an append and after it: as relay/commit.c does around the store. */
 void reads_before_append(struct world *w, struct site *s);
 void reads_after_append(struct site *s);
+/* After sequencer_outcome. */
+void reads_after_outcome(struct site *s);
 /* Inside sequencer_outcome: a slot advanced. */
 void reads_committed(void *context, const struct seq_commit *c);
 /* After it: who waits for a payee's credit. */

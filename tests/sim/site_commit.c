@@ -137,6 +137,7 @@ static void end(struct world *w, struct site *s)
     enum err err = sequencer_outcome(s->hub.q, s->outcome, &out);
     s->memory_short = false;
     s->in_flight = s->written = false;
+    reads_after_outcome(s);
     take_output(w, s);
     if (err == ERR_IO) {
         site_crash(w, s, "its store is broken", 2000);
