@@ -29,3 +29,7 @@ endif()
 if(TARGET audit_watch)
   stoa_fuzzer(watch LIBS audit_watch BYTES 2048)
 endif()
+
+if(TARGET client_verify)
+  stoa_fuzzer(follow LIBS client_verify account_kit BYTES 1024)
+endif()
