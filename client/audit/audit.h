@@ -115,6 +115,7 @@ struct audit_options {
     void *audited_context;
     bool (*progress)(void *context, const struct audit_progress *p); /* false: stop */
     void *progress_context;
+    uint64_t progress_us; /* between two calls; 0: five a second */
 };
 
 /* Audit every slot the policy names and the source has (a slot the policy names and the source

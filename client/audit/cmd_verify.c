@@ -223,6 +223,10 @@ static enum err again_checkpoint(struct audit_source *s, uint32_t slot, struct b
     fclose(f);
     return ok ? ERR_OK : ERR_MEMORY;
 }
+static enum err again_later(struct audit_source *s, uint32_t slot, struct buf *note)
+{
+    return audit_source_later(again_of(s)->under, slot, note);
+}
 static enum err again_read(struct audit_source *s, uint32_t slot, uint64_t from,
                            tree_size size, struct audit_record out[], size_t max,
                            size_t *count, void **hold)
@@ -260,6 +264,7 @@ static void again_open(struct again *a, struct audit_source *under, const char *
         .where = again_where,
         .slots = again_slots,
         .checkpoint = again_checkpoint,
+        .later = again_later,
         .read = again_read,
         .release = again_release,
         .tile = under->ops->tile ? again_tile : NULL,

@@ -15,9 +15,13 @@ struct block {
     struct audit_record records[AUDIT_READ_MAX];
 };
 
+/* Slots' checkpoints are not taken in one moment: of a hub at work one slot may show that it
+ * settled what stands past the checkpoint that was read of the slot it came from. */
 struct channel_end {
     struct item_list sent;    /* by this slot, to slot i */
     struct item_list settled; /* by this slot, from slot i */
+    uint64_t beyond;          /* number of the first settled item that does; UINT64_MAX: none */
+    uint64_t beyond_first, beyond_last; /* indices in slot i that they name */
 };
 
 struct seen {
@@ -92,6 +96,8 @@ struct audit {
     uint64_t total, before;
     uint64_t signatures;
     bool interrupted;
+    bool compared; /* channels' ends were, as far as both reach */
+    bool early;    /* a slot settled what its source does not show, even now */
     struct promise *promises; /* receipts and heads held against the log */
     size_t promise_count;
     struct {
@@ -119,6 +125,8 @@ enum err judge_apply(void *context, const struct entry *e, const struct record *
 enum err judge_refuse(void *context, const struct record *r, enum err why);
 enum err judge_finish(void *context);
 void judge_blocks_close(struct slot_audit *s);
+/* state.c: no item of any channel. */
+void channels_clear(struct slot_audit *s);
 /* The tree over all leaves so far, into s->tree. */
 void judge_tree(struct slot_audit *s);
 

@@ -42,6 +42,10 @@ static enum err checkpoint_of(struct audit_source *s, uint32_t slot, struct buf 
         TRY(h->inner->ops->checkpoint(h->inner, slot, &h->note[slot]));
     return buf_add(note, h->note[slot].data, h->note[slot].size) ? ERR_OK : ERR_MEMORY;
 }
+static enum err later_of(struct audit_source *s, uint32_t slot, struct buf *note)
+{
+    return audit_source_later(held_of(s)->inner, slot, note);
+}
 
 static enum err read_records(struct audit_source *s, uint32_t slot, uint64_t from,
                              tree_size size, struct audit_record out[], size_t max,
@@ -92,6 +96,7 @@ enum err export_hold(struct audit_source **out, struct audit_source *inner)
                                        .close = close_held,
                                        .slots = slots_of,
                                        .checkpoint = checkpoint_of,
+                                       .later = later_of,
                                        .read = read_records,
                                        .release = release,
                                        .tile = inner->ops->tile ? tile_of : NULL,

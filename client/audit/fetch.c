@@ -205,6 +205,26 @@ static void drop_partials(const struct fetch_log *l, tree_size old_size)
     }
 }
 
+/* What the log shows now, after all of the copy was made: other logs' copies may cite records that
+ * came since its checkpoint was taken. Whoever reads it verifies it; without it nothing is lost. */
+static void keep_later(struct fetch_run *run, const struct fetch_log *l)
+{
+    char path[FETCH_PATH_MAX], why[AUDIT_WHY_MAX];
+    struct buf note = {0};
+    snprintf(path, sizeof(path), "log/%02x/checkpoint", (unsigned)l->out->slot);
+    bool there = run->files->get(run->files->context, path, &note, why) == ERR_OK &&
+                 note.size <= NOTE_BYTES_MAX;
+    snprintf(path, sizeof(path), "log/%02x/checkpoint.later", (unsigned)l->out->slot);
+    if (there && (note.size != l->note.size || memcmp(note.data, l->note.data, note.size) != 0))
+        there = fetch_dir_write(&run->dir, path, bytes_of(note.data, note.size), false, why) ==
+                ERR_OK;
+    else
+        there = false;
+    if (!there)
+        fetch_dir_remove(&run->dir, path);
+    buf_close(&note);
+}
+
 /* Everything a checkpoint promises is on the disk before the checkpoint is. */
 static enum err commit(struct fetch_run *run, char why[AUDIT_WHY_MAX])
 {
@@ -227,6 +247,12 @@ static enum err commit(struct fetch_run *run, char why[AUDIT_WHY_MAX])
         snprintf(path, sizeof(path), FETCH_SEEN, (unsigned)l->out->slot);
         fetch_dir_remove(&run->dir, path);
     }
+    bool grown = false; /* else every log stood where it stands in the copy */
+    for (size_t i = 0; i < run->log_count; i++)
+        grown = grown || run->logs[i].out->size != run->logs[i].out->before;
+    for (size_t i = 0; grown && i < run->log_count; i++)
+        if (run->logs[i].out->state == FETCH_DONE)
+            keep_later(run, &run->logs[i]);
     return ERR_OK;
 }
 

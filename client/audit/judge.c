@@ -380,8 +380,42 @@ static void tell_fault(struct slot_audit *s, const struct audit_record *r, enum 
     }
 }
 
+/* Size of the log that was read of a slot; UINT64_MAX: none was. */
+static uint64_t size_read(const struct audit *a, uint32_t slot)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->slots[i].slot == slot && a->slots[i].judged)
+            return a->slots[i].checkpoint.size;
+    return UINT64_MAX;
+}
+
+/* A channel settles in the order of its source's log: once past what was read of it, it stays
+ * past it. */
+static void settled_at(struct slot_audit *s, const struct audit_record *r, uint32_t source,
+                       uint64_t index)
+{
+    struct channel_end *c = &s->channels[source];
+    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    bool past = index >= size_read(s->a, source);
+    if (c->beyond != UINT64_MAX && index < c->beyond_last) {
+        snprintf(expected, sizeof(expected), "%" PRIu64 " or more", c->beyond_last);
+        decimal(found, index);
+        find_at(s, AUDIT_CONSERVATION, s->index, r, expected, found,
+                "items of slot %02x are not settled in the order of its log", source);
+        c->beyond = UINT64_MAX;
+    } else if (c->beyond != UINT64_MAX && !past) {
+        c->beyond = UINT64_MAX; /* what a saved state had past it has been read since */
+    } else if (past) {
+        if (c->beyond == UINT64_MAX) {
+            c->beyond = c->settled.count;
+            c->beyond_first = index;
+        }
+        c->beyond_last = index;
+    }
+}
+
 /* Items that this record put on channels or settled. */
-static enum err carry(struct slot_audit *s, const struct entry *e)
+static enum err carry(struct slot_audit *s, const struct audit_record *r, const struct entry *e)
 {
     const struct effects *fx = s->p.fx;
     struct item_file *f = &s->a->items;
@@ -403,6 +437,7 @@ static enum err carry(struct slot_audit *s, const struct entry *e)
     bool is_return = e->kind == KIND_CREDIT && c->reason == CREDIT_RETURN;
     struct hash h = item_hash(&c->cause, c->payee_index, payee, c->amount, c->source_index,
                               c->source_lamport, is_return);
+    settled_at(s, r, fx->settle_source, c->source_index);
     return item_add(f, &s->channels[fx->settle_source].settled, &h);
 }
 
@@ -442,7 +477,7 @@ static enum err replay_one(struct slot_audit *s, const struct audit_record *r,
         return ERR_OK;
     }
     check_residency(s, r, e);
-    return carry(s, e);
+    return carry(s, r, e);
 }
 
 enum err judge_apply(void *context, const struct entry *e, const struct record *r,

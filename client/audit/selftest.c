@@ -143,7 +143,7 @@ static void f_forged_credit(struct forge *f)
     memset(c.credit.cause.b, 9, HASH_BYTES);
     c.credit.amount = POINT;
     c.credit.source = bytes_of(f->log_key[2].name, strlen(f->log_key[2].name));
-    c.credit.source_index = from->count;
+    c.credit.source_index = from->count - 1;
     c.credit.out_seq = in ? in->next_in : 0;
     c.credit.source_lamport = 1;
     forge_entry(f, 1, &f->people[1].account, f->relay, &c, NULL);

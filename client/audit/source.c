@@ -66,3 +66,8 @@ const char *audit_source_where(const struct audit_source *s, uint32_t slot)
 {
     return s->ops->where ? s->ops->where(s, slot) : "";
 }
+
+enum err audit_source_later(struct audit_source *s, uint32_t slot, struct buf *note)
+{
+    return s->ops->later ? s->ops->later(s, slot, note) : s->ops->checkpoint(s, slot, note);
+}

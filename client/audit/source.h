@@ -5,6 +5,7 @@
  *
  * Layout of URL and directory (docs/PROTOCOL.md section "HTTP"):
  *     log/<slot hex2>/checkpoint
+ *     log/<slot hex2>/checkpoint.later      a copy's: the one shown after the copy was made
  *     log/<slot hex2>/tile/<L>/<N>[.p/<W>]             hash tiles
  *     log/<slot hex2>/tile/entries/<N>[.p/<W>]         80-byte leaves, u16be length before each
  *     log/<slot hex2>/envelopes/<N>[.p/<W>]            u16be length and envelope; length 0: withheld
@@ -57,6 +58,9 @@ struct audit_source_ops {
     enum err (*slots)(struct audit_source *s, uint32_t out[], size_t *count);
     /* The newest checkpoint, as stored. ERR_NOT_FOUND. */
     enum err (*checkpoint)(struct audit_source *s, uint32_t slot, struct buf *note);
+    /* One that may be newer than what `checkpoint` gives, by which a log shows how far it has
+     * grown. NULL: `checkpoint` asks anew each time. */
+    enum err (*later)(struct audit_source *s, uint32_t slot, struct buf *note);
     /* Records from index `from` on, below `size` (of the checkpoint taken), in the order they
      * are stored: an index that is missing, repeated or swapped shows in r.index. *count 0: no
      * more. ERR_CORRUPT: the container itself cannot be read from here on (bad length, cut
@@ -85,6 +89,9 @@ struct audit_source {
 
 /* Sentence of the last failure of a call for `slot`, "" when there was none. */
 const char *audit_source_where(const struct audit_source *s, uint32_t slot);
+
+/* The newest checkpoint there is to be had, by `later` or `checkpoint`. */
+MUST_CHECK enum err audit_source_later(struct audit_source *s, uint32_t slot, struct buf *note);
 
 /* By its form: http(s)://, postgresql://, a directory, a .jsonl file (or "-" for standard input), a SQLite
  * file (a hub's ledger or an export; told apart by its tables). ERR_USAGE, ERR_MISSING,

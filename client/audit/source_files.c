@@ -66,6 +66,14 @@ static enum err checkpoint_of(struct audit_source *s, uint32_t slot, struct buf 
     return get(files_of(s), slot, path, note);
 }
 
+static enum err later_of(struct audit_source *s, uint32_t slot, struct buf *note)
+{
+    char path[PATH_MAX_BYTES];
+    snprintf(path, sizeof(path), "log/%02x/checkpoint.later", (unsigned)slot);
+    enum err e = get(files_of(s), slot, path, note);
+    return e == ERR_OK ? e : checkpoint_of(s, slot, note);
+}
+
 static void path_of(char out[PATH_MAX_BYTES], uint32_t slot, int level, uint64_t n,
                     unsigned width)
 {
@@ -233,6 +241,7 @@ static const struct audit_source_ops ops = {.where = where_of,
                                             .close = close_files,
                                             .slots = slots_of,
                                             .checkpoint = checkpoint_of,
+                                            .later = later_of,
                                             .read = read_records,
                                             .release = release,
                                             .tile = tile_of};

@@ -1,7 +1,7 @@
 /* What an auditor keeps between runs, in a folder of his own: the states every slot has reached
  * (one file, replaced whole, with a checksum), and every checkpoint ever seen.
  *
- *     state            "stoa-audit-state/1" LF, then per slot one MessagePack array, then SHA-256
+ *     state            "stoa-audit-state/2" LF, then per slot one MessagePack array, then SHA-256
  *     seen/<hex of H(origin)>/<size>-<root's first 16 hex digits>
  *
  * The folder is trusted as the auditor's own disk is; the checksum is against damage. */
@@ -21,9 +21,11 @@
 #include "ledger/mp.h"
 #include "ledger/scratch.h"
 
-#define STATE_FIRST "stoa-audit-state/1\n"
+#define STATE_FIRST "stoa-audit-state/2\n"
 #define STATE_NAME "state"
 #define PATH_ROOM 640
+#define SEEN_NAME 48   /* size, dash, start of the root, zero */
+#define SEEN_KEPT 1024 /* checkpoints of one tree: then the older half go */
 #define SLOT_FIELDS 15
 #define SLOT_ROOM 4096 /* of a slot's fields without hub account, accounts, items and tiles */
 #define STATE_BYTES_MAX (UINT64_C(8) << 30)
@@ -161,23 +163,89 @@ enum err seen_load(struct slot_audit *s)
     return e;
 }
 
-/* The checkpoint of this run joins those seen, whatever the audit found. */
+static void seen_name(const struct seen *c, char out[SEEN_NAME])
+{
+    char hex[2 * HASH_BYTES + 1];
+    hex_encode(hex, c->root.b, 8);
+    snprintf(out, SEEN_NAME, "%020" PRIu64 "-%.16s", c->size, hex);
+}
+
+/* When all that was seen is one tree, a later tree that is beside an old checkpoint is beside the
+ * newer ones too: the oldest go, so that a watch of years does not fill the folder. */
+static void seen_thin(struct slot_audit *s, const char *folder)
+{
+    char path[PATH_ROOM + SEEN_NAME + 1], name[SEEN_NAME];
+    size_t drop = s->seen_count > SEEN_KEPT ? s->seen_count - SEEN_KEPT / 2 : 0;
+    for (size_t i = 0; i < drop; i++) {
+        seen_name(&s->seen[i], name);
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
+        (void)unlink(path);
+        free(s->seen[i].note);
+    }
+    if (drop)
+        memmove(s->seen, s->seen + drop, (s->seen_count - drop) * sizeof(*s->seen));
+    s->seen_count -= drop;
+}
+
+static enum err seen_save_slot(struct slot_audit *s, const char *folder,
+                               char why[AUDIT_WHY_MAX])
+{
+    char path[PATH_ROOM + SEEN_NAME + 1], name[SEEN_NAME];
+    enum err e = seen_add(s, bytes_of(s->note.data, s->note.size), &s->checkpoint);
+    if (e != ERR_OK && e != ERR_LIMIT)
+        return e;
+    TRY(audit_folder(folder, why));
+    for (size_t i = 0; i < s->seen_count; i++) {
+        const struct seen *c = &s->seen[i];
+        seen_name(c, name);
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
+        if (access(path, F_OK) != 0)
+            TRY(audit_write(folder, name, c->note, c->note_size, why));
+    }
+    return ERR_OK;
+}
+
+/* The checkpoint of this run and those brought to it join the ones seen, whatever was found. */
 enum err seen_save(struct audit *a, char why[AUDIT_WHY_MAX])
 {
-    char folder[PATH_ROOM], name[96], hex[2 * HASH_BYTES + 1];
+    char folder[PATH_ROOM];
     TRY(audit_folder(a->o->state_dir, why));
     snprintf(folder, sizeof(folder), "%s/seen", a->o->state_dir);
     TRY(audit_folder(folder, why));
     for (size_t i = 0; i < a->count; i++) {
-        const struct slot_audit *s = &a->slots[i];
+        struct slot_audit *s = &a->slots[i];
         if (!seen_folder(s, folder))
             continue;
-        TRY(audit_folder(folder, why));
-        hex_encode(hex, s->checkpoint.root.b, 8);
-        snprintf(name, sizeof(name), "%020" PRIu64 "-%s", s->checkpoint.size, hex);
-        TRY(audit_write(folder, name, s->note.data, s->note.size, why));
+        TRY(seen_save_slot(s, folder, why));
+        if (audit_exit(a->report) != 1 && s->index == s->checkpoint.size)
+            seen_thin(s, folder);
     }
     return ERR_OK;
+}
+
+void channels_clear(struct slot_audit *s)
+{
+    for (size_t k = 0; k < SLOTS_MAX; k++) {
+        struct channel_end *c = &s->channels[k];
+        item_list_close(&c->sent);
+        item_list_close(&c->settled);
+        c->beyond = UINT64_MAX;
+        c->beyond_first = c->beyond_last = 0;
+    }
+}
+
+/* All checkpoints seen up to this size, the one of this run too: those that a state was held
+ * against. */
+static struct hash seen_judged(const struct slot_audit *s, tree_size size)
+{
+    struct hash all = {{0}};
+    for (size_t i = 0; i < s->seen_count && s->seen[i].size <= size; i++) {
+        const struct hash_part parts[] = {{all.b, HASH_BYTES},
+                                          {&s->seen[i].size, sizeof(s->seen[i].size)},
+                                          {s->seen[i].root.b, HASH_BYTES}};
+        all = hash_parts(parts, 3);
+    }
+    return all;
 }
 
 /* ---- saving states ----------------------------------------------------------------------
@@ -231,9 +299,13 @@ static enum err save_list(struct audit *a, struct buf *b, const struct item_list
     return ERR_OK;
 }
 
+/* How many items of a channel were compared, in this run or an earlier one: no others are
+ * forgotten. */
 static uint64_t matched(const struct audit *a, const struct slot_audit *s, uint32_t other,
                         bool sent)
 {
+    if (!a->compared)
+        return sent ? s->channels[other].sent.base : s->channels[other].settled.base;
     for (size_t i = 0; i < a->count; i++) {
         const struct slot_audit *o = &a->slots[i];
         if (o->slot != other)
@@ -253,6 +325,12 @@ static enum err save_channels(struct audit *a, struct slot_audit *s, struct buf 
         struct channel_end *c = &s->channels[other];
         TRY(save_list(a, b, &c->sent, matched(a, s, other, true)));
         TRY(save_list(a, b, &c->settled, matched(a, s, other, false)));
+        struct mp_writer w;
+        TRY(reserve(b, 64, &w));
+        mp_uint(&w, c->beyond);
+        mp_uint(&w, c->beyond_first);
+        mp_uint(&w, c->beyond_last);
+        b->size += w.size;
     }
     return ERR_OK;
 }
@@ -290,7 +368,8 @@ static enum err save_slot(struct audit *a, struct slot_audit *s, struct buf *b)
         mp_bin(&w, s->tile[i], s->tile_count[i] * HASH_BYTES);
     mp_uint(&w, s->p.seat_count);
     mp_uint(&w, a->count);
-    mp_uint(&w, 0); /* reserved */
+    struct hash judged = seen_judged(s, s->index);
+    mp_bin(&w, judged.b, HASH_BYTES);
     if (w.full || h.full)
         return ERR_BUG;
     b->size += w.size;
@@ -412,7 +491,8 @@ static enum err load_tiles(struct slot_audit *s, struct mp_reader *r)
 static enum err load_slot(struct audit *a, struct slot_audit *s, struct mp_reader *r)
 {
     size_t fields;
-    uint64_t slot, seats, others, reserved;
+    uint64_t slot, seats, others;
+    struct hash judged;
     struct bytes origin, hub;
     bool whole;
     if (!mp_read_array(r, &fields, SLOT_FIELDS) || fields != SLOT_FIELDS ||
@@ -432,13 +512,21 @@ static enum err load_slot(struct audit *a, struct slot_audit *s, struct mp_reade
     TRY(hub_account_decode(&s->p.hub, &alloc_heap, hub));
     TRY(load_tiles(s, r));
     if (!mp_read_uint(r, &seats) || !mp_read_uint(r, &others) || others != a->count ||
-        !mp_read_uint(r, &reserved))
+        !mp_read_bin_exact(r, judged.b, HASH_BYTES))
         return ERR_CORRUPT;
+    struct hash now = seen_judged(s, s->from);
+    if (!hash_equal(&judged, &now))
+        return ERR_NOT_FOUND; /* a tree was seen since that this state was not held against */
     TRY(load_accounts(s, r, seats));
     for (size_t i = 0; i < a->count; i++) {
         struct channel_end *c = &s->channels[a->slots[i].slot];
         TRY(load_list(a, r, &c->sent));
         TRY(load_list(a, r, &c->settled));
+        if (!mp_read_uint(r, &c->beyond) || !mp_read_uint(r, &c->beyond_first) ||
+            !mp_read_uint(r, &c->beyond_last))
+            return ERR_CORRUPT;
+        if (c->beyond_last < a->slots[i].checkpoint.size)
+            c->beyond = UINT64_MAX; /* all of it stands in what is read now */
     }
     while (s->seen_at < s->seen_count && s->seen[s->seen_at].size <= s->from)
         s->seen_at++; /* judged when this state was reached */
@@ -472,10 +560,7 @@ static void forget(struct audit *a)
         s->from = s->index = s->next = s->withheld = s->leaves = 0;
         s->seen_at = 0;
         s->pinned_seen = false;
-        for (size_t k = 0; k < SLOTS_MAX; k++) {
-            item_list_close(&s->channels[k].sent);
-            item_list_close(&s->channels[k].settled);
-        }
+        channels_clear(s);
     }
 }
 
