@@ -303,8 +303,8 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
         c->recount = true;
         c->snapshot_size[slot] = report.snapshot_size;
     }
-    bool first = region_on(c->r) && !c->introduced[slot];
-    trace(e != ERR_OK ? TRACE_ERROR : first ? TRACE_DEBUG : TRACE_WARN, "recover.reload",
+    bool usual = region_on(c->r) && (e == ERR_LOCKED || (e == ERR_OK && !c->introduced[slot]));
+    trace(usual ? TRACE_DEBUG : e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload",
           TRACE_U64("slot", slot), TRACE_U64("size", report.size), TRACE_ERR("result", e),
           TRACE_STR("why", report.why));
     if (e == ERR_IO) {

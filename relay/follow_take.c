@@ -227,6 +227,7 @@ static void see_behind(struct follow *f, uint32_t slot, tree_size size, tree_siz
 enum err follow_look(struct follow *f, uint32_t slot)
 {
     struct store_slot at;
+    tree_size shown = view_size(f, slot); /* first: what was ours may still grow */
     metrics_count(f->r->metrics, METRIC_FOLLOW_LOOKS, 0, 1);
     enum err e = f->reader->ops->slot(f->reader, slot, &at);
     if (e != ERR_OK) {
@@ -237,7 +238,7 @@ enum err follow_look(struct follow *f, uint32_t slot)
     }
     f->slots[slot].heard_ms = clock_mono_ms();
     bool was_behind = f->slots[slot].behind;
-    see_behind(f, slot, at.size, view_size(f, slot));
+    see_behind(f, slot, at.size, shown);
     if (!bus_looked(&f->bus, slot, at.epoch, at.size, clock_mono_ms())) {
         /* The same log as before it went away. */
         return was_behind && !f->slots[slot].behind ? ERR_BEHIND : ERR_OK;
@@ -277,6 +278,7 @@ enum err follow_load(struct follow *f, uint32_t slot)
     struct store_slot at;
     struct walk w = {.f = f, .slot = slot};
     uint64_t began = clock_mono_ms();
+    tree_size shown = view_size(f, slot); /* first, as above */
     enum err e = recover_view(&f->slots[slot].log, &at, &f->config, f->store, slot, &mark,
                               &report);
     if (e == ERR_BEHIND)
@@ -286,7 +288,7 @@ enum err follow_load(struct follow *f, uint32_t slot)
         e = w.err;
     }
     if (e == ERR_OK) {
-        see_behind(f, slot, at.size, view_size(f, slot));
+        see_behind(f, slot, at.size, shown);
         e = f->slots[slot].behind ? ERR_BEHIND : ERR_OK;
     }
     if (e != ERR_OK) {

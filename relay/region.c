@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "crypto/key.h"
@@ -403,6 +404,16 @@ static enum err find_hub_accounts(struct region *g)
     return ERR_OK;
 }
 
+/* `stoad init` made the ledger and one relay's folder; the others make theirs. */
+static enum err own_folder(const struct relay *r, char *why)
+{
+    const char *dir = settings(r)->hub.state_dir;
+    if (mkdir(dir, 0700) == 0 || errno == EEXIST)
+        return ERR_OK;
+    snprintf(why, STORE_WHY_MAX, "hub.state_dir %.300s: %s", dir, strerror(errno));
+    return ERR_FILE;
+}
+
 enum err region_open(struct region **out, struct relay *r, char *why)
 {
     struct region *g = calloc(1, sizeof *g);
@@ -420,7 +431,7 @@ enum err region_open(struct region **out, struct relay *r, char *why)
     g->cells = calloc((size_t)r->slots * r->slots, sizeof *g->cells);
     g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum err e = g->cells && g->wake >= 0 && g->bell >= 0 ? ERR_OK : ERR_MEMORY;
+    enum err e = g->cells && g->wake >= 0 && g->bell >= 0 ? own_folder(r, why) : ERR_MEMORY;
     if (e == ERR_OK)
         e = share(g, &g->commits, why);
     if (e == ERR_OK)
