@@ -37,15 +37,33 @@ void store_why_set(struct store_why *why, const char *format, ...)
 bool store_probe_postgres(const char *rest, struct store_probe *out, struct store_why *why)
     __attribute__((weak));
 
+static const char *const server_schemes[] = {"postgresql:", "postgres:"};
+
 bool store_probe(const char *uri, struct store_probe *out, struct store_why *why)
 {
-    static const char *const schemes[] = {"postgresql:", "postgres:"};
     *out = (struct store_probe){.kind = STORE_PROBE_NONE};
     store_why_set(why, "%s", "");
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (strncmp(uri, schemes[i], strlen(schemes[i])) == 0 && store_probe_postgres)
-            return store_probe_postgres(uri + strlen(schemes[i]), out, why);
+    for (size_t i = 0; i < sizeof server_schemes / sizeof *server_schemes; i++) {
+        size_t size = strlen(server_schemes[i]);
+        if (strncmp(uri, server_schemes[i], size) == 0 && store_probe_postgres)
+            return store_probe_postgres(uri + size, out, why);
+    }
     return false;
+}
+
+enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why)
+    __attribute__((weak));
+
+enum err store_open_replica(const char *uri, struct store **out, struct store_why *why)
+{
+    *out = NULL;
+    for (size_t i = 0; i < sizeof server_schemes / sizeof *server_schemes; i++) {
+        size_t size = strlen(server_schemes[i]);
+        if (strncmp(uri, server_schemes[i], size) == 0 && store_replica_postgres)
+            return store_replica_postgres(uri + size, out, why);
+    }
+    store_why_set(why, "only a postgresql:// store has replicas");
+    return ERR_USAGE;
 }
 
 /* The edge of a URI and what follows its scheme; NULL when there is none. */

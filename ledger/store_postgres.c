@@ -181,7 +181,7 @@ static enum err open_reads(struct postgres_store *s)
     return ERR_OK;
 }
 
-enum err postgres_open_reads(const char *rest, struct store **out, struct store_why *why)
+enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why)
 {
     struct postgres_store *s = NULL;
     *out = NULL;

@@ -288,8 +288,8 @@ static inline struct postgres_store *postgres_of(struct store *s)
 {
     return (struct postgres_store *)(void *)s;
 }
-/* store_postgres.c: a store whose readers alone may be used; a standby will do. */
-enum err postgres_open_reads(const char *rest, struct store **out, struct store_why *why);
+/* store_postgres.c: this edge's part of store_open_replica. */
+enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why);
 /* An error that concerns the whole database breaks the store. */
 enum err postgres_note(struct postgres_store *s, enum err e);
 

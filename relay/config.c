@@ -129,6 +129,10 @@ void config_check_together(struct config *c)
 {
     const struct relay_config *v = &c->values;
     check_region(c);
+    check_pair(c,
+               !v->store.replica[0] || (strncmp(v->store.uri, "postgres", 8) == 0 &&
+                                        strncmp(v->store.replica, "postgres", 8) == 0),
+               "store", "replica", "wants a postgresql:// store, and is one itself");
     check_pair(c, !v->tls.certificate[0] == !v->tls.key[0], "tls",
                v->tls.certificate[0] ? "key" : "certificate",
                "is missing: TLS wants a certificate and its key");

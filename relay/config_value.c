@@ -108,7 +108,7 @@ static const char *store_complaint(const char *uri)
     if (postgres && has_password(uri))
         return "must not hold a password; put it into a file of mode 0600 and add "
                "?passfile=PATH";
-    return postgres || strcmp(uri, "memory:") == 0 || (starts(uri, "sqlite:") && uri[7])
+    return postgres || !uri[0] || strcmp(uri, "memory:") == 0 || (starts(uri, "sqlite:") && uri[7])
                ? NULL
                : "must be memory:, sqlite:PATH or postgresql://USER@HOST/DATABASE";
 }

@@ -159,6 +159,10 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "records they do not hold yet, all slots")                                         \
     X(METRIC_PROJECTION_AGE, GAUGE, "projection_age_seconds", NONE, NONE, MS,            \
       "since the slot that was looked at least lately was looked at for more records")     \
+    X(METRIC_REPLICA_UP, GAUGE, "replica_up", NONE, NONE, ONE,                           \
+      "1 while store.replica answers")                                                   \
+    X(METRIC_REPLICA_AGE, GAUGE, "replica_age_seconds", NONE, NONE, MS,                  \
+      "age of what the replica shows, of the slot that is oldest there")                 \
     X(METRIC_RELOAD_OK, GAUGE, "config_last_reload_successful", NONE, NONE, ONE,         \
       "1 when the last reload was applied")                                              \
     X(METRIC_RELOAD_TIME, GAUGE, "config_last_reload_success_timestamp_seconds", NONE,   \

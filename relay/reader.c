@@ -326,6 +326,7 @@ void readers_close(struct readers *rs)
     for (unsigned i = 0; i < rs->count; i++) {
         struct reader *rd = &rs->threads[i];
         pthread_join(rd->thread, NULL);
+        reader_replica_close(rd);
         rd->store->ops->close(rd->store);
         buf_close(&rd->records);
     }

@@ -14,6 +14,10 @@ struct reader {
     struct buf records;     /* scratch: encoded records of a page */
     pthread_t thread;
     bool first; /* it also looks how far the projections are */
+    /* store.replica: opened when first asked, left for a while when it fails. */
+    struct store *replica_store;
+    struct store_reader *replica; /* NULL: none now */
+    uint64_t replica_retry_ms;
 };
 
 /* Records of one answer under construction. */
@@ -48,6 +52,13 @@ void serve_tile(struct reader *rd, const struct request *q);
 void serve_view(struct reader *rd, const struct request *q);
 /* How far the projections are, for /metrics. */
 void view_watch(struct reader *rd);
+
+/* reader_replica.c: where reads that may be stale go. */
+/* NULL: none is configured, or it does not answer. */
+struct store_reader *reader_replica(struct reader *rd);
+/* It failed: do without it for a while. */
+void reader_replica_drop(struct reader *rd, enum err why);
+void reader_replica_close(struct reader *rd);
 
 /* reader.c */
 void reader_reply(struct reader *rd, const struct request *q, struct frame *f);

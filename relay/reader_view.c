@@ -23,6 +23,7 @@
 
 struct projected {
     struct reader *rd;
+    struct store_reader *store; /* the reader's own, or the replica's */
     const struct projection_ops *ops;
     struct projection_slot slots[SLOTS_MAX];
     size_t count;
@@ -50,21 +51,29 @@ static json_t *address(const struct projected *v, const struct hash *account)
     return json_string(text);
 }
 
-static json_t *as_of(const struct projection_slot *s)
+/* What this hub has signed is known here even when a replica has not heard of it yet. */
+static uint64_t size_of(const struct projected *v, const struct projection_slot *s)
 {
+    struct recover_mark mark = highwater_get(&v->rd->r->highwater, s->cursor.slot);
+    return mark.size > s->size ? mark.size : s->size;
+}
+
+static json_t *as_of(const struct projected *v, const struct projection_slot *s)
+{
+    uint64_t size = size_of(v, s), next = s->cursor.next;
     return json_pack(
-        "{s:i, s:I, s:I, s:I, s:I, s:o}", "slot", (int)s->cursor.slot, "records",
-        (json_int_t)s->cursor.next, "hub_time_ms", (json_int_t)s->cursor.time_ms,
-        "behind", (json_int_t)(s->size > s->cursor.next ? s->size - s->cursor.next : 0),
-        "size", (json_int_t)s->size, "age_ms",
-        s->begun ? json_integer((json_int_t)s->age_ms) : json_null());
+        "{s:i, s:I, s:I, s:I, s:I, s:o, s:s}", "slot", (int)s->cursor.slot, "records",
+        (json_int_t)next, "hub_time_ms", (json_int_t)s->cursor.time_ms, "behind",
+        (json_int_t)(size > next ? size - next : 0), "size", (json_int_t)size, "age_ms",
+        s->begun ? json_integer((json_int_t)s->age_ms) : json_null(), "source",
+        v->store == v->rd->store ? "store" : "replica");
 }
 
 static json_t *all_slots(const struct projected *v)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < v->count; i++)
-        json_array_append_new(list, as_of(&v->slots[i]));
+        json_array_append_new(list, as_of(v, &v->slots[i]));
     return list;
 }
 
@@ -72,7 +81,7 @@ static json_t *all_slots(const struct projected *v)
 static enum err find(struct projected *v, const struct hash *id,
                      struct projection_account_row *row)
 {
-    TRY(v->ops->account(v->rd->store, id, row));
+    TRY(v->ops->account(v->store, id, row));
     return row->pinned ? ERR_NOT_FOUND : ERR_OK;
 }
 
@@ -84,7 +93,7 @@ static enum err account_json(struct projected *v, const struct hash *id, json_t 
                      "stoa/account/1", "account", address(v, id), "id", hex(id),
                      "balance", decimal(row.balance), "position",
                      (json_int_t)row.records - 1, "head", hex(&row.head), "index",
-                     (json_int_t)row.index, "as_of", as_of(&v->slots[row.slot]));
+                     (json_int_t)row.index, "as_of", as_of(v, &v->slots[row.slot]));
     return ERR_OK;
 }
 
@@ -107,7 +116,7 @@ static enum err earnings_json(struct projected *v, const struct hash *id, uint32
     struct projection_earning_row days[PROJECTION_PAGE + 1];
     size_t count = 0;
     TRY(find(v, id, &row));
-    TRY(v->ops->earnings(v->rd->store, id, before, days, &count));
+    TRY(v->ops->earnings(v->store, id, before, days, &count));
     bool more = count > PROJECTION_PAGE;
     json_t *list = json_array();
     for (size_t i = 0; i < count && i < PROJECTION_PAGE; i++)
@@ -116,7 +125,7 @@ static enum err earnings_json(struct projected *v, const struct hash *id, uint32
                      address(v, id), "days", list, "next",
                      more ? json_integer((json_int_t)days[PROJECTION_PAGE - 1].day)
                           : json_null(),
-                     "as_of", as_of(&v->slots[row.slot]));
+                     "as_of", as_of(v, &v->slots[row.slot]));
     return ERR_OK;
 }
 
@@ -130,7 +139,7 @@ static enum err rich_json(struct projected *v, json_t **out)
 {
     uint64_t hour = projection_hour(v->slots, v->count);
     v->top.count = 0;
-    TRY(v->ops->rich(v->rd->store, hour, keep, &v->top));
+    TRY(v->ops->rich(v->store, hour, keep, &v->top));
     json_t *list = json_array();
     for (size_t i = 0; i < v->top.count; i++) {
         const struct projection_rich_row *x = &v->top.rows[i];
@@ -179,13 +188,14 @@ static enum err account_page(struct projected *v, const char *rest, const char *
     return earnings_json(v, &id, (uint32_t)before, out);
 }
 
-static enum err page_of(struct projected *v, const char *path, const char *query,
-                        json_t **out)
+static enum err page_of(struct projected *v, struct store_reader *store, const char *path,
+                        const char *query, json_t **out)
 {
-    v->ops = v->rd->store->ops->projection;
+    v->store = store;
+    v->ops = store->ops->projection;
     if (!v->ops)
         return ERR_MISSING;
-    TRY(v->ops->slots(v->rd->store, v->slots, &v->count));
+    TRY(v->ops->slots(store, v->slots, &v->count));
     if (v->count != v->rd->r->slots)
         return ERR_STORE;
     if (strncmp(path, ACCOUNT_PATH, strlen(ACCOUNT_PATH)) == 0)
@@ -194,6 +204,22 @@ static enum err page_of(struct projected *v, const char *path, const char *query
         return rich_json(v, out);
     *out = json_pack("{s:s, s:o}", "schema", "stoa/projections/1", "slots", all_slots(v));
     return ERR_OK;
+}
+
+/* The replica's answer, or the store's when the replica has none. An account that the
+ * replica does not know may only be too new for it. */
+static enum err page(struct projected *v, const char *path, const char *query,
+                     json_t **out)
+{
+    struct store_reader *replica = reader_replica(v->rd);
+    if (replica) {
+        enum err e = page_of(v, replica, path, query, out);
+        if (e == ERR_OK || e == ERR_USAGE)
+            return e;
+        if (e != ERR_NOT_FOUND)
+            reader_replica_drop(v->rd, e);
+    }
+    return page_of(v, v->rd->store, path, query, out);
 }
 
 static void refused(enum err e, unsigned *status, char text[TEXT_ROOM])
@@ -223,7 +249,7 @@ void serve_view(struct reader *rd, const struct request *q)
     enum err e = ERR_MEMORY;
     if (v) {
         v->rd = rd;
-        e = page_of(v, asked, query ? query : "", &j);
+        e = page(v, asked, query ? query : "", &j);
     }
     if (e == ERR_IO)
         (void)reader_code(rd, e);
@@ -254,26 +280,46 @@ void serve_view(struct reader *rd, const struct request *q)
     relay_mail_one(rd->r, m);
 }
 
-void view_watch(struct reader *rd)
+struct progress {
+    bool there; /* it answered */
+    bool known; /* .. and every slot was begun: else the numbers mean nothing */
+    uint64_t records, behind, age_ms;
+};
+
+static struct progress progress_of(struct store_reader *store)
 {
-    const struct projection_ops *ops = rd->store->ops->projection;
+    struct progress p = {0};
+    const struct projection_ops *ops = store ? store->ops->projection : NULL;
     struct projection_slot *slots = ops ? calloc(SLOTS_MAX, sizeof(*slots)) : NULL;
-    struct metrics *m = rd->r->metrics;
-    uint64_t records = 0, behind = 0, age_ms = 0;
     size_t count = 0;
-    bool known = slots && ops->slots(rd->store, slots, &count) == ERR_OK && count > 0;
+    p.there = slots && ops->slots(store, slots, &count) == ERR_OK;
+    p.known = p.there && count > 0;
     for (size_t i = 0; i < count; i++) {
         const struct projection_slot *s = &slots[i];
-        records += s->cursor.next;
-        behind += s->size > s->cursor.next ? s->size - s->cursor.next : 0;
-        age_ms = s->age_ms > age_ms ? s->age_ms : age_ms;
-        known = known && s->begun;
+        p.records += s->cursor.next;
+        p.behind += s->size > s->cursor.next ? s->size - s->cursor.next : 0;
+        p.age_ms = s->age_ms > p.age_ms ? s->age_ms : p.age_ms;
+        p.known = p.known && s->begun;
     }
     free(slots);
-    metrics_set(m, METRIC_PROJECTION_KNOWN, 0, known);
-    if (!known)
-        return;
-    metrics_set(m, METRIC_PROJECTION_RECORDS, 0, (int64_t)records);
-    metrics_set(m, METRIC_PROJECTION_BEHIND, 0, (int64_t)behind);
-    metrics_set(m, METRIC_PROJECTION_AGE, 0, (int64_t)age_ms);
+    return p;
+}
+
+void view_watch(struct reader *rd)
+{
+    struct metrics *m = rd->r->metrics;
+    struct progress p = progress_of(rd->store);
+    metrics_set(m, METRIC_PROJECTION_KNOWN, 0, p.known);
+    if (p.known) {
+        metrics_set(m, METRIC_PROJECTION_RECORDS, 0, (int64_t)p.records);
+        metrics_set(m, METRIC_PROJECTION_BEHIND, 0, (int64_t)p.behind);
+        metrics_set(m, METRIC_PROJECTION_AGE, 0, (int64_t)p.age_ms);
+    }
+    struct store_reader *replica = reader_replica(rd);
+    p = progress_of(replica);
+    metrics_set(m, METRIC_REPLICA_UP, 0, p.there);
+    if (p.known)
+        metrics_set(m, METRIC_REPLICA_AGE, 0, (int64_t)p.age_ms);
+    if (replica && !p.there)
+        reader_replica_drop(rd, ERR_STORE);
 }

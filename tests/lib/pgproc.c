@@ -148,24 +148,51 @@ static bool make_folder(struct pgproc *p)
     return true;
 }
 
+static bool prepare(struct pgproc *p)
+{
+    p->pid = 0;
+    p->uid = 0;
+    p->why[0] = p->dir[0] = '\0';
+    if (find_bin(p->bin, sizeof(p->bin)) && make_folder(p))
+        return true;
+    snprintf(p->why, sizeof(p->why), "no Postgres, or no folder: %s", strerror(errno));
+    return false;
+}
+
 bool pgproc_open(struct pgproc *p)
 {
     static const char *const initdb[] = {"initdb",    "-D",           "data",      "-U",
                                          PGPROC_USER, "--auth=trust", "--no-sync", "-E",
                                          "UTF8",      "--locale=C",   NULL};
-    p->pid = 0;
-    p->uid = 0;
-    p->why[0] = p->dir[0] = '\0';
-    if (!find_bin(p->bin, sizeof(p->bin)) || !make_folder(p)) {
-        snprintf(p->why, sizeof(p->why), "no Postgres, or no folder: %s",
-                 strerror(errno));
+    if (!prepare(p))
         return false;
-    }
     if (!run(p, initdb) || !write_settings(p)) {
         snprintf(p->why, sizeof(p->why), "initdb failed; see %s/log", p->dir);
         return false;
     }
     return pgproc_start(p);
+}
+
+bool pgproc_standby(struct pgproc *p, struct pgproc *primary)
+{
+    char port[8];
+    snprintf(port, sizeof(port), "%u", (unsigned)primary->port);
+    const char *const backup[] = {"pg_basebackup", "-D", "data",      "-R", "-X",
+                                  "stream",        "-c", "fast",      "-N", "-h",
+                                  "127.0.0.1",     "-p", port,        "-U", PGPROC_USER,
+                                  NULL};
+    if (!prepare(p))
+        return false;
+    if (!run(p, backup) || !write_settings(p)) {
+        snprintf(p->why, sizeof(p->why), "pg_basebackup failed; see %s/log", p->dir);
+        return false;
+    }
+    return pgproc_start(p);
+}
+
+bool pgproc_promote(struct pgproc *p)
+{
+    return pgproc_sql(p, "postgres", "SELECT pg_promote(true, 30)", NULL, 0);
 }
 
 /* The last line of postmaster.pid says when connections are taken. */

@@ -33,6 +33,10 @@ bool pgproc_there(void);
 /* initdb and start. `settings` is kept, all else is filled in. */
 bool pgproc_open(struct pgproc *p);
 bool pgproc_start(struct pgproc *p);
+/* A server that follows `primary` over a stream, from a base backup of it; `settings` as above.
+ * Reads while it follows; pgproc_promote makes it a primary of its own. */
+bool pgproc_standby(struct pgproc *p, struct pgproc *primary);
+bool pgproc_promote(struct pgproc *p);
 /* SIGQUIT: at once, as after a crash. SIGINT: cut sessions and shut down. Waits for the
  * end. */
 void pgproc_stop(struct pgproc *p, int signal_number);

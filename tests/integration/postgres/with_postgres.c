@@ -1,9 +1,12 @@
 /* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit
  * code; 77 where there is none to start. The command finds in the environment STOA_PG_URI
  * of an empty database "stoa", as the owner STOA_PG_PIPE  a fifo: a word written to it is
- * obeyed, and answered in STOA_PG_PIPE.done: "crash" (SIGQUIT and start again), "stop",
- * "start", "cut" (kill -9 of one backend of a store, which makes the server cut all and
- * recover) */
+ * obeyed, and answered in STOA_PG_PIPE.done Words: "crash" (SIGQUIT and start again),
+ * "stop", "start", "cut" (kill -9 of one backend of a store, which makes the server cut
+ * all and recover). "standby" makes a server that follows, its URI in
+ * STOA_PG_PIPE.standby; "behind" and "level" stop and go on with its replay. "second"
+ * makes another server with an empty database, its URI in STOA_PG_PIPE.second. WORD-stop,
+ * WORD-start, WORD-promote of these two. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,7 +22,10 @@
 
 #define CUT_TRIES 200
 
-static struct pgproc server;
+enum { FIRST, STANDBY, SECOND, SERVERS };
+static struct pgproc servers[SERVERS];
+static const char *const names[SERVERS] = {"", "standby", "second"};
+static const char *pipe_path;
 
 /* The oldest session of a store: the writer's. After a crash there may be none for a
  * while. */
@@ -28,7 +34,7 @@ static bool cut(void)
     for (int i = 0; i < CUT_TRIES; i++) {
         char out[64] = "";
         struct timespec nap = {0, 50000000L};
-        int pid = pgproc_sql(&server, "postgres",
+        int pid = pgproc_sql(&servers[FIRST], "postgres",
                              "SELECT pid FROM pg_stat_activity WHERE application_name = "
                              "'stoa' ORDER BY backend_start LIMIT 1",
                              out, sizeof(out))
@@ -41,14 +47,56 @@ static bool cut(void)
     return false;
 }
 
+static bool tell_uri(int which)
+{
+    char path[320], uri[400];
+    snprintf(path, sizeof(path), "%s.%s", pipe_path, names[which]);
+    pgproc_uri(&servers[which], "stoa", 0, uri, sizeof(uri));
+    FILE *f = fopen(path, "w");
+    if (!f)
+        return false;
+    fprintf(f, "%s\n", uri);
+    return fclose(f) == 0;
+}
+
+static bool make(int which)
+{
+    struct pgproc *p = &servers[which];
+    bool made = which == STANDBY ? pgproc_standby(p, &servers[FIRST])
+                                 : pgproc_open(p) && pgproc_database(p, "stoa");
+    return made && tell_uri(which);
+}
+
+static bool obey_of(int which, const char *word)
+{
+    struct pgproc *p = &servers[which];
+    if (strcmp(word, "start") == 0)
+        return pgproc_start(p);
+    if (strcmp(word, "promote") == 0)
+        return pgproc_promote(p);
+    if (strcmp(word, "stop") != 0 && strcmp(word, "crash") != 0)
+        return false;
+    pgproc_stop(p, SIGQUIT);
+    return strcmp(word, "stop") == 0 || pgproc_start(p);
+}
+
 static bool obey(const char *word)
 {
+    for (int i = STANDBY; i < SERVERS; i++) {
+        size_t size = strlen(names[i]);
+        if (strcmp(word, names[i]) == 0)
+            return make(i);
+        if (strncmp(word, names[i], size) == 0 && word[size] == '-')
+            return obey_of(i, word + size + 1);
+    }
     if (strcmp(word, "cut") == 0)
         return cut();
-    if (strcmp(word, "start") == 0)
-        return pgproc_start(&server);
-    pgproc_stop(&server, SIGQUIT);
-    return strcmp(word, "stop") == 0 || pgproc_start(&server);
+    if (strcmp(word, "behind") == 0 || strcmp(word, "level") == 0)
+        return pgproc_sql(&servers[STANDBY], "postgres",
+                          word[0] == 'b' ? "SELECT pg_wal_replay_pause()"
+                                         : "SELECT pg_wal_replay_resume()",
+                          NULL, 0);
+    return obey_of(FIRST, word);
 }
 
 /* One line, one deed. */
@@ -92,10 +140,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "skipped: no postgres is installed (deploy/packages.sh test)\n");
         return 77;
     }
-    if (pgproc_open(&server) && pgproc_database(&server, "stoa")) {
-        pgproc_uri(&server, "stoa", 0, uri, sizeof(uri));
-        snprintf(pipe, sizeof(pipe), "%s/pipe", server.dir);
+    if (pgproc_open(&servers[FIRST]) && pgproc_database(&servers[FIRST], "stoa")) {
+        pgproc_uri(&servers[FIRST], "stoa", 0, uri, sizeof(uri));
+        snprintf(pipe, sizeof(pipe), "%s/pipe", servers[FIRST].dir);
         snprintf(done, sizeof(done), "%s.done", pipe);
+        pipe_path = pipe;
         setenv("STOA_PG_URI", uri, 1);
         setenv("STOA_PG_PIPE", pipe, 1);
         if (mkfifo(pipe, 0600) == 0) {
@@ -107,8 +156,9 @@ int main(int argc, char **argv)
             code = wait_for(child, pipe, done);
         }
     } else {
-        fprintf(stderr, "%s\n", server.why);
+        fprintf(stderr, "%s\n", servers[FIRST].why);
     }
-    pgproc_close(&server);
+    for (int i = 0; i < SERVERS; i++)
+        pgproc_close(&servers[i]);
     return code;
 }

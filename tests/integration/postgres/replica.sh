@@ -1,0 +1,99 @@
+# A standby that streams: it answers what may be stale and says how stale; it is no place to write
+# to; promoted without the newest entries it is found out, by the high-water mark and, without that,
+# by what a client knows.
+. "${0%/*}/../cli/lib.sh"
+command -v curl >/dev/null 2>&1 || { echo "no curl here"; exit 77; }
+. "${0%/*}/server.sh"
+SET="--set hub.name=test --set hub.state_dir=$T/hub --set listen.admin= --set store.min_free_bytes=0
+ --set keys.passphrase=none"
+# shellcheck disable=SC2086
+stoad init $SET --set store.uri="$STOA_PG_URI" >"$T/init.out" 2>"$T/hub.err" || fail "stoad init: $(cat "$T/hub.err")"
+stoactl projection run --store "$STOA_PG_URI" --every 50ms >"$T/projector.out" 2>"$T/projector.err" &
+PROJECTOR=$!
+trap 'code=$?; kill $PROJECTOR 2>/dev/null; (exit $code); finish' EXIT
+server standby
+REPLICA=$(cat "$STOA_PG_PIPE.standby")
+hub_start "store.uri=$STOA_PG_URI" "store.replica=$REPLICA"
+wallet anna
+ANNA=$(address anna)
+accrue "$ANNA" 1
+
+# shows BALANCE SOURCE [BEHIND]: until /v1/account of anna says so.
+shows()
+{
+    n=0
+    until view "/v1/account/$ANNA" && [ "$(cat "$T/code")" = 200 ] && [ "$(get balance)" = "$1" ] &&
+        [ "$(get as_of.source)" = "$2" ] && [ "$(get as_of.behind)" = "${3:-0}" ]; do
+        n=$((n + 1))
+        [ $n -lt 150 ] || fail "not $1 of the $2: $(cat "$T/code" "$T/out")"
+        sleep 0.1
+    done
+}
+shows 1000000 replica
+[ "$(get as_of.age_ms)" -lt 5000 ] || fail "a level standby is $(get as_of.age_ms) ms old"
+
+# It stops following: what it shows is old and says so, against what this hub has signed.
+server behind
+accrue "$ANNA" 2
+accrue "$ANNA" 3
+sleep 2
+shows 1000000 replica 2
+[ "$(get as_of.age_ms)" -ge 2000 ] || fail "two seconds behind, and only $(get as_of.age_ms) ms old"
+view /v1/rich-list
+equal "$(get as_of.0.source)" replica "where the list comes from"
+view /v1/account/00000000000000000000000000000000000000000000000000000000000000ff
+equal "$(cat "$T/code")" 404 "an account nobody has"
+equal "$(stoa balance --wallet "$T/anna" --json >"$T/out"; get balances.0.settled)" 6.00 "the wallet's balance"
+server level
+shows 6000000 replica
+
+# Without it the store answers; back again it is used again.
+server standby-stop
+shows 6000000 store
+n=0
+until curl -sS -m 5 "http://127.0.0.1:$PORT/metrics" >"$T/metrics" && grep -qx "stoa_replica_up 0" "$T/metrics"; do
+    n=$((n + 1))
+    [ $n -lt 150 ] || fail "stoa_replica_up stays 1"
+    sleep 0.1
+done
+server standby-start
+shows 6000000 replica
+hub_kill
+
+# A standby is no store.
+# shellcheck disable=SC2086
+expect 78 timeout 30 stoad run $SET --set store.uri="$REPLICA" --set listen.client=127.0.0.1:0
+says 'T7810'
+says 'read-only standby'
+says 'primary'
+
+# It is promoted without the newest entries.
+hub_start "store.uri=$STOA_PG_URI"
+server standby-stop
+accrue "$ANNA" 4
+ok stoa balance --wallet "$T/anna"
+sleep 1.5 # the mark is written once a second
+hub_kill
+server stop
+server standby-start
+server standby-promote
+# shellcheck disable=SC2086
+expect 70 timeout 30 stoad run $SET --set store.uri="$REPLICA" --set listen.client=127.0.0.1:0
+says 'T7813'
+says 'it is a backup'
+says 'restored older copy'
+
+# Nobody kept the mark: the first client that comes has seen more.
+mv "$T/hub/highwater" "$T/highwater" || fail "no high-water mark"
+hub_start "store.uri=$REPLICA"
+stoa balance --wallet "$T/anna" >"$T/out" 2>"$T/err" </dev/null
+n=0
+until view /readyz/write && [ "$(cat "$T/code")" = 503 ] && grep -q behind "$T/body"; do
+    n=$((n + 1))
+    [ $n -lt 100 ] || fail "it goes on writing after a client showed more: $(cat "$T/code" "$T/body")"
+    sleep 0.1
+done
+timeout 20 stoactl accrue "$ANNA" 9 --node test --epoch 99 --key "$KEY" --hub "$URL" --quiet --timeout 2s >"$T/out" 2>"$T/err" </dev/null &&
+    fail "a hub that is behind took an entry"
+kill $PROJECTOR
+echo "replica: good"
