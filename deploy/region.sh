@@ -425,6 +425,12 @@ line()
     printf '%-10s %-8s %-8s %s\n' "$1" "$2" "$3" "$4"
 }
 
+# How many slots the relay that was asked last has.
+slots_told()
+{
+    echo "$told" | sed -n 's/.*"relay":{"name":"[^"]*","slots":\([0-9]*\).*/, \1 slots/p'
+}
+
 # part NAME WHERE COMMAND..: a line; the command says whether it is well.
 part()
 {
@@ -432,7 +438,9 @@ part()
     where=$2
     shift 2
     pid=$(pid_of "$name") || { line "$name" - down "$where"; BAD=1; return 0; }
+    told=
     if "$@" >/dev/null 2>&1; then
+        case $name in relay*) where="$where$(slots_told)" ;; esac
         line "$name" "$pid" up "$where"
     else
         line "$name" "$pid" unwell "$where"

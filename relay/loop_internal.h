@@ -167,6 +167,8 @@ void on_tile(struct loop *l, struct conn *c, struct mail *m);
 /* loop_status.c: the body of /v1/status, as an object and as text; NULL: no memory. */
 struct json_t *status_object(struct loop *l);
 struct frame *status_json(struct loop *l);
+/* loop_region.c: a member of it; NULL: a hub of one process. New reference. */
+struct json_t *relay_json(struct loop *l);
 /* loop_witness.c: members of it; NULL: nothing of that kind is set up. New references. */
 struct json_t *witness_json(struct loop *l);
 struct json_t *cosign_json(struct loop *l);

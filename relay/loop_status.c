@@ -89,6 +89,9 @@ struct json_t *status_object(struct loop *l)
     if (!j)
         return NULL;
     json_t *witness = witness_json(l), *cosign = cosign_json(l), *follow = follow_json(l);
+    json_t *relay_of = relay_json(l);
+    if (relay_of)
+        json_object_set_new(j, "relay", relay_of);
     if (follow)
         json_object_set_new(j, "follow", follow);
     if (witness)

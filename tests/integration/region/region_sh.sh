@@ -25,7 +25,7 @@ trap gone EXIT
 # well: everything is, soon; slots may still be on their way.
 well()
 {
-    for n in $(seq 1 50); do
+    for _ in $(seq 1 50); do
         $REGION status >"$T/out" 2>"$T/err" && return
         sleep 0.2
     done
@@ -41,6 +41,13 @@ ok $REGION up --while $$
 KEY=$ISSUER_KEY
 well
 equal "$(grep -c ' up ' "$T/out")" 6 "parts that are up"
+n=0
+until [ "$(sed -n 's/.*, \([0-9]*\) slots$/\1/p' "$T/out" | awk '{ n += $1 } END { print n }')" = 16 ]; do
+    n=$((n + 1))
+    [ $n -lt 50 ] || fail "slots of all relays are not 16"
+    sleep 0.2
+    well
+done
 pids=$(cat "$T"/r/*.pid)
 ok $REGION up
 equal "$(cat "$T"/r/*.pid)" "$pids" "pids after a second up"
