@@ -75,23 +75,33 @@ once() {
     remark=$(tail -n 1 "$log" | cut -c1-160)
     [ "$code" -ne 0 ] && remark="see logs/$name: $(what_was_found "$log")"
     record "$name" "$(($(date +%s) - t0))" 1 "$code" "$remark" "$(figures "$form" "$log")"
+    [ "$form" = words ] && grep -aE '^[a-z][a-z ]* [0-9].*, ' "$log" | sed 's/^/    /' >>"$text"
+}
+
+# The simulator's JSON as lines of a report: names and numbers, groups indented.
+sim_table() {
+    sed 's/{/\n/g; s/}/\n\n/g; s/,/\n/g; s/"//g' "$1" | awk -F: '
+        $1 == "virtual_seconds" { printf "    %-34s %12.1f\n", "virtual_hours", $2 / 3600 }
+        NF == 2 && $2 == "" { printf "    %s\n", $1; deep = "  "; next }
+        NF == 2 && $1 != "schema" { printf "    %s%-" (deep == "" ? 34 : 32) "s %12s\n", deep, $1, $2 }
+        NF == 0 { deep = "" }'
 }
 
 # seeds: fresh ones until the time is over; what every kind of fault, entry and refusal came to. A long
 # run has to have met every one of them.
 sim_seeds() {
-    local seconds=$1 t0 at code=0 coverage= remark log=$build/logs/seeds
+    local seconds=$1 t0 at runs code=0 coverage= remark log=$build/logs/seeds
     t0=$(date +%s)
     at=$((t0 * 1000))
     [ "$seconds" -ge 300 ] && coverage=--require-coverage
     # shellcheck disable=SC2086
-    "$bin/sim" --minutes "$(awk "BEGIN {print $seconds / 60}")" --from "$at" $coverage \
-        >"$log" 2>&1 || code=1
+    "$bin/sim" --json --minutes "$(awk "BEGIN {print $seconds / 60}")" --from "$at" $coverage \
+        >"$log.json" 2>"$log" || code=1
     remark="seeds from $at"
     [ "$code" -ne 0 ] && cp "$log" "$log.$at" && remark="see logs/seeds.$at: $(what_was_found "$log")"
-    record seeds "$(($(date +%s) - t0))" "$(sed -n 's/^seeds  *//p' "$log" | tail -n 1)" "$code" \
-        "$remark" "$(figures table "$log")"
-    sed -n '/^seeds  /,$p' "$log" | sed 's/^/    /' >>"$text"
+    runs=$(sed -n 's/.*"seeds":\([0-9]*\).*/\1/p' "$log.json")
+    record seeds "$(($(date +%s) - t0))" "${runs:-0}" "$code" "$remark" "$(tail -n 1 "$log.json")"
+    sim_table "$log.json" >>"$text"
 }
 
 # power_cuts seconds: fresh seeds, 20 at a time.

@@ -1,6 +1,5 @@
 # What a tester printed, as one JSON object on one line: awk -v form=F -f campaign_figures.awk LOG
 #
-#   table   lines "name  number"; a name alone begins a group of the indented lines below it
 #   words   "cases 232, reached 232; slowest start 71 ms": words and numbers in either order;
 #           equal words are added up
 #   fuzz    the lines of tests/fuzz/run.sh
@@ -12,16 +11,6 @@ function key(text) {
 }
 function put(name, value) {
     out = out (out == "" ? "" : ", ") "\"" name "\": " value
-}
-function end_group() {
-    if (group != "")
-        put(group, "{" inner "}")
-    group = inner = ""
-}
-form == "table" && /^[a-z]/ && NF == 2 && $2 ~ /^[0-9.]+$/ { end_group(); put(key($1), $2) }
-form == "table" && /^[a-z]+( [a-z]+)*$/ { end_group(); group = key($0) }
-form == "table" && /^ +[a-z]/ && NF == 2 && $2 ~ /^[0-9]+$/ && group != "" {
-    inner = inner (inner == "" ? "" : ", ") "\"" key($1) "\": " $2
 }
 form == "words" && /[0-9]/ && /,/ && !/^(FOUND|WRONG|\[)/ {
     gsub(/[()]/, ",")
@@ -47,7 +36,6 @@ form == "ctest" && /tests failed out of/ {
     put("failed", $4)
 }
 END {
-    end_group()
     for (i = 1; i <= names; i++)
         put(order[i], sum[order[i]])
     print "{" out "}"

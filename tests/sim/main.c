@@ -333,11 +333,11 @@ int main(int argc, char **argv)
     }
     double seconds = seconds_now() - began;
     drawer_close();
+    if (o.json) /* also when one failed: what the others came to */
+        stats_print_json(stdout, &total, o.from, seconds);
     if (failed > 0)
         return 1;
-    if (o.json)
-        stats_print_json(stdout, &total, o.from, seconds);
-    else if (!o.trace) {
+    if (!o.json && !o.trace) {
         printf("%llu seeds from %llu on in %.1f s, %.0f a minute\n",
                (unsigned long long)total.seeds, (unsigned long long)o.from, seconds,
                (double)total.seeds * 60 / (seconds > 0 ? seconds : 1));
