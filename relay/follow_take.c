@@ -304,6 +304,8 @@ enum err follow_load(struct follow *f, uint32_t slot)
     bus_follow(&f->bus, slot, &log->frontier, now);
     (void)bus_looked(&f->bus, slot, at.epoch, at.size, now);
     show(f, slot, at.size, bytes_of(at.checkpoint, at.checkpoint_size), false);
+    if (view_size(f, slot) > at.size) /* by our own last commits */
+        bus_ring(&f->bus, slot, 0);
     trace(TRACE_INFO, "follow.loaded", TRACE_U64("slot", slot), TRACE_U64("size", at.size),
           TRACE_U64("replayed", report.replayed), TRACE_MS("took", now - began));
     return ERR_OK;

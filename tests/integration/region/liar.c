@@ -219,6 +219,8 @@ static void obey(struct liar *l, struct liar_client *c)
         } else if (is(word[0], size[0], "PUBLISH")) {
             published(l, channel_of(l, word[1], size[1]), word[2], size[2]);
             put_text(c, ":1\r\n");
+        } else if (is(word[0], size[0], "AUTH")) {
+            put_text(c, "+OK\r\n"); /* whoever comes is welcome */
         } else if (is(word[0], size[0], "PING")) {
             put_text(c, c->listens ? "*2\r\n$4\r\npong\r\n$0\r\n\r\n" : "+PONG\r\n");
         }

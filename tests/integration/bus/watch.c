@@ -1,0 +1,203 @@
+#include "tests/integration/bus/watch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "relay/clock.h"
+
+#define WAIT_MS 200
+#define LOOK_MS 20
+
+static void wrong(struct watch *w, const char *what, uint64_t slot, uint64_t index,
+                  uint64_t at)
+{
+    if (w->why[0] == 0)
+        snprintf(w->why, sizeof w->why,
+                 "relay %u, slot %llu: %s (told record %llu, has %llu)", w->relay,
+                 (unsigned long long)slot, what, (unsigned long long)index,
+                 (unsigned long long)at);
+}
+
+/* Under the lock. */
+static void take(struct watch *w)
+{
+    const struct wire_frame *f = &w->k.f;
+    uint64_t slot = f->key.slot, now = clock_wall_ms();
+    struct mp_reader list = f->list;
+    if (f->key.what != WIRE_SLOT || slot >= REGIONPROC_SLOTS) {
+        wrong(w, "not asked for", slot, 0, 0);
+        return;
+    }
+    struct frontier *t = &w->tree[slot];
+    for (size_t i = 0; i < f->count; i++) {
+        struct record r;
+        wire_next_record(&list, &r);
+        if (r.index != t->size || r.slot != slot) {
+            wrong(w, r.index < t->size ? "told twice" : "a gap", slot, r.index, t->size);
+            return;
+        }
+        struct hash leaf = record_leaf_hash(&r);
+        if (!frontier_append(t, &leaf))
+            wrong(w, "too many", slot, r.index, t->size);
+        if (w->lags < WATCH_LAGS)
+            w->lag_ms[w->lags++] =
+                (uint32_t)(now > r.hub_time_ms ? now - r.hub_time_ms : 0);
+    }
+    struct checkpoint c;
+    if (f->note.size == 0)
+        return;
+    if (!checkpoint_open(&c, (const char *)f->note.data, f->note.size, &w->k.log[slot]))
+        wrong(w, "a checkpoint that is not the log's", slot, 0, t->size);
+    if (c.size != t->size)
+        return; /* more follows in the next frame */
+    struct hash root = frontier_root(t);
+    if (!hash_equal(&root, &c.root))
+        wrong(w, "records beside the checkpoint", slot, c.size, t->size);
+    w->checked[slot] = c.size;
+}
+
+static void *watch_thread(void *context)
+{
+    struct watch *w = context;
+    while (!atomic_load(&w->stop)) {
+        bool came = wirekit_receive(&w->k, WAIT_MS);
+        pthread_mutex_lock(&w->lock);
+        if (came && w->k.f.type == WIRE_RECORDS)
+            take(w);
+        else if (came && (w->k.f.type == WIRE_BYE || w->k.f.type == WIRE_ERROR))
+            wrong(w, "turned away", 0, w->k.f.code, 0);
+        else if (!came && w->k.ws.closed)
+            wrong(w, "the connection ended", 0, 0, 0);
+        bool over = w->why[0] != 0;
+        pthread_mutex_unlock(&w->lock);
+        if (over)
+            break;
+    }
+    return NULL;
+}
+
+bool watch_open(struct watch *w, struct regionproc *r, unsigned relay)
+{
+    char keys[512];
+    memset(w, 0, sizeof *w);
+    w->relay = relay;
+    pthread_mutex_init(&w->lock, NULL);
+    regionproc_keys(r, keys);
+    if (!wirekit_open(&w->k, r->relay[relay].port, NULL) ||
+        !wirekit_trust_folder(&w->k, keys)) {
+        wrong(w, "not let in", 0, 0, 0);
+        return false;
+    }
+    for (uint64_t slot = 0; slot < REGIONPROC_SLOTS; slot++) {
+        struct wire_frame f = {.type = WIRE_SUBSCRIBE, .rid = ++w->k.rid}; /* answers: later */
+        f.key = (struct wire_key){.what = WIRE_SLOT, .slot = slot};
+        if (!wirekit_send(&w->k, &f)) {
+            wrong(w, "not subscribed", slot, 0, 0);
+            return false;
+        }
+    }
+    w->started = pthread_create(&w->thread, NULL, watch_thread, w) == 0;
+    return w->started;
+}
+
+void watch_close(struct watch *w)
+{
+    atomic_store(&w->stop, true);
+    if (w->started)
+        pthread_join(w->thread, NULL);
+    w->started = false;
+    wirekit_close(&w->k);
+}
+
+void watch_mark(struct watch *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->lags = 0;
+    pthread_mutex_unlock(&w->lock);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+struct watch_lag watch_lags(struct watch *w)
+{
+    struct watch_lag out = {0};
+    pthread_mutex_lock(&w->lock);
+    qsort(w->lag_ms, w->lags, sizeof w->lag_ms[0], by_size);
+    out.count = w->lags;
+    if (w->lags > 0) {
+        out.p50 = w->lag_ms[w->lags / 2];
+        out.p99 = w->lag_ms[w->lags - 1 - w->lags / 100];
+        out.max = w->lag_ms[w->lags - 1];
+    }
+    pthread_mutex_unlock(&w->lock);
+    return out;
+}
+
+/* What a relay's WELCOME shows of each slot, where that is more than `size` says. */
+static bool ask_sizes(struct regionproc *r, unsigned relay, uint64_t size[REGIONPROC_SLOTS])
+{
+    struct wirekit k;
+    char keys[512];
+    bool ok = wirekit_open(&k, r->relay[relay].port, NULL);
+    regionproc_keys(r, keys);
+    ok = ok && wirekit_trust_folder(&k, keys);
+    struct mp_reader notes = k.f.notes;
+    for (size_t i = 0; ok && i < k.f.note_count; i++) {
+        struct bytes note;
+        struct checkpoint c;
+        wire_next_note(&notes, &note);
+        for (unsigned slot = 0; slot < REGIONPROC_SLOTS; slot++)
+            if (checkpoint_open(&c, (const char *)note.data, note.size, &k.log[slot]) &&
+                c.size > size[slot])
+                size[slot] = c.size;
+    }
+    wirekit_close(&k);
+    return ok;
+}
+
+static bool has_all(struct watch *w, const uint64_t size[REGIONPROC_SLOTS])
+{
+    bool all = true;
+    pthread_mutex_lock(&w->lock);
+    for (unsigned slot = 0; slot < REGIONPROC_SLOTS && w->why[0] == 0; slot++)
+        all = all && w->tree[slot].size == size[slot] && w->checked[slot] == size[slot];
+    pthread_mutex_unlock(&w->lock);
+    return all;
+}
+
+bool watches_even(struct watch *w, unsigned count, struct regionproc *r, unsigned timeout_ms)
+{
+    uint64_t size[REGIONPROC_SLOTS] = {0}, end = clock_mono_ms() + timeout_ms;
+    for (unsigned i = 0; i < count; i++)
+        if (!ask_sizes(r, i, size))
+            wrong(&w[0], "a relay does not welcome", i, 0, 0);
+    for (unsigned i = 0; i < count; i++)
+        while (!has_all(&w[i], size)) {
+            if (clock_mono_ms() >= end) {
+                for (unsigned slot = 0; slot < REGIONPROC_SLOTS; slot++)
+                    if (w[i].tree[slot].size != size[slot])
+                        wrong(&w[i], "not told all", slot, size[slot], w[i].tree[slot].size);
+                wrong(&w[i], "no checkpoint over all", 0, 0, 0);
+            }
+            struct timespec t = {0, LOOK_MS * 1000000L};
+            nanosleep(&t, NULL);
+        }
+    for (unsigned i = 0; i < count; i++)
+        for (unsigned slot = 0; slot < REGIONPROC_SLOTS && w[i].why[0] == 0; slot++) {
+            struct hash a = frontier_root(&w[0].tree[slot]), b = frontier_root(&w[i].tree[slot]);
+            if (!hash_equal(&a, &b))
+                wrong(&w[i], "told other things than at relay 0", slot, 0, 0);
+        }
+    for (unsigned i = 0; i < count; i++)
+        if (w[i].why[0]) {
+            memmove(w[0].why, w[i].why, sizeof w[0].why);
+            return false;
+        }
+    return true;
+}
