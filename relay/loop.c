@@ -428,6 +428,7 @@ static void on_tick(void *context)
     uint64_t now = clock_mono_ms();
     if (l->draining)
         drain_step(l, now);
+    service_alive(&l->r->service, now);
     peers_tick(l->r->peers);
     gate_tick(l);
     if (now - l->second_ms < SECOND_MS)
@@ -492,7 +493,11 @@ static void tell_limits(struct loop *l, struct conn *c)
 void loop_reload(struct loop *l, struct json_t **report)
 {
     uint64_t before = l->r->generation;
-    if (!relay_reload(l->r, report) || l->r->generation == before)
+    service_reloading(&l->r->service);
+    bool good = relay_reload(l->r, report);
+    service_ready(&l->r->service, good ? "settings were read again"
+                                       : "a reload was refused; the settings before it hold");
+    if (!good || l->r->generation == before)
         return;
     fill_rules(l);
     conn_walk(l, tell_limits);
@@ -544,6 +549,8 @@ static enum err listen_for(struct loop *l, const struct tls *tls, char *why)
                             .backlog = (int)settings(l->r)->listen.backlog,
                             .handshake_seconds =
                                 (unsigned)((l->rules.handshake_ms + 999) / 1000),
+                            .sockets = l->r->service.socket,
+                            .socket_count = l->r->service.socket_count,
                             .tls = tls,
                             .events = {.context = l,
                                        .accepted = on_accepted,
@@ -562,6 +569,7 @@ static enum err listen_for(struct loop *l, const struct tls *tls, char *why)
                                        .signal = on_signal}};
     if (!config_address(settings(l->r)->listen.client, host, &s.port))
         return ERR_CONFIG;
+    l->r->service.socket_count = 0; /* they are the transport's from here on */
     return ws_open(&l->r->ws, &s, why);
 }
 

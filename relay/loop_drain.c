@@ -108,6 +108,7 @@ void loop_drain(struct loop *l)
     trace(TRACE_INFO, "loop.draining", TRACE_U64("connections", l->conn_count),
           TRACE_U64("inflight", l->inflight));
     l->draining = true;
+    service_stopping(&l->r->service, "what is under way is finished, clients are sent away");
     l->drain_ms = clock_mono_ms();
     metrics_state(l->r->metrics, M_STATE_DRAINING);
     if (region_on(l->r)) {

@@ -11,6 +11,7 @@
 #include "relay/keys.h"
 #include "relay/metrics.h"
 #include "relay/pinned.h"
+#include "relay/service.h"
 #include "relay/tls.h"
 #include "relay/verify.h"
 #include "relay/vitals.h"
@@ -44,6 +45,7 @@ struct relay {
     struct metrics *metrics;
     struct pinned pinned;
     struct highwater highwater;
+    struct service service; /* loop thread */
     struct ws *ws;
     char certificate[TLS_TEXT_MAX]; /* at the client port; loop thread */
     struct cosigner *cosigner; /* NULL: no witness is asked */

@@ -547,6 +547,15 @@ static void take_down(struct running *u)
     settings_free(r);
 }
 
+static int open_service(struct relay *r)
+{
+    char why[SERVICE_WHY_MAX] = "";
+    if (service_open(&r->service, why) == ERR_OK)
+        return 0;
+    say_error(START_LISTEN, "socket activation", why, "ListenStream= of the socket unit");
+    return CONFIG_EXIT;
+}
+
 int relay_run(const struct relay_config *config, const struct start_options *o)
 {
     struct running *u = calloc(1, sizeof(*u));
@@ -560,19 +569,26 @@ int relay_run(const struct relay_config *config, const struct start_options *o)
     atomic_init(&u->r.config, &first->config);
     u->r.sources = o->sources;
     u->r.generation = 1;
-    int code = bring_up(u, o);
+    int code = open_service(&u->r);
+    if (code != 0) {
+        service_close(&u->r.service);
+        settings_free(&u->r);
+        free(u);
+        return code;
+    }
+    code = bring_up(u, o);
     tls_free(u->tls);
     if (code == 0) {
         struct relay *r = &u->r;
-        char host[CONFIG_TEXT_MAX];
-        uint16_t port;
-        (void)config_address(config->listen.client, host, &port);
+        char status[SERVICE_STATUS_MAX];
         metrics_state(r->metrics, M_STATE_SERVING);
         metrics_set(r->metrics, METRIC_GENERATION, 0, 1);
         trace(TRACE_INFO, "start.ready", TRACE_STR("hub", r->hub),
               TRACE_U64("slots", r->slots), TRACE_U64("port", ws_port(r->ws)));
-        printf("ready %s://%s:%u hub %s\n", config->tls.certificate[0] ? "wss" : "ws", host,
-               (unsigned)ws_port(r->ws), r->hub);
+        snprintf(status, sizeof(status), "hub %.128s at %s", r->hub, ws_place(r->ws));
+        service_ready(&r->service, status);
+        printf("ready %s://%s hub %s\n", config->tls.certificate[0] ? "wss" : "ws",
+               ws_place(r->ws), r->hub);
         fflush(stdout);
         loop_run(u->loop);
         metrics_state(r->metrics, M_STATE_STOPPED);
@@ -583,6 +599,7 @@ int relay_run(const struct relay_config *config, const struct start_options *o)
     take_down(u);
     if (code == 0)
         code = atomic_load(&u->r.exit_code);
+    service_close(&u->r.service);
     free(u);
     trace_flush();
     return code;

@@ -1,22 +1,15 @@
 #include "relay/ws_internal.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "ledger/trace.h"
 #include "ledger/wire.h"
 #include "relay/tls.h"
 
-#define ACCEPTS_A_TURN 64
 #define OUT_FIRST 4u
 #define RX_FIRST_BYTES 1024u
 #define TX_PACKET_BYTES (4u << 20) /* lws splits writes at this: never */
@@ -314,7 +307,7 @@ static int filter_upgrade(struct ws_conn *c)
     return 0;
 }
 
-static void conn_gone(struct ws_conn *c)
+void conn_gone(struct ws_conn *c)
 {
     c->wsi = NULL;
     clear_dirty(c);
@@ -376,115 +369,6 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
     default:
         return 0;
     }
-}
-
-/* Accepting. */
-
-static void address_of(const struct sockaddr_storage *from, struct ws_address *out)
-{
-    memset(out, 0, sizeof(*out));
-    if (from->ss_family == AF_INET6) {
-        memcpy(out->b, &((const struct sockaddr_in6 *)from)->sin6_addr, 16);
-    } else if (from->ss_family == AF_INET) {
-        out->b[10] = out->b[11] = 0xff;
-        memcpy(out->b + 12, &((const struct sockaddr_in *)from)->sin_addr, 4);
-    }
-}
-
-static void adopt(struct ws *w, int fd, const struct sockaddr_storage *from)
-{
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    struct ws_conn *c = calloc(1, sizeof(*c));
-    if (!c) {
-        close(fd);
-        return;
-    }
-    struct ws_address address;
-    address_of(from, &address);
-    c->ws = w;
-    w->connections++;
-    c->user = w->on.accepted(w->on.context, c, &address);
-    if (!c->user) {
-        close(fd);
-        conn_gone(c);
-        return;
-    }
-    lws_adopt_desc_t d = {.vh = w->vhost,
-                          .type = w->vhost == w->secure
-                                      ? LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP | LWS_ADOPT_ALLOW_SSL
-                                      : LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP,
-                          .fd = {.sockfd = fd},
-                          .opaque = NULL};
-    struct lws *wsi =
-        lws_adopt_descriptor_vhost_via_info(&d); /* closes fd when it fails */
-    if (!wsi) {
-        conn_gone(c);
-        return;
-    }
-    c->wsi = wsi;
-    lws_set_opaque_user_data(wsi, c);
-}
-
-static void on_connection(uv_poll_t *h, int status, int events)
-{
-    struct ws *w = h->data;
-    (void)events;
-    if (status < 0)
-        return;
-    for (int i = 0; i < ACCEPTS_A_TURN && w->accepting; i++) {
-        struct sockaddr_storage from;
-        socklen_t size = sizeof(from);
-        int fd = accept4(w->listen_fd, (struct sockaddr *)&from, &size,
-                         SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            if (errno == EMFILE || errno == ENFILE)
-                trace(TRACE_WARN, "ws.no_descriptors", TRACE_U64("open", w->connections));
-            return;
-        }
-        adopt(w, fd, &from);
-    }
-}
-
-static int listen_on(struct ws *w, const struct ws_settings *s, char *why)
-{
-    char port[8];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    struct addrinfo *list = NULL;
-    snprintf(port, sizeof(port), "%u", (unsigned)s->port);
-    int bad = getaddrinfo(s->host, port, &hints, &list);
-    if (bad != 0) {
-        snprintf(why, WS_WHY_MAX, "cannot resolve %.100s: %s", s->host,
-                 gai_strerror(bad));
-        return -1;
-    }
-    int fd = -1;
-    for (struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        int one = 1;
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-        if (fd < 0)
-            continue;
-        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-        if (bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, s->backlog) < 0) {
-            int kept = errno;
-            close(fd);
-            fd = -1;
-            errno = kept;
-        }
-    }
-    freeaddrinfo(list);
-    if (fd < 0) {
-        snprintf(why, WS_WHY_MAX, "cannot listen on %.100s:%s: %s", s->host, port,
-                 strerror(errno));
-        return -1;
-    }
-    struct sockaddr_storage own;
-    socklen_t size = sizeof(own);
-    if (getsockname(fd, (struct sockaddr *)&own, &size) == 0)
-        w->port = ntohs(own.ss_family == AF_INET6
-                            ? ((const struct sockaddr_in6 *)&own)->sin6_port
-                            : ((const struct sockaddr_in *)&own)->sin_port);
-    return fd;
 }
 
 /* The loop. */
@@ -597,13 +481,12 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
     w->on = s->events;
     w->handshake_seconds = s->handshake_seconds;
     w->dirty_end = &w->dirty;
-    w->listen_fd = listen_on(w, s, why);
-    if (w->listen_fd < 0) {
+    if (!listeners_open(w, s, why)) {
         free(w);
         return ERR_NET;
     }
     if (uv_loop_init(&w->loop) != 0) {
-        close(w->listen_fd);
+        ws_stop_accepting(w);
         free(w);
         return ERR_MEMORY;
     }
@@ -611,8 +494,7 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
     uv_async_init(&w->loop, &w->async, on_async);
     uv_check_init(&w->loop, &w->check);
     uv_timer_init(&w->loop, &w->timer);
-    uv_poll_init(&w->loop, &w->listener, w->listen_fd);
-    w->async.data = w->check.data = w->timer.data = w->listener.data = w;
+    w->async.data = w->check.data = w->timer.data = w;
     for (int i = 0; i < 3; i++) {
         uv_signal_init(&w->loop, &w->signals[i]);
         w->signals[i].data = w;
@@ -626,10 +508,9 @@ enum err ws_open(struct ws **out, const struct ws_settings *s, char *why)
         ws_close(w);
         return ERR_NET;
     }
-    w->accepting = true;
     uv_check_start(&w->check, on_check);
     uv_timer_start(&w->timer, on_timer, WS_TICK_MS, WS_TICK_MS);
-    uv_poll_start(&w->listener, UV_READABLE, on_connection);
+    listeners_start(w);
     *out = w;
     return ERR_OK;
 }
@@ -639,19 +520,14 @@ uint16_t ws_port(const struct ws *w)
     return w->port;
 }
 
+const char *ws_place(const struct ws *w)
+{
+    return w->place;
+}
+
 void ws_run(struct ws *w)
 {
     uv_run(&w->loop, UV_RUN_DEFAULT);
-}
-
-void ws_stop_accepting(struct ws *w)
-{
-    if (!w->accepting)
-        return;
-    w->accepting = false;
-    uv_poll_stop(&w->listener);
-    close(w->listen_fd);
-    w->listen_fd = -1;
 }
 
 static void close_handle(uv_handle_t *h)
@@ -665,10 +541,6 @@ void ws_stop(struct ws *w)
     if (atomic_exchange(&w->stopping, true))
         return;
     ws_stop_accepting(w);
-    if (w->listen_fd >= 0)
-        close(w->listen_fd);
-    w->listen_fd = -1;
-    close_handle((uv_handle_t *)&w->listener);
     close_handle((uv_handle_t *)&w->async);
     close_handle((uv_handle_t *)&w->check);
     close_handle((uv_handle_t *)&w->timer);

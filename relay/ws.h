@@ -1,6 +1,6 @@
 /* The transport edge: one listener for WebSocket and HTTP, the event loop of the main
  * thread, and the sockets. It moves whole messages and knows nothing of what they say.
- * Only this file's .c (and http.c) see libwebsockets and libuv. Everything but ws_wake is
+ * Only this file's .c, ws_accept.c and http.c see libwebsockets and libuv. Everything but ws_wake is
  * for the loop's thread; callbacks run there and may call anything here except ws_open,
  * ws_run, ws_close. */
 #ifndef RELAY_WS_H
@@ -19,6 +19,7 @@
 #define WS_FRAGMENTS_MAX 64u         /* frames that one message may come in */
 #define WS_RX_BYTES 512u             /* lws's buffer of a connection */
 #define WS_QUEUE_FRAMES_MAX 65536u   /* frames waiting for one socket */
+#define WS_LISTENERS_MAX 8u
 
 struct ws;
 struct ws_conn;
@@ -66,6 +67,8 @@ struct ws_settings {
     const char *host; /* numeric, or a name */
     uint16_t port;    /* 0: any */
     int backlog;
+    const int *sockets; /* that listen already, taken over: host, port and backlog do not */
+    unsigned socket_count; /* matter then. At most WS_LISTENERS_MAX; 0: none */
     unsigned handshake_seconds;
     const struct tls *tls; /* NULL: plain; borrowed for the call */
     struct ws_events events;
@@ -76,6 +79,8 @@ struct ws_settings {
 #define WS_WHY_MAX 256
 MUST_CHECK enum err ws_open(struct ws **out, const struct ws_settings *s, char *why);
 uint16_t ws_port(const struct ws *w);
+/* "host:port" it listens at, as numbers. */
+const char *ws_place(const struct ws *w);
 /* What connections to come speak: TLS with this certificate (copied), or plain (NULL). Those
  * that are open stay as they are. False: no memory; it is as it was. */
 bool ws_use_tls(struct ws *w, const struct tls *t);

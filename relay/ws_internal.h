@@ -1,4 +1,4 @@
-/* Shared by ws.c and http.c: the edge's own structs. */
+/* Shared by ws.c, ws_accept.c and http.c: the edge's own structs. */
 #ifndef RELAY_WS_INTERNAL_H
 #define RELAY_WS_INTERNAL_H
 
@@ -34,15 +34,23 @@ struct ws_conn {
     struct frame *body;
 };
 
+struct ws_listener {
+    uv_poll_t poll;
+    struct ws *ws;
+    int fd; /* -1: closed */
+    bool started;
+};
+
 struct ws {
     struct ws_events on;
     uv_loop_t loop;
-    uv_poll_t listener;
     uv_async_t async;
     uv_check_t check;
     uv_timer_t timer;
     uv_signal_t signals[3];
-    int listen_fd;
+    struct ws_listener listener[WS_LISTENERS_MAX];
+    unsigned listener_count;
+    char place[64]; /* "host:port" of the first */
     unsigned handshake_seconds;
     uint16_t port;
     bool accepting;
@@ -54,6 +62,13 @@ struct ws {
     struct ws_conn *dirty, **dirty_end; /* in the order they became so */
     unsigned connections;
 };
+
+/* ws.c: the last of a connection. */
+void conn_gone(struct ws_conn *c);
+
+/* ws_accept.c: sockets first, without the loop; then accept at them. */
+bool listeners_open(struct ws *w, const struct ws_settings *s, char *why);
+void listeners_start(struct ws *w);
 
 /* http.c */
 int http_request(struct ws_conn *c, const char *path);
