@@ -22,6 +22,7 @@
 #include "tests/integration/region/town.h"
 
 #define RELAYS 3
+#define WATCHES (RELAYS + 1) /* the last one wanders */
 #define ALL 7u
 #define SETTLE_MS 30000
 #define POLL_MS 500        /* as it is when nothing is set */
@@ -35,7 +36,7 @@ static struct redisproc redis = {.password = "between-relays"};
 static struct ways ways;
 static struct liar liar;
 static struct town town;
-static struct watch watch[RELAYS];
+static struct watch watch[WATCHES];
 static bool went_well = true; /* each test goes on from where the one before ended */
 
 static void sleep_ms(unsigned ms)
@@ -92,14 +93,45 @@ static void lags(const char *what)
     }
 }
 
+/* The same page at every relay; its size. */
+static size_t same_page(const char *path)
+{
+    static char first[16384], other[16384];
+    size_t size = 0, n;
+    assert_int_equal(rawhttp_get(region.relay[0].port, path, first, sizeof first, &size), 200);
+    for (unsigned i = 1; i < RELAYS; i++) {
+        assert_int_equal(rawhttp_get(region.relay[i].port, path, other, sizeof other, &n), 200);
+        assert_int_equal(n, size);
+        assert_memory_equal(first, other, size);
+    }
+    return size;
+}
+
+static void same_logs(void)
+{
+    char path[80];
+    for (unsigned slot = 0; slot < REGIONPROC_SLOTS; slot++) {
+        snprintf(path, sizeof path, "/log/%02x/checkpoint", slot);
+        assert_true(same_page(path) > 0);
+        if (watch[0].tree[slot].size < TILE_HASHES)
+            continue;
+        snprintf(path, sizeof path, "/log/%02x/tile/0/000", slot);
+        assert_int_equal(same_page(path), TILE_HASHES * HASH_BYTES);
+    }
+}
+
 /* Writing stops; everything that was said is true, and everybody was told all of it. */
 static void verdict(const char *what)
 {
     lags(what);
     good(town_stop(&town));
     good(town_settled(&town, SETTLE_MS));
-    if (!watches_even(watch, RELAYS, &region, SETTLE_MS))
+    printf("%s: %llu visits of a wanderer, %llu times later\n", what,
+           (unsigned long long)watch[RELAYS].visits,
+           (unsigned long long)watch[RELAYS].put_off);
+    if (!watches_even(watch, WATCHES, &region, SETTLE_MS))
         fail_msg("%s", watch[0].why);
+    same_logs();
     good(town_verify(&town));
     assert_int_equal(town_refused(&town), 0);
     went_well = true;
@@ -272,13 +304,13 @@ static int open_all(void **state)
             print_error("%s\n", watch[i].why);
             return -1;
         }
-    return 0;
+    return watch_wander(&watch[RELAYS], &region) ? 0 : -1;
 }
 
 static int close_all(void **state)
 {
     (void)state;
-    for (unsigned i = 0; i < RELAYS; i++)
+    for (unsigned i = 0; i < WATCHES; i++)
         watch_close(&watch[i]);
     town_close(&town);
     regionproc_close(&region);

@@ -1,6 +1,7 @@
-/* Somebody at each relay who subscribes to every slot from its first record on, and never
- * leaves: what he is told must be every record once, in order, under a checkpoint of the
- * log's key, and the same at every relay. Tests only. */
+/* Somebody who subscribes to every slot from its first record on: what he is told must be every
+ * record once, in order, under a checkpoint of the log's key, and the same at every relay. He
+ * stays at one relay and never leaves, or he wanders: from one to the next all the while, with
+ * the newest checkpoints he was shown anywhere, and nobody may ever show him less. Tests only. */
 #ifndef TESTS_INTEGRATION_BUS_WATCH_H
 #define TESTS_INTEGRATION_BUS_WATCH_H
 
@@ -13,7 +14,13 @@
 #define WATCH_LAGS 65536u
 
 struct watch {
+    struct regionproc *region;
     unsigned relay;
+    bool wanders;
+    uint64_t visits, put_off; /* wandering: relays that let him in, that said later */
+    char notes[REGIONPROC_SLOTS][CHECKPOINT_BYTES_MAX]; /* wandering: newest he was shown */
+    size_t note_size[REGIONPROC_SLOTS];
+    uint64_t note_of[REGIONPROC_SLOTS];
     struct wirekit k;
     pthread_t thread;
     bool started;
@@ -27,6 +34,7 @@ struct watch {
 };
 
 bool watch_open(struct watch *w, struct regionproc *r, unsigned relay);
+bool watch_wander(struct watch *w, struct regionproc *r);
 void watch_close(struct watch *w);
 void watch_mark(struct watch *w);
 struct watch_lag {
