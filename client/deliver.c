@@ -158,6 +158,10 @@ static bool receipt_holds(const struct wire_result *r, const struct client_outgo
 {
     struct hash path[MERKLE_PATH_MAX];
     size_t count = r->path.size / HASH_BYTES;
+#ifdef STOA_BREAK_RECEIPT_UNPROVEN
+    if (count <= MERKLE_PATH_MAX)
+        return true;
+#endif
     struct record rec = {.slot = o->slot,
                          .index = r->index,
                          .position = r->position,

@@ -202,6 +202,8 @@ static void end(struct holder *h)
     drawer_remove(h->dir);
     if (h->has_old)
         drawer_remove(h->old);
+    for (unsigned i = 0; i < SLOTS_MAX; i++)
+        free(h->stale[i]);
 }
 
 static void close_holder(struct actor *a)
@@ -253,6 +255,7 @@ void holder_clone(struct holder *from)
     h->device = from->device;
     h->lives = 1;
     h->odd = from->odd = true;
+    h->lied_to = from->lied_to;
     drawer_copy(from->dir, h->dir);
     snprintf(h->actor.name, sizeof h->actor.name, "holder %u bis", h->actor.id);
     say(h->w, "%s is a clone of %s", h->actor.name, from->actor.name);

@@ -45,7 +45,13 @@ struct holder {
     bool is_over;      /* the world ends */
     bool odd;          /* it ran twice, or from an old copy */
     bool store_failed; /* in this call */
-    unsigned lies;     /* told to it on this connection */
+    /* Lies: told on this connection, ever, and some that have to be noticed. */
+    unsigned lies;
+    bool lied_to, shown_less;
+    bool asks_checkpoint; /* this slot's */
+    uint32_t asked_slot;
+    char *stale[SLOTS_MAX]; /* the first note it saw of each slot */
+    uint64_t stale_size[SLOTS_MAX];
     uint64_t lives;
     /* Waiting. */
     bool waits, for_frames;
@@ -84,6 +90,9 @@ struct holder *holder_of_actor(struct actor *a);
 void holder_use_edges(struct holder *h);
 void holder_message(struct world *w, struct actor *a, const struct message *m);
 void holder_drop_line(struct holder *h);
+
+/* holder_lies.c: perhaps something else arrives than was sent. */
+void holder_lie(struct holder *h, struct letter **at);
 
 /* holder_acts.c: what it does. */
 void holder_connect(struct holder *h);

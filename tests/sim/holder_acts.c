@@ -298,8 +298,15 @@ static void ask_checkpoint(struct holder *h)
 {
     stoa_checkpoint c = {.size = sizeof c};
     uint32_t slot = chance(h, h->site->hub.slots);
+    h->asks_checkpoint = true;
+    h->asked_slot = slot;
+    h->shown_less = false;
     stoa_result r = stoa_checkpoint_get(h->wallet, slot, true, &c, &h->error);
+    h->asks_checkpoint = false;
     holder_judge(h, "asks for a checkpoint", r);
+    if (r == STOA_OK && h->shown_less)
+        fail(h->w, "%s believes a checkpoint that shows less than it knows",
+             h->actor.name);
     if (r == STOA_OK)
         site_note(h->w, h->site, h->actor.name, slot, bytes_of(c.note, c.note_size));
 }
@@ -321,6 +328,8 @@ void holder_connect(struct holder *h)
     stoa_result r =
         stoa_connect(h->wallet, "ws://hub.test/", 1000 + chance(h, 9000), &h->error);
     holder_judge(h, "connects", r);
+    if (r == STOA_OK && h->shown_less)
+        fail(h->w, "%s connects to a hub that shows less than it did", h->actor.name);
     if (r != STOA_OK)
         holder_sleep(h, 50 + chance(h, 1500));
 }

@@ -42,14 +42,16 @@ static bool may_be(const struct holder *h, stoa_result r)
     int code = h->error.code;
     if (seen_of(r) != SEEN_COUNT)
         return true;
+    if (h->lies > 0 && (r == STOA_NO || r == STOA_DATA || r == STOA_DENIED))
+        return true;
     if (r == STOA_CONFIG) /* its disk was told to fail */
         return h->store_failed || h->killed;
     if (r == STOA_USAGE)
         return code == ERR_EXISTS;
+    if ((r == STOA_DENIED && code == ERR_HELLO) || (r == STOA_NO && code == ERR_SIGNATURE))
+        return h->relay_was_new || holder_relay_is_new(h);
     if (r == STOA_DENIED && code == ERR_NOT_ALLOWED)
         return h->odd; /* the root was rotated by the other copy */
-    if (r == STOA_DENIED)
-        return code == ERR_HELLO && (h->relay_was_new || holder_relay_is_new(h));
     if (r == STOA_DATA) /* a head file cannot follow a change of the log's key */
         return code == ERR_SIGNATURE && h->site->log_count > 1;
     return false;
@@ -67,6 +69,8 @@ void holder_judge(struct holder *h, const char *what, stoa_result r)
              h->error.message);
     if (seen_of(r) != SEEN_COUNT)
         saw(w, seen_of(r));
+    else if (h->lies > 0)
+        saw(w, SEEN_WALLET_CAUGHT);
     h->store_failed = false;
 }
 
@@ -216,6 +220,10 @@ static void check_notes(struct holder *h)
                  (unsigned)slot, (unsigned long long)h->known[slot],
                  (unsigned long long)c.tree_size);
         h->known[slot] = c.tree_size;
+        if (h->stale[slot] != NULL)
+            continue;
+        h->stale[slot] = strndup(c.note, c.note_size);
+        h->stale_size[slot] = c.tree_size;
     }
 }
 
@@ -224,8 +232,11 @@ void holder_check_all(struct holder *h)
     stoa_evidence e = {.size = sizeof e};
     if (holder_gone(h))
         return;
-    if (stoa_evidence_get(h->wallet, 0, &e))
+    if (!h->lied_to && stoa_evidence_get(h->wallet, 0, &e))
         fail(h->w, "%s has evidence against an honest hub: %s", h->actor.name, e.what);
+    if (h->lied_to && drawer_has(h->dir, ".evidence"))
+        fail(h->w, "%s has evidence that stands alone against an honest hub",
+             h->actor.name);
     if (draw(h->w, 4) == 0)
         check_notes(h);
     h->store_failed = false;

@@ -145,6 +145,8 @@ static void give_letter(struct holder *h, struct link_event *out)
         out->type = LINK_OPEN;
         return;
     }
+    if (goes_wrong(h->w, BAD_LIE))
+        holder_lie(h, &h->first);
     h->lent = h->first;
     h->first = h->lent->next;
     if (h->first == NULL)
@@ -207,6 +209,7 @@ static enum err edge_dial(void *context, const char *url, const char *ca_file,
     h->up = true;
     h->told_open = h->hung_up = false;
     h->lies = 0;
+    h->shown_less = false;
     h->relay_was_new = holder_relay_is_new(h);
     h->out = (struct stream){0};
     if (!holder_gone(h))

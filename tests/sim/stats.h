@@ -41,6 +41,7 @@
     X(BAD_SLOW, "slow")               /* a connection takes nothing for a while */       \
     X(BAD_KILL, "kill")               /* a wallet's process dies */                      \
     X(BAD_WALLET, "wallet")           /* a wallet's disk fails */                        \
+    X(BAD_LIE, "lie")                 /* a wallet's frames are tampered with */          \
     X(BAD_WRONG, "wrong")             /* somebody sends what is wrong */
 
 #define BAD_ENUM_(name, word) name,
@@ -82,7 +83,9 @@ enum fault { BAD_LIST(BAD_ENUM_) BAD_COUNT };
     X(SEEN_WALLET_WATCHED, "wallet_watched")                                             \
     X(SEEN_WALLET_PROOF, "wallet_proof")                                                 \
     X(SEEN_WALLET_VERIFIED, "wallet_verified")                                           \
-    X(SEEN_WALLET_HEAD, "wallet_head")
+    X(SEEN_WALLET_HEAD, "wallet_head")                                                   \
+    X(SEEN_WALLET_LIED_TO, "wallet_lied_to")                                             \
+    X(SEEN_WALLET_CAUGHT, "wallet_caught_a_lie")
 
 #define SEEN_ENUM_(name, word) name,
 enum seen_what { SEEN_LIST(SEEN_ENUM_) SEEN_COUNT };

@@ -85,6 +85,7 @@ static const uint32_t rate_max[BAD_COUNT] = {
     [BAD_JUMP] = 100,  [BAD_LEAP] = 150,      [BAD_REKEY] = 300,   [BAD_DRAIN] = 100,
     [BAD_MEMORY] = 10, [BAD_STOP] = 150,      [BAD_RESTART] = 15,  [BAD_CLONE] = 10,
     [BAD_WRONG] = 350, [BAD_SLOW] = 150,     [BAD_KILL] = 12,    [BAD_WALLET] = 12,
+    [BAD_LIE] = 40,
 };
 
 static void draw_rates(struct world *w)
