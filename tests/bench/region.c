@@ -74,11 +74,11 @@ static void value_of(const struct bench_region *g, const char *name, char *out, 
     die("%s does not name %s", path, name);
 }
 
-static int pid_of(const struct bench_region *g, unsigned n)
+static int pid_of(const struct bench_region *g, const char *name)
 {
     char path[300];
     int pid = 0;
-    snprintf(path, sizeof path, "%s/relay%u.pid", g->dir, n + 1);
+    snprintf(path, sizeof path, "%s/%s.pid", g->dir, name);
     FILE *f = fopen(path, "re");
     if (!f || fscanf(f, "%d", &pid) != 1 || pid <= 0)
         die("no pid in %s", path);
@@ -90,11 +90,12 @@ static void reach(struct bench_region *g, unsigned n)
 {
     char name[16], address[64];
     struct bench_hub *h = &g->relay[n];
+    snprintf(name, sizeof name, "relay%u", n + 1);
+    h->proc.pid = pid_of(g, name);
     snprintf(name, sizeof name, "RELAY%u", n + 1);
     value_of(g, name, address, sizeof address);
     const char *colon = strrchr(address, ':');
     h->proc.port = (uint16_t)(colon ? atoi(colon + 1) : 0);
-    h->proc.pid = pid_of(g, n);
     hub_learn(h);
     g->hubs[n] = h;
 }
@@ -151,6 +152,40 @@ void region_kill(struct bench_region *g, unsigned n)
     char what[16];
     snprintf(what, sizeof what, "kill %u", n + 1);
     must(g, what);
+}
+
+double region_cpu(const struct bench_region *g)
+{
+    double sum = 0;
+    for (unsigned i = 0; i < g->relays; i++)
+        sum += cpu_seconds_of(g->relay[i].proc.pid);
+    return sum;
+}
+
+/* A server's sessions are its children. */
+static double cpu_of_children(int parent)
+{
+    char path[64], line[LINE_MAX_BYTES];
+    double sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", parent, parent);
+    FILE *f = fopen(path, "re");
+    if (f && fgets(line, sizeof line, f))
+        for (char *at = line, *end; *at; at = end) {
+            long pid = strtol(at, &end, 10);
+            if (end == at)
+                break;
+            sum += cpu_seconds_of((int)pid);
+        }
+    if (f)
+        fclose(f);
+    return sum;
+}
+
+double region_cpu_servers(const struct bench_region *g)
+{
+    int postgres = pid_of(g, "postgres");
+    return cpu_seconds_of(postgres) + cpu_of_children(postgres) +
+           cpu_seconds_of(pid_of(g, "redis"));
 }
 
 unsigned region_slots_of(struct bench_region *g, unsigned n, bool of[SLOTS_MAX])

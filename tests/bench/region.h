@@ -26,12 +26,16 @@ void region_kill(struct bench_region *g, unsigned n);
 void region_up(struct bench_region *g);
 /* Everything down and up again, with the same ledger. */
 void region_again(struct bench_region *g);
+/* Processor seconds of all relays, and of the servers, so far. */
+double region_cpu(const struct bench_region *g);
+double region_cpu_servers(const struct bench_region *g);
 /* How many slots relay n has by the lease table. */
 unsigned region_slots_of(struct bench_region *g, unsigned n, bool of[SLOTS_MAX]);
 
 /* The parts. */
 struct region_speed {
-    double per_s, limit, p50_ms, p99_ms, entries, cpu_relays;
+    double per_s, limit, p50_ms, p99_ms, entries;
+    double relay_us, server_us, check_us; /* processor time of an entry, of a raw check */
 };
 /* Notes as fast as windows allow, over all relays, beside the rate of raw checks. */
 void region_speed(struct bench_region *g, const struct options *o, uint64_t n,

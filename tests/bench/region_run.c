@@ -38,8 +38,12 @@ static void put_speed(struct report *r, const char *name, const struct region_sp
     report_number(r, member, s->p99_ms);
     snprintf(member, sizeof member, "%s_limit", name);
     report_number(r, member, s->limit);
-    snprintf(member, sizeof member, "%s_cores", name);
-    report_number(r, member, s->cpu_relays);
+    snprintf(member, sizeof member, "%s_relay_cpu_us", name);
+    report_number(r, member, s->relay_us);
+    snprintf(member, sizeof member, "%s_server_cpu_us", name);
+    report_number(r, member, s->server_us);
+    snprintf(member, sizeof member, "%s_check_cpu_us", name);
+    report_number(r, member, s->check_us);
 }
 
 static void put_delivery(struct report *r, const struct region_delivery *d)

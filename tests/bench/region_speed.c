@@ -37,7 +37,10 @@ void region_speed(struct bench_region *g, const struct options *o, uint64_t n,
                      .frame = o->frame ? o->frame : FRAME_ENTRIES,
                      .sample = SAMPLE};
     double before = limit_verify(seconds, 1);
+    double relays = region_cpu(g), servers = region_cpu_servers(g);
     load_run(&l);
+    out->relay_us = (region_cpu(g) - relays) * 1e6 / (double)l.accepted;
+    out->server_us = (region_cpu_servers(g) - servers) * 1e6 / (double)l.accepted;
     out->limit = (before + limit_verify(seconds, 1)) / 2;
     if (l.refused > 0)
         die("%llu entries were refused: %s", (unsigned long long)l.refused,
@@ -46,7 +49,7 @@ void region_speed(struct bench_region *g, const struct options *o, uint64_t n,
     out->per_s = (double)l.accepted / l.seconds;
     out->p50_ms = percentile(l.latency_ns, l.latency_count, 0.50) / 1e6;
     out->p99_ms = percentile(l.latency_ns, l.latency_count, 0.99) / 1e6;
-    out->cpu_relays = l.cpu_hub / l.seconds;
+    out->check_us = limit_verify_us();
     load_close(&l);
     sheet_close(&notes);
     crowd_close(&crowd);
