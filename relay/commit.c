@@ -337,7 +337,7 @@ static bool has_work(const struct commit *c)
 
 static uint64_t patience_ms(const struct commit *c)
 {
-    if (has_work(c))
+    if (has_work(c) || c->reloads)
         return 0;
     if (sequencer_pending(c->q) && !sequencer_full(c->q))
         return 0;

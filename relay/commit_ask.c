@@ -62,7 +62,7 @@ static void ask_head(struct commit *c, const struct request *q)
 {
     uint32_t slot = relay_slot_of(c->r, &q->f.id);
     struct slotlog *log = sequencer_slotlog(c->q, slot);
-    if (!log || sequencer_tentative(c->q)) {
+    if (!log || sequencer_tentative(c->q) || !region_fresh(c->r)) {
         reply_error(c, q, ERR_UNAVAILABLE, SEQ_RETRY_UNAVAILABLE_MS);
         return;
     }
@@ -320,12 +320,15 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
 
 void slots_reload(struct commit *c, uint64_t now_mono_ms)
 {
+    c->reloads = false;
     if (atomic_load(&c->r->write_state) == ERR_CLOCK)
         return; /* nothing is loaded again until a person has looked at the clock */
-    for (uint32_t slot = 0; slot < c->r->slots; slot++)
+    for (uint32_t slot = 0; slot < c->r->slots && !c->reloads; slot++)
         if (slot_held(c, slot) && sequencer_slot_state(c->q, slot) == SEQ_SLOT_DOWN &&
-            now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0)
+            now_mono_ms >= c->reload_ms[slot] && atomic_load(&c->r->exit_code) == 0) {
             reload(c, slot, now_mono_ms);
+            c->reloads = region_on(c->r); /* the others' batch goes before the next one */
+        }
     if (c->recount && atomic_load(&c->r->exit_code) == 0)
         causes_recount(c);
 }
@@ -342,7 +345,7 @@ void write_state_refresh(struct commit *c)
         accounts += log ? log->account_count : 0;
         if (sequencer_slot_state(c->q, slot) == SEQ_SLOT_STOPPED)
             is = ERR_BEHIND;
-        else if (!log && is == ERR_OK && slot_held(c, slot))
+        else if (!log && is == ERR_OK && slot_shown(c, slot))
             is = ERR_UNAVAILABLE;
     }
     if (is == ERR_OK && !region_joined(c->r))

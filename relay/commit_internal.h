@@ -54,6 +54,7 @@ struct commit {
      * sent something in this cycle; contradicted by another log. */
     bool held[SLOTS_MAX], introduced[SLOTS_MAX], sent[SLOTS_MAX], doubted[SLOTS_MAX];
     uint64_t introduce_ms[SLOTS_MAX]; /* when that is tried again */
+    bool reloads; /* a slot was loaded in this cycle: there may be more */
 };
 
 /* commit_answer.c: results and settlements into frames, one connection one frame. */
@@ -96,6 +97,8 @@ void on_settled(void *context, const struct seq_settled *s);
 
 /* commit_region.c; in a hub of one process every slot is held and the rest does nothing. */
 bool slot_held(const struct commit *c, uint32_t slot);
+/* .. and shown to others: one that is still being loaded keeps nobody from writing. */
+bool slot_shown(const struct commit *c, uint32_t slot);
 /* Between batches: do what the region thread ordered. */
 void region_cycle(struct commit *c, uint64_t now_mono_ms);
 /* A slot that is held waits to be loaded or shown. */

@@ -18,6 +18,11 @@ bool slot_held(const struct commit *c, uint32_t slot)
     return c->r->region == NULL || c->held[slot];
 }
 
+bool slot_shown(const struct commit *c, uint32_t slot)
+{
+    return c->r->region == NULL || (c->held[slot] && c->introduced[slot]);
+}
+
 static bool is_here(const struct commit *c, uint32_t slot)
 {
     return c->held[slot] && sequencer_slot_state(c->q, slot) == SEQ_SLOT_READY;

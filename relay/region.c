@@ -87,6 +87,12 @@ bool region_joined(const struct relay *r)
     return r->region == NULL || atomic_load(&r->region->joined);
 }
 
+bool region_fresh(const struct relay *r)
+{
+    return r->region == NULL ||
+           clock_mono_ms() < atomic_load(&r->region->fresh_until_ms);
+}
+
 void region_doubt(struct relay *r, uint32_t slot)
 {
     if (r->region != NULL)
@@ -315,6 +321,8 @@ static void beat(struct region *g)
     if (e != ERR_OK && !named)
         trace(TRACE_WARN, "region.not_renewed", TRACE_ERR("why", e));
     lease_beat(&g->core, e == ERR_OK, began / 1000);
+    if (e == ERR_OK)
+        atomic_store(&g->fresh_until_ms, began / 1000 + g->self.ttl_ms);
     (void)broken(g, e);
 }
 

@@ -67,6 +67,10 @@ void region_ring(struct relay *r, uint32_t slot);
 /* Is this relay one of those that are alive, by what the store said? Until then it cannot know
  * who owns what. Any thread. */
 bool region_joined(const struct relay *r);
+/* Were the leases renewed so lately that nobody else can have taken a slot of ours? What is
+ * answered from memory is answered only then: an owner that slept may be one no more. It is
+ * no guard of what is written. Any thread. */
+bool region_fresh(const struct relay *r);
 /* The store has just said that a slot may be another's: look now. Any thread. */
 void region_doubt(struct relay *r, uint32_t slot);
 /* What a relay that owns no slot waits for, or that cannot own one, in words; NULL: nothing.

@@ -44,7 +44,7 @@ bool regionproc_add(struct regionproc *r)
         return false;
     }
     r->count++;
-    pgproc_uri(&r->pg, REGIONPROC_DATABASE, r->store_port, uri, sizeof uri);
+    pgproc_uri(&r->pg, REGIONPROC_DATABASE, 0, uri, sizeof uri);
     regionproc_keys(r, keys);
     hubproc_set(h, "store.uri=%s", uri);
     hubproc_set(h, "hub.name=region.test");
@@ -67,17 +67,26 @@ bool regionproc_open(struct regionproc *r, unsigned relays)
         snprintf(r->why, sizeof r->why, "redis: %s", r->redis.why);
         return false;
     }
-    uint16_t through = r->store_port;
-    r->store_port = 0;
     bool ok = regionproc_add(r);
     if (ok && !hubproc_init(&r->relay[0])) {
         snprintf(r->why, sizeof r->why, "stoad init: %s", r->relay[0].why);
         ok = false;
     }
-    r->store_port = through;
     while (ok && r->count < relays)
         ok = regionproc_add(r);
     return ok;
+}
+
+void regionproc_through(struct regionproc *r, unsigned relay, uint16_t port)
+{
+    static const char key[] = "store.uri=";
+    struct hubproc *h = &r->relay[relay];
+    for (unsigned i = 0; i < h->setting_count; i++)
+        if (strncmp(h->settings[i], key, sizeof key - 1) == 0) {
+            memcpy(h->settings[i], key, sizeof key);
+            pgproc_uri(&r->pg, REGIONPROC_DATABASE, port, h->settings[i] + sizeof key - 1,
+                       sizeof h->settings[i] - sizeof key);
+        }
 }
 
 bool regionproc_start(struct regionproc *r, unsigned relay)

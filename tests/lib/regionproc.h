@@ -18,7 +18,6 @@ struct regionproc {
     bool with_redis;      /* before regionproc_open */
     unsigned lease_ms;    /* before regionproc_open; 0: 1000 */
     unsigned poll_ms;     /* before regionproc_open; 0: 100 */
-    uint16_t store_port;  /* before regionproc_add: reach Postgres through this; 0: its own */
     unsigned count;
     struct hubproc relay[REGIONPROC_RELAYS_MAX];
     char why[600];
@@ -30,6 +29,8 @@ bool regionproc_there(const struct regionproc *r);
 bool regionproc_open(struct regionproc *r, unsigned relays);
 /* One more, not started; its number is the old count. */
 bool regionproc_add(struct regionproc *r);
+/* From its next start on the relay reaches Postgres through this port. */
+void regionproc_through(struct regionproc *r, unsigned relay, uint16_t port);
 bool regionproc_start(struct regionproc *r, unsigned relay);
 /* Start all that do not run. */
 bool regionproc_start_all(struct regionproc *r);

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define PAIRS_MAX 16
+#define PAIRS_MAX 64
 #define PIECE 16384
 #define TICK_MS 20
 
@@ -104,6 +104,10 @@ static void *run(void *context)
     for (int i = 0; i < PAIRS_MAX; i++)
         pairs[i] = (struct pair){{-1, -1}};
     while (!atomic_load(&c->stop)) {
+        if (atomic_load(&c->held)) {
+            (void)poll(NULL, 0, TICK_MS);
+            continue;
+        }
         struct pollfd p[1 + 2 * PAIRS_MAX] = {{.fd = c->listener, .events = POLLIN}};
         for (int i = 0; i < PAIRS_MAX; i++)
             for (int k = 0; k < 2; k++)

@@ -18,6 +18,7 @@ struct cutter {
     atomic_llong left[2]; /* bytes until the cut, of all connections; < 0: never */
     atomic_ullong passed[2];
     atomic_uint cuts;
+    atomic_bool held; /* nothing passes either way, and nobody is told */
 };
 
 bool cutter_open(struct cutter *c, uint16_t server_port);
