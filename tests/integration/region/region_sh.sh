@@ -32,6 +32,14 @@ well()
     fail "the region is not well"
 }
 
+# unhurt: no sanitizer has said anything in a relay's messages.
+unhurt()
+{
+    for log in "$T"/r/relay?.log; do
+        ! grep -E 'runtime error|Sanitizer|Assertion' "$log" || fail "in $log"
+    done
+}
+
 expect 64 $REGION
 expect 64 $REGION fly
 expect 1 $REGION status
@@ -95,6 +103,7 @@ done
 WAIT=$!
 pays 4
 wait $WAIT || fail "stop 2: $(cat "$T/stop.out")"
+unhurt
 ok $REGION up
 pays 2
 equal "$(balance bo)" "$PAID.00" "bo in the end"
@@ -102,6 +111,7 @@ equal "$(balance anna)" "$((1000 - PAID)).00" "anna in the end"
 ok stoa verify --wallet "$T/anna" --full
 
 ok $REGION down
+unhurt
 for pid in $(cut -d ' ' -f 1 "$T"/r/*.pid 2>/dev/null); do
     ! kill -0 "$pid" 2>/dev/null || fail "process $pid still runs"
 done
