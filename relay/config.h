@@ -159,7 +159,8 @@ struct config_pubkeys {
     X(region, lease_ms, MS, "3s", RESTART, 300, 60000,                                   \
       "a relay that is silent for this long loses its slots to the others")              \
     X(region, bus, TEXT, "", RESTART, 0, 400,                                            \
-      "redis://HOST:PORT/DB or redis+unix:PATH (password: ?passfile=PATH); \"\" is none") \
+      "redis://HOST:PORT or redis+unix:PATH (password: ?passfile=PATH; a cluster: "      \
+      "?sharded=yes); \"\" is none")                                                         \
     X(region, poll_ms, MS, "500ms", RELOAD, 10, 60000,                                   \
       "how often the store is asked for what other relays wrote; the bus is faster")
 #define CONFIG_LOG(X)                                                                    \

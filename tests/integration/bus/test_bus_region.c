@@ -85,8 +85,8 @@ static void lags(const char *what)
     for (unsigned i = 0; i < RELAYS; i++) {
         struct watch_lag l = watch_lags(&watch[i]);
         printf("%s: relay %u: %zu records, delivered after %u ms (median), %u ms (99 %%), "
-               "%u ms (last)%s\n",
-               what, i, l.count, l.p50, l.p99, l.max,
+               "%u ms (last, %s slot %u)%s\n",
+               what, i, l.count, l.p50, l.p99, l.max, l.live ? "live" : "catch-up", l.slot,
                l.max > SOON_MS ? " [more than the second that is promised]" : "");
         assert_true(l.count > 0);
         assert_true(l.max < SOON_MS_MAX);

@@ -57,9 +57,14 @@ static void take(struct watch *w)
         struct hash leaf = record_leaf_hash(&r);
         if (!frontier_append(t, &leaf))
             wrong(w, "too many", slot, r.index, t->size);
+        uint32_t lag = (uint32_t)(now > r.hub_time_ms ? now - r.hub_time_ms : 0);
         if (w->lags < WATCH_LAGS)
-            w->lag_ms[w->lags++] =
-                (uint32_t)(now > r.hub_time_ms ? now - r.hub_time_ms : 0);
+            w->lag_ms[w->lags++] = lag;
+        if (lag >= w->worst_ms) {
+            w->worst_ms = lag;
+            w->worst_slot = (uint32_t)slot;
+            w->worst_live = f->mode == WIRE_LIVE;
+        }
     }
     struct checkpoint c;
     if (f->note.size == 0 || !shown(w, slot, f->note, &c) || c.size != t->size)
@@ -224,6 +229,7 @@ void watch_mark(struct watch *w)
 {
     pthread_mutex_lock(&w->lock);
     w->lags = 0;
+    w->worst_ms = 0;
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -243,6 +249,8 @@ struct watch_lag watch_lags(struct watch *w)
         out.p50 = w->lag_ms[w->lags / 2];
         out.p99 = w->lag_ms[w->lags - 1 - w->lags / 100];
         out.max = w->lag_ms[w->lags - 1];
+        out.slot = w->worst_slot;
+        out.live = w->worst_live;
     }
     pthread_mutex_unlock(&w->lock);
     return out;

@@ -30,6 +30,8 @@ struct watch {
     uint64_t checked[REGIONPROC_SLOTS]; /* size of the newest checkpoint that came with records */
     uint32_t lag_ms[WATCH_LAGS]; /* of records since watch_mark: from hub time to arrival */
     size_t lags;
+    uint32_t worst_ms, worst_slot; /* of them */
+    bool worst_live;               /* or in catch-up */
     char why[400]; /* the first thing that was wrong */
 };
 
@@ -40,6 +42,8 @@ void watch_mark(struct watch *w);
 struct watch_lag {
     size_t count;
     uint32_t p50, p99, max;
+    uint32_t slot; /* of the last one */
+    bool live;
 };
 struct watch_lag watch_lags(struct watch *w);
 /* Until he has been told all of what the WELCOME of every relay shows, and everybody the same.
