@@ -3,7 +3,8 @@
 # tests reach, with gcovr. Builds into DIR (default build-coverage), runs the tests and a few seeds of
 # the simulator (--quick: unit and conformance tests and corpora only), prints a table by part, and
 # writes coverage.txt, branches.txt, coverage.json and coverage.html into the report folder (default
-# DIR). Processes that are killed count for nothing, so the crash table is left out.
+# DIR). Processes that are killed count for nothing, so the crash table is left out; and counting writes
+# files, which a hub in memory must not.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 src=$PWD
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     --build) build=$2; shift 2 ;;
     --report) report=$2; shift 2 ;;
     --quick) skip='bench|canary|sim|integration|crash'; shift ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "coverage.sh: unknown option $1" >&2; exit 2 ;;
     esac
 done
@@ -29,7 +30,7 @@ cmake -S "$src" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DSTOA_HARDEN=OFF 
     >"$build/configure.log" 2>&1 && cmake --build "$build" -j 2 >"$build/build.log" 2>&1 ||
     { tail -n 20 "$build/configure.log" "$build/build.log" >&2; exit 2; }
 find "$build" -name '*.gcda' -delete
-ctest --test-dir "$build" -j 2 -LE "$skip" -E 'crash.table|crash.fail_nth' --timeout 900 \
+ctest --test-dir "$build" -j 2 -LE "$skip" -E 'crash.table|crash.fail_nth|stoad_memory' --timeout 900 \
     >"$build/tests.log" 2>&1 ||
     { grep -E 'Failed|Timeout' "$build/tests.log" >&2; echo "tests failed; figures are of what ran" >&2; }
 # Counting makes the simulator slow: a few seeds of it.
