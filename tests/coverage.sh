@@ -34,7 +34,7 @@ ctest --test-dir "$build" -j 2 -LE "$skip" -E 'crash.table|crash.fail_nth|stoad_
     >"$build/tests.log" 2>&1 ||
     { grep -E 'Failed|Timeout' "$build/tests.log" >&2; echo "tests failed; figures are of what ran" >&2; }
 # Counting makes the simulator slow: a few seeds of it.
-timeout 300 "$build/bin/sim" --seeds 8 --from 1 >"$build/sim.log" 2>&1 ||
+timeout 600 "$build/bin/sim" --seeds 24 --from 1 >"$build/sim.log" 2>&1 ||
     echo "the simulator did not come to its end; figures are without it" >&2
 gcovr --root "$src" --filter 'crypto/' --filter 'ledger/' --exclude 'ledger/failpoint.c' \
     --exclude-branches-by-pattern '.*assert\(.*' --exclude-throw-branches \
