@@ -124,10 +124,12 @@ static void take_news(struct follow *f, const struct news *n)
     }
 }
 
-static void load(struct follow *f, uint32_t slot, uint64_t now)
+static void take_loaded(struct follow *f, struct follow_loaded *l)
 {
-    struct followed *s = &f->slots[slot];
-    enum err e = follow_load(f, slot);
+    struct followed *s = &f->slots[l->slot];
+    enum err e = follow_adopt(f, l);
+    follow_loaded_drop(f, l);
+    s->loading = false;
     if (e == ERR_IO) {
         relay_broken(f->r, "follow", e);
         return;
@@ -136,7 +138,23 @@ static void load(struct follow *f, uint32_t slot, uint64_t now)
                   : s->pause_ms == 0                         ? FOLLOW_RETRY_MS
                   : s->pause_ms * 2 > FOLLOW_RETRY_MAX_MS    ? FOLLOW_RETRY_MAX_MS
                                                              : s->pause_ms * 2;
-    s->retry_ms = now + s->pause_ms;
+    s->retry_ms = clock_mono_ms() + s->pause_ms;
+}
+
+static void load(struct follow *f, uint32_t slot)
+{
+    struct follow_loaded *l = calloc(1, sizeof(*l));
+    if (!l)
+        return; /* at the next turn */
+    l->slot = slot;
+    l->err = ERR_LOST; /* until it was read */
+    f->slots[slot].loading = true;
+    if (f->loader_started) {
+        queue_put_one(&f->to_load, &l->link);
+        return;
+    }
+    follow_read_slot(f, l);
+    take_loaded(f, l);
 }
 
 /* What is ours is let go, what is not is loaded. */
@@ -148,8 +166,8 @@ static void settle_owner(struct follow *f, uint32_t slot, uint64_t now)
         follow_forget(f, slot);
     if (ours)
         s->retry_ms = s->pause_ms = 0;
-    else if (!s->log && now >= s->retry_ms)
-        load(f, slot, now);
+    else if (!s->log && !s->loading && now >= s->retry_ms)
+        load(f, slot);
 }
 
 /* How long until something of the slot is due. */
@@ -187,6 +205,9 @@ uint64_t follow_turn(struct follow *f, uint64_t wait_ms)
         atomic_fetch_sub(&f->news_bytes, n->size);
         take_news(f, n);
     }
+    (void)queue_take(&f->loaded, &got, SIZE_MAX, 0);
+    for (struct link *l; (l = links_pop(&got));)
+        take_loaded(f, (struct follow_loaded *)l);
     uint64_t wait = FOLLOW_TURN_MS;
     for (uint32_t slot = 0; slot < f->r->slots; slot++) {
         uint64_t of_slot = serve(f, slot);
@@ -251,6 +272,8 @@ enum err follow_make(struct relay *r, struct store *store)
     random_bytes(&f->config.map_seed, sizeof(f->config.map_seed));
     bus_init(&f->bus, settings(r)->region.relay, r->log_vkeys, r->slots);
     queue_init(&f->news);
+    queue_init(&f->to_load);
+    queue_init(&f->loaded);
     pthread_mutex_init(&f->lock, NULL);
     pthread_condattr_init(&a);
     pthread_condattr_setclock(&a, CLOCK_MONOTONIC);
@@ -292,6 +315,9 @@ enum err follow_start(struct relay *r)
     struct follow *f = r->follow;
     if (!f)
         return ERR_OK;
+    if (pthread_create(&f->loader, NULL, follow_loader_thread, f) != 0)
+        return ERR_MEMORY;
+    f->loader_started = true;
     if (pthread_create(&f->thread, NULL, follow_thread, f) != 0)
         return ERR_MEMORY;
     f->started = true;
@@ -303,6 +329,7 @@ void follow_stop(struct relay *r)
     struct follow *f = r->follow;
     if (!f)
         return;
+    atomic_store(&f->stopping, true);
     r->bus = NULL;
     bus_redis_close(f->redis); /* ends its thread, which talks to ours */
     f->redis = NULL;
@@ -310,6 +337,19 @@ void follow_stop(struct relay *r)
     if (f->started)
         pthread_join(f->thread, NULL);
     f->started = false;
+    queue_end(&f->to_load);
+    if (f->loader_started)
+        pthread_join(f->loader, NULL);
+    f->loader_started = false;
+}
+
+static void drop_loads(struct follow *f, struct queue *q)
+{
+    struct chain_of_links got;
+    (void)queue_take(q, &got, SIZE_MAX, 0);
+    for (struct link *l; (l = links_pop(&got));)
+        follow_loaded_drop(f, (struct follow_loaded *)l);
+    queue_close(q);
 }
 
 void follow_end(struct relay *r)
@@ -323,6 +363,8 @@ void follow_end(struct relay *r)
     for (struct link *l; (l = links_pop(&got));)
         free(l);
     queue_close(&f->news);
+    drop_loads(f, &f->to_load);
+    drop_loads(f, &f->loaded);
     for (uint32_t slot = 0; slot < r->slots; slot++)
         follow_forget(f, slot);
     if (f->reader)

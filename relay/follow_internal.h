@@ -32,6 +32,7 @@ struct follow_view {
 /* A slot as the thread holds it; `log` NULL: it is ours, or not loaded. */
 struct followed {
     struct slotlog *log;
+    bool loading; /* with the loader, or in what it has done */
     uint64_t retry_ms, pause_ms; /* when it is loaded again, and the pause before that */
     uint64_t heard_ms;           /* when the store or the bus last told of it */
     bool behind;                 /* the store shows less than was shown: said once */
@@ -40,7 +41,7 @@ struct followed {
 struct follow {
     struct relay *r;
     struct sequencer_config config; /* for replay: keys are only compared */
-    struct store *store;            /* own handle: snapshots. Closed here when `opened` */
+    struct store *store; /* own handle, the loader's. Closed here when `opened` */
     bool opened;
     struct store_reader *reader;
     struct bus bus;
@@ -48,9 +49,11 @@ struct follow {
     struct effects fx;
     struct store_record *records; /* room for a batch or a page: FOLLOW_EVENT_RECORDS */
     struct buf envelopes;         /* of a page */
-    pthread_t thread;
-    bool started;
+    pthread_t thread, loader;
+    bool started, loader_started;
+    atomic_bool stopping;
     struct queue news;
+    struct queue to_load, loaded; /* struct follow_loaded */
     atomic_size_t news_count, news_bytes;
     atomic_bool ringing;              /* a NEWS_RING is in the queue */
     _Atomic uint64_t rung[SLOTS_MAX]; /* 0 none; else size + 1 */
@@ -84,8 +87,30 @@ void follow_heard(void *follow, uint32_t slot, struct bytes message);
 MUST_CHECK enum err follow_look(struct follow *f, uint32_t slot);
 /* One message that came on the slot's channel, with the same errors. */
 MUST_CHECK enum err follow_hear(struct follow *f, uint32_t slot, struct bytes message);
-/* All of a slot, as the store has it now. */
-MUST_CHECK enum err follow_load(struct follow *f, uint32_t slot);
+/* The log is at its new size under `note`. With `all`, f->records are what is new since
+ * old_size; else subscribers read the store. */
+void follow_show(struct follow *f, uint32_t slot, tree_size old_size, struct bytes note,
+                 bool all);
+/* The store has `size` records, and `shown` were shown. */
+void follow_see_behind(struct follow *f, uint32_t slot, tree_size size, tree_size shown);
+
+/* follow_load.c: all of a slot, as the store has it now. On the loader's thread. */
+struct follow_loaded {
+    struct link link;
+    uint32_t slot;
+    uint64_t began_ms;
+    tree_size shown; /* when it began */
+    struct recover_mark mark;
+    enum err err;
+    struct slotlog *log; /* ERR_OK, or not adopted */
+    struct store_slot at;
+    struct recover_report report;
+};
+void follow_read_slot(struct follow *f, struct follow_loaded *l);
+void *follow_loader_thread(void *follow);
+/* On the follower's: it is followed from here on. An error: it is not. */
+MUST_CHECK enum err follow_adopt(struct follow *f, struct follow_loaded *l);
+void follow_loaded_drop(struct follow *f, struct follow_loaded *l);
 void follow_forget(struct follow *f, uint32_t slot);
 
 /* follow_view.c. Grow the view to `size` under `note`, which was verified, and tell the loop

@@ -1,6 +1,6 @@
-/* How a followed slot advances: by a batch the bus carried, by what the store has, or by being
- * loaded anew. Whatever the way, the records are replayed under all rules, and nothing is shown
- * that the log's key did not sign. */
+/* How a followed slot advances: by a batch the bus carried, or by what the store has. Whatever
+ * the way, the records are replayed under all rules, and nothing is shown that the log's key
+ * did not sign. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,9 +69,7 @@ static void time_lag(struct follow *f, const struct slotlog *log)
     metrics_observe(f->r->metrics, METRIC_FOLLOW_LAG, 0, lag * US_A_MS);
 }
 
-/* The log is at its new size under `note`. With `all`, f->records are what is new since
- * old_size; else subscribers read the store. */
-static void show(struct follow *f, uint32_t slot, tree_size old_size, struct bytes note,
+void follow_show(struct follow *f, uint32_t slot, tree_size old_size, struct bytes note,
                  bool all)
 {
     const struct slotlog *log = f->slots[slot].log;
@@ -111,7 +109,7 @@ static enum err use_batch(struct follow *f, const struct bus_message *m,
     uint64_t now = clock_mono_ms();
     f->slots[m->slot].heard_ms = now;
     bus_follow(&f->bus, m->slot, after, now);
-    show(f, m->slot, m->first, m->note, true);
+    follow_show(f, m->slot, m->first, m->note, true);
     time_lag(f, f->slots[m->slot].log);
     return ERR_OK;
 }
@@ -203,7 +201,7 @@ static enum err read_on(struct follow *f, uint32_t slot, const struct store_slot
     if (!hash_equal(&root, &c.root))
         return ERR_CORRUPT;
     bus_follow(&f->bus, slot, &log->frontier, clock_mono_ms());
-    show(f, slot, old_size, bytes_of(at->checkpoint, at->checkpoint_size),
+    follow_show(f, slot, old_size, bytes_of(at->checkpoint, at->checkpoint_size),
          a.first == old_size);
     time_lag(f, log);
     return ERR_OK;
@@ -211,7 +209,7 @@ static enum err read_on(struct follow *f, uint32_t slot, const struct store_slot
 
 /* A store that has less than was signed is a backup, or was set back: nothing of it is shown
  * until it has all of it again. */
-static void see_behind(struct follow *f, uint32_t slot, tree_size size, tree_size shown)
+void follow_see_behind(struct follow *f, uint32_t slot, tree_size size, tree_size shown)
 {
     struct followed *s = &f->slots[slot];
     bool behind = size < shown;
@@ -238,75 +236,10 @@ enum err follow_look(struct follow *f, uint32_t slot)
     }
     f->slots[slot].heard_ms = clock_mono_ms();
     bool was_behind = f->slots[slot].behind;
-    see_behind(f, slot, at.size, shown);
+    follow_see_behind(f, slot, at.size, shown);
     if (!bus_looked(&f->bus, slot, at.epoch, at.size, clock_mono_ms())) {
         /* The same log as before it went away. */
         return was_behind && !f->slots[slot].behind ? ERR_BEHIND : ERR_OK;
     }
     return read_on(f, slot, &at);
-}
-
-/* ---- loading ---- */
-
-struct walk {
-    struct follow *f;
-    uint32_t slot;
-    enum err err;
-};
-
-static bool take_reader(void *context, struct account *a)
-{
-    struct walk *w = context;
-    if (region_owns(w->f->r, w->slot))
-        w->err = ERR_LOST; /* the commit thread's state counts by now */
-    else
-        w->err = pinned_update(&w->f->r->pinned, a);
-    return w->err == ERR_OK;
-}
-
-void follow_forget(struct follow *f, uint32_t slot)
-{
-    bus_unfollow(&f->bus, slot);
-    recover_view_close(&f->config, f->slots[slot].log);
-    f->slots[slot].log = NULL;
-}
-
-enum err follow_load(struct follow *f, uint32_t slot)
-{
-    struct recover_mark mark = highwater_get(&f->r->highwater, slot);
-    struct recover_report report;
-    struct store_slot at;
-    struct walk w = {.f = f, .slot = slot};
-    uint64_t began = clock_mono_ms();
-    tree_size shown = view_size(f, slot); /* first, as above */
-    enum err e = recover_view(&f->slots[slot].log, &at, &f->config, f->store, slot, &mark,
-                              &report);
-    if (e == ERR_BEHIND)
-        see_behind(f, slot, report.size, mark.size);
-    if (e == ERR_OK) {
-        slotlog_each(f->slots[slot].log, take_reader, &w);
-        e = w.err;
-    }
-    if (e == ERR_OK) {
-        see_behind(f, slot, at.size, shown);
-        e = f->slots[slot].behind ? ERR_BEHIND : ERR_OK;
-    }
-    if (e != ERR_OK) {
-        follow_forget(f, slot);
-        if (e != ERR_LOST)
-            trace(TRACE_WARN, "follow.not_loaded", TRACE_U64("slot", slot),
-                  TRACE_ERR("why", e), TRACE_STR("what", report.why));
-        return e;
-    }
-    struct slotlog *log = f->slots[slot].log;
-    uint64_t now = clock_mono_ms();
-    f->slots[slot].heard_ms = now;
-    bus_follow(&f->bus, slot, &log->frontier, now);
-    (void)bus_looked(&f->bus, slot, at.epoch, at.size, now);
-    show(f, slot, at.size, bytes_of(at.checkpoint, at.checkpoint_size), false);
-    if (view_size(f, slot) > at.size) /* by our own last commits */
-        bus_ring(&f->bus, slot, 0);
-    trace(TRACE_INFO, "follow.loaded", TRACE_U64("slot", slot), TRACE_U64("size", at.size),
-          TRACE_U64("replayed", report.replayed), TRACE_MS("took", now - began));
-    return ERR_OK;
 }

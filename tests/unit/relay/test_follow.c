@@ -255,6 +255,22 @@ static void what_another_relay_commits_is_polled(void **state)
     assert_int_equal(mark.size, at[0]);
 }
 
+static void slots_are_loaded_beside_the_others(void **state)
+{
+    (void)state;
+    tree_size at[SLOTS] = {0};
+    OK(follow_start(&w.r));
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        assert_true(follow_wait(&w.r, slot, disk_slot_of(slot)->size, 5000));
+    assert_true(follow_joined(&w.r) || follow_loading(&w.r) == 0);
+    follow_stop(&w.r);
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        assert_int_equal(check_events(slot, &at[slot]), 0);
+    owner_writes(&w.people[0], 2); /* the wheel goes on by hand */
+    turn_until_even();
+    assert_int_equal(check_events(0, &at[0]), 2);
+}
+
 static void a_carried_batch_needs_no_store(void **state)
 {
     (void)state;
@@ -568,6 +584,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_another_relay_commits_is_polled),
+        TEST(slots_are_loaded_beside_the_others),
         TEST(a_carried_batch_needs_no_store),
         TEST(a_lost_message_sends_to_the_store_at_once),
         TEST(a_batch_too_large_to_carry_rings),
