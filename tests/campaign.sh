@@ -142,8 +142,10 @@ commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 : >"$text"
 say "stoa attack programme, $(date -u +%Y-%m-%dT%H:%MZ), commit $commit, $minutes minutes"
 
-make_build plain -DCMAKE_BUILD_TYPE=RelWithDebInfo
 bin=$build/plain/bin
+for phase in seeds power table calls store canaries; do
+    wanted $phase && { make_build plain -DCMAKE_BUILD_TYPE=RelWithDebInfo; break; }
+done
 wanted seeds && sim_seeds "$(share 40)"
 wanted power && power_cuts "$(share 20)"
 wanted table && STOAD=$bin/stoad_points once table words "$bin/crash_table" --turns 3
@@ -153,9 +155,9 @@ wanted canaries && once canaries ctest \
     ctest --test-dir "$build/plain" -L canary --output-on-failure
 
 if wanted fuzz && command -v clang >/dev/null; then
-    count=$(grep -c . "$build/plain/fuzzers.txt")
+    count=$(find tests/fuzz -name 'fuzz_*.c' | wc -l)
     once fuzz fuzz sh tests/fuzz/run.sh --jobs "$jobs" --build "$build/fuzz" \
-        --seconds "$(($(share 40) * jobs / (count > 0 ? count : 1) + 1))"
+        --seconds "$(($(share 40) * jobs / count + 1))"
     grep -a ' executions ' "$build/logs/fuzz" | sed 's/^/    /' >>"$text"
 fi
 if wanted asan; then
