@@ -127,13 +127,16 @@ json_t *answer_top(struct relay *r)
                             (json_int_t)row->entries, "refused_a_second",
                             (json_int_t)row->refused, "permille", (int)row->permille));
     }
-    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "window_ms",
+    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}",
+                     "window_ms",
                      (json_int_t)w.ms, "a_second", top_rates(&w), "connections",
                      (json_int_t)w.now.connections, "subscriptions",
                      (json_int_t)w.now.subscriptions, "inflight_entries",
                      (json_int_t)w.now.inflight, "queue_entries",
                      (json_int_t)w.now.inflight_max, "unsent_bytes",
-                     (json_int_t)w.now.unsent_bytes, "held_connections",
+                     (json_int_t)w.now.unsent_bytes, "message_bytes",
+                     (json_int_t)frames_bytes(), "message_limit_bytes",
+                     (json_int_t)r->plan.messages, "held_connections",
                      (json_int_t)w.now.held, "addresses", list);
 }
 
@@ -197,6 +200,9 @@ static void snapshot_take(struct relay *r, struct why_snapshot *s)
         .bus_silent_ms = w.now.bus_silent_ms,
         .connections = w.now.connections,
         .held = w.now.held,
+        .memory_used = frames_bytes(),
+        .memory_max = r->plan.messages,
+        .memory_tight = w.now.tight,
         .cosign = r->cosigner != NULL,
         .logs_below_quorum =
             (uint64_t)metrics_value(r->metrics, METRIC_COSIGN_BELOW, 0)};

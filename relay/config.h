@@ -113,6 +113,14 @@ struct config_pubkeys {
       "a reader that takes nothing for this long is cut")                                \
     X(limits, queue_entries, COUNT, 16384, RESTART, 64, 4194304,                         \
       "entries waiting in the whole relay; past it new ones are refused busy")
+#define CONFIG_MEMORY(X)                                                                 \
+    X(memory, physical_bytes, BYTES, 0, RESTART, 0, INT64_C(1) << 50,                    \
+      "memory this relay may use; 0 is what the machine, or its cgroup, has")            \
+    X(memory, reserved_bytes, BYTES, "256MiB", RESTART, 0, INT64_C(1) << 50,             \
+      "of it for the program, the ledger's state and the store's caches; what they have " \
+      "at the start when that is more")                                                  \
+    X(memory, safety_bytes, BYTES, 0, RESTART, 0, INT64_C(1) << 50,                      \
+      "of it for nothing; 0 is 1/16, at least 64 MiB")
 #define CONFIG_VERIFY(X)                                                                 \
     X(verify, threads, COUNT, 0, RESTART, 0, 256,                                        \
       "threads that check signatures; 0 is one a core")
@@ -174,6 +182,7 @@ struct config_pubkeys {
     S(store, CONFIG_STORE)                                                               \
     S(keys, CONFIG_KEYS)                                                                 \
     S(limits, CONFIG_LIMITS)                                                             \
+    S(memory, CONFIG_MEMORY)                                                             \
     S(verify, CONFIG_VERIFY)                                                             \
     S(commit, CONFIG_COMMIT)                                                             \
     S(access, CONFIG_ACCESS)                                                             \

@@ -23,6 +23,9 @@ struct frame {
     uint8_t room[]; /* FRAME_HEADROOM bytes, then the data */
 };
 
+/* Bytes of all frames there are in this process. Any thread. */
+uint64_t frames_bytes(void);
+
 /* An empty frame with one holder; NULL when memory is out. */
 struct frame *frame_new(size_t cap);
 struct frame *frame_keep(struct frame *f);

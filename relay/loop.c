@@ -111,7 +111,7 @@ void conn_end(struct loop *l, struct conn *c, uint64_t rid, enum err code, uint1
 
 bool conn_is_slow(const struct loop *l, const struct conn *c, size_t more)
 {
-    return ws_unsent(c->ws) + more > l->rules.limits.unsent_bytes ||
+    return ws_unsent(c->ws) + more > memory_unsent_max(l) ||
            ws_waiting(c->ws) >= UNSENT_FRAMES_MAX;
 }
 
@@ -120,7 +120,7 @@ void conn_input(struct loop *l, struct conn *c)
     if (!c->ws || !c->is_ws)
         return;
     bool want = session_wants_input(&c->session, &l->rules) && !c->waits_for_queue &&
-                !c->leaving && c->held_ms == 0 && !conn_is_slow(l, c, 1);
+                !c->leaving && c->held_ms == 0 && !l->tight && !conn_is_slow(l, c, 1);
     ws_pause(c->ws, !want);
 }
 
@@ -171,7 +171,10 @@ static void *on_accepted(void *context, struct ws_conn *ws, const struct ws_addr
     const struct relay_config *config = settings(l->r);
     if (l->door_shut)
         return NULL;
-    if (l->conn_count >= config->listen.max_connections) {
+    uint64_t most = config->listen.max_connections;
+    if (most > l->r->plan.connections)
+        most = l->r->plan.connections;
+    if (l->conn_count >= most) {
         metrics_count(l->r->metrics, METRIC_LIMITED, M_LIMIT_TOTAL, 1);
         return NULL;
     }
@@ -226,8 +229,10 @@ static uint64_t on_frame_max(void *context, void *user)
 
 static void on_heard(void *context, void *user)
 {
-    (void)context;
+    struct loop *l = context;
     session_heard(&((struct conn *)user)->session, clock_mono_ms());
+    if (l->tight)
+        conn_input(l, user);
 }
 
 static void on_broken(void *context, void *user, enum err why)
@@ -387,6 +392,7 @@ static void on_wake(void *context)
 static void on_round(void *context)
 {
     struct loop *l = context;
+    memory_look(l);
     gate_feed(l);
     if (l->to_verify.first)
         verify_put(&l->r->verify, &l->to_verify);
@@ -431,6 +437,7 @@ static void on_tick(void *context)
     service_alive(&l->r->service, now);
     peers_tick(l->r->peers);
     gate_tick(l);
+    memory_tick(l);
     if (now - l->second_ms < SECOND_MS)
         return;
     l->second_ms = now;

@@ -84,6 +84,8 @@ bool gate_has_room(const struct loop *l, const struct conn *c)
 {
     uint64_t limit = settings(l->r)->limits.queue_entries;
     uint64_t share = limit / (l->senders ? l->senders : 1u);
+    if (l->tight)
+        return false;
     if (l->inflight < limit)
         return true;
     if (l->inflight >= limit * QUEUE_REFUSE_FACTOR)

@@ -22,6 +22,8 @@
     2u /* batches' entries that are being verified and committed at one time; the others \
           wait for their connection's turn */
 #define WINDOW_ENTRIES_MIN 512u
+#define MEMORY_AWAY_A_TICK 32u   /* connections sent away at one time for their memory */
+#define TIGHT_TOLD_MS 5000u      /* why tells of it for as long */
 #define TARPIT_PATIENCE_MS 1000u /* an answer may be on its way for as long */
 
 struct json_t;
@@ -81,6 +83,10 @@ struct loop {
     uint64_t reads;                  /* questions taken and not answered */
     uint64_t unsent;                 /* bytes, counted once a second */
     bool queue_full;
+    bool tight; /* messages take most of what the memory plan gives them */
+    uint64_t tight_ms;
+    struct conn *away[MEMORY_AWAY_A_TICK]; /* scratch of memory_tick */
+    size_t away_count;
     uint64_t senders; /* connections with entries that are not answered */
     uint64_t held;    /* connections from which nothing is read for a while */
     uint64_t answered, answer_rate; /* entries in this second, and a second */
@@ -135,6 +141,11 @@ void gate_told(struct loop *l, struct conn *c, uint64_t retry_ms);
 /* Every tick; once a second. */
 void gate_tick(struct loop *l);
 void gate_second(struct loop *l);
+
+/* loop_memory.c: every round, every tick; and what may be unsent to one connection. */
+void memory_look(struct loop *l);
+void memory_tick(struct loop *l);
+uint64_t memory_unsent_max(const struct loop *l);
 
 /* loop_drain.c: finish what is under way, say goodbye, end; and its next step, every tick. */
 void loop_drain(struct loop *l);

@@ -88,6 +88,15 @@ struct json_t *status_object(struct loop *l)
         (json_int_t)metrics_value(m, METRIC_STORE_FREE, 0));
     if (!j)
         return NULL;
+    const struct memory_plan *p = &l->r->plan;
+    json_object_set_new(
+        j, "memory",
+        json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b}", "physical_bytes",
+                  (json_int_t)p->physical, "reserved_bytes", (json_int_t)p->reserved,
+                  "safety_bytes", (json_int_t)p->safety, "allocatable_bytes",
+                  (json_int_t)p->allocatable, "connections", (json_int_t)p->connections,
+                  "message_limit_bytes", (json_int_t)p->messages, "message_bytes",
+                  (json_int_t)frames_bytes(), "tight", l->tight));
     json_t *witness = witness_json(l), *cosign = cosign_json(l), *follow = follow_json(l);
     json_t *relay_of = relay_json(l);
     if (relay_of)

@@ -83,6 +83,8 @@ void vitals_tick(struct loop *l)
                             .subscriptions = l->topics.subs,
                             .unsent_bytes = l->unsent,
                             .held = l->held,
+                            .tight = l->tight || (l->tight_ms && mono_ms - l->tight_ms <
+                                                                     TIGHT_TOLD_MS),
                             .draining = l->draining};
     conn_walk(l, count_one);
     now.top_count = talkers_top(&l->talkers, now.top, VITALS_TOP);

@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "ledger/wire.h"
 #include "relay/config.h"
+#include "relay/memory.h"
 #include "relay/metrics.h"
 #include "relay/start.h"
 
@@ -174,7 +175,13 @@ int main(int argc, char **argv)
                                      .fd = 2,
                                      .burst = TRACE_BURST_DEFAULT});
     if (a->command == COMMAND_CHECK) {
+        struct memory_facts facts;
+        struct memory_plan plan;
+        memory_facts(&facts);
+        facts.resident = 0; /* nothing is loaded */
+        memory_plan(&plan, &(struct memory_wishes){MEMORY_WISHES(values)}, &facts);
         printf("configuration is fine\n");
+        memory_print(&plan, stdout);
     } else if (!crypto_start()) {
         say_error(7001, "crypto", "a self-check failed; this machine must not run a hub",
                   "");

@@ -36,7 +36,8 @@ enum metric_limit {
     M_LIMIT_QUEUE,
     M_LIMIT_RATE_ADDRESS,
     M_LIMIT_RATE_ACCOUNT,
-    M_LIMIT_TARPIT
+    M_LIMIT_TARPIT,
+    M_LIMIT_MEMORY
 };
 enum metric_direction { M_DIRECTION_IN, M_DIRECTION_OUT };
 enum metric_scope { M_SCOPE_LOCAL };
@@ -122,6 +123,10 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
     X(METRIC_QUEUE, GAUGE, "queue_entries", QUEUE, NONE, ONE, "entries waiting")         \
     X(METRIC_UNSENT, GAUGE, "unsent_bytes", NONE, NONE, ONE,                             \
       "bytes waiting for clients to read them")                                          \
+    X(METRIC_MEMORY_USED, GAUGE, "message_bytes", NONE, NONE, ONE,                       \
+      "messages in memory, in and out, of all clients")                                  \
+    X(METRIC_MEMORY_MAX, GAUGE, "message_limit_bytes", NONE, NONE, ONE,                  \
+      "what they may take by the memory plan")                                           \
     X(METRIC_SLOW_MOVED, COUNTER, "slow_readers_moved_total", NONE, NONE, ONE,           \
       "subscriptions moved from live back to catch-up")                                  \
     X(METRIC_SLOW_CUT, COUNTER, "slow_readers_cut_total", NONE, NONE, ONE,               \

@@ -21,7 +21,7 @@ WORDS(op, "open", "append", "read", "snapshot", "sealed")
 WORDS(queue, "verify", "sequence", "commit", "outbox")
 WORDS(settle, "credit", "bounce")
 WORDS(limit, "total", "address", "origin", "handshake", "rate", "inflight",
-      "subscriptions", "queue", "rate_address", "rate_account", "tarpit")
+      "subscriptions", "queue", "rate_address", "rate_account", "tarpit", "memory")
 WORDS(direction, "in", "out")
 WORDS(scope, "local")
 WORDS(transport, "websocket", "http")
@@ -44,7 +44,7 @@ WORDS(source, "bus", "store")
 _Static_assert(WORD_COUNT(state) == M_STATE_STOPPED + 1, "state");
 _Static_assert(WORD_COUNT(op) == M_OP_SEALED + 1, "op");
 _Static_assert(WORD_COUNT(queue) == M_QUEUE_OUTBOX + 1, "queue");
-_Static_assert(WORD_COUNT(limit) == M_LIMIT_TARPIT + 1, "limit");
+_Static_assert(WORD_COUNT(limit) == M_LIMIT_MEMORY + 1, "limit");
 _Static_assert(WORD_COUNT(route) == M_ROUTE_HTTP_WITNESS + 1, "route");
 _Static_assert(WORD_COUNT(witnessed) == M_WITNESSED_FAILED + 1, "witnessed");
 _Static_assert(WORD_COUNT(busheard) == M_BUS_HEARD_LATE + 1, "busheard");

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "crypto/seal.h"
 #include "ledger/trace.h"
@@ -10,6 +11,8 @@
 #include "relay/follow.h"
 #include "relay/peer.h"
 
+#define ROOM_STEP_MS 10u
+#define ROOM_WAIT_MS 3000u /* longest time that a read waits for memory */
 #define TAKE_WAIT_MS 1000u
 #define WATCH_EVERY_MS 5000u
 
@@ -269,6 +272,19 @@ static void serve(struct reader *rd, struct request *q)
         request_drop(q);
 }
 
+/* A long answer waits until messages take less than the memory plan gives them, as long as
+ * the loop may need to send somebody away who does not read his. */
+static void await_room(const struct relay *r, const struct request *q)
+{
+    struct timespec nap = {0, ROOM_STEP_MS * 1000000L};
+    bool is_long = q->kind == REQUEST_FRAME || q->kind == REQUEST_PAGE ||
+                   q->kind == REQUEST_TILE;
+    for (unsigned waited = 0; is_long && waited < ROOM_WAIT_MS &&
+                              frames_bytes() >= memory_high(&r->plan);
+         waited += ROOM_STEP_MS)
+        nanosleep(&nap, NULL);
+}
+
 static void *reader_thread(void *context)
 {
     struct reader *rd = context;
@@ -284,6 +300,7 @@ static void *reader_thread(void *context)
             continue;
         if (((struct request *)l)->kind != REQUEST_LOOKUP)
             atomic_fetch_sub(&rd->r->reads_waiting, 1u);
+        await_room(rd->r, (struct request *)l);
         serve(rd, (struct request *)l);
     }
     return NULL;

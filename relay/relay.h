@@ -9,6 +9,7 @@
 #include "relay/config.h"
 #include "relay/highwater.h"
 #include "relay/keys.h"
+#include "relay/memory.h"
 #include "relay/metrics.h"
 #include "relay/pinned.h"
 #include "relay/service.h"
@@ -59,6 +60,7 @@ struct relay {
     struct queue commit;  /* struct work: jobs and requests for the commit thread */
     struct queue readers; /* struct request */
     struct queue mail;    /* struct mail: for the loop */
+    struct memory_plan plan; /* fixed before any thread runs */
     atomic_size_t committing; /* entries in `commit` and not answered */
     atomic_size_t reads_waiting;
     atomic_size_t asks_waiting, seals_waiting; /* requests for the commit thread */

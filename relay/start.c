@@ -331,6 +331,22 @@ static void raise_limits(const struct relay_config *c)
               TRACE_U64("have", (uint64_t)l.rlim_cur), TRACE_U64("want", (uint64_t)want));
 }
 
+/* The ledger is loaded: what it takes is known. */
+static void plan_memory(struct relay *r)
+{
+    const struct relay_config *c = settings(r);
+    struct memory_facts facts;
+    const struct memory_plan *p = &r->plan;
+    memory_facts(&facts);
+    memory_plan(&r->plan, &(struct memory_wishes){MEMORY_WISHES(c)}, &facts);
+    metrics_set(r->metrics, METRIC_MEMORY_MAX, 0, (int64_t)p->messages);
+    trace(p->tight ? TRACE_WARN : TRACE_INFO, "memory.plan",
+          TRACE_U64("physical", p->physical), TRACE_U64("reserved", p->reserved),
+          TRACE_U64("safety", p->safety), TRACE_U64("allocatable", p->allocatable),
+          TRACE_U64("connections", p->connections), TRACE_U64("queue", p->queue_bytes),
+          TRACE_U64("messages", p->messages), TRACE_BOOL("tight", p->tight));
+}
+
 static int start_threads(struct running *u)
 {
     struct relay *r = &u->r;
@@ -440,6 +456,7 @@ static int bring_up(struct running *u, const struct start_options *o)
                                                                   : CONFIG_EXIT;
     }
     raise_limits(r->config);
+    plan_memory(r);
     bad = open_witnesses(r);
     if (bad)
         return bad;

@@ -139,6 +139,8 @@ int ctl_top(struct ctl *c)
         printf("%lld connections, %lld subscriptions, %lld of %lld entries under way\n",
                number_of(answer, "connections"), number_of(answer, "subscriptions"),
                number_of(answer, "inflight_entries"), number_of(answer, "queue_entries"));
+        printf("%lld of %lld MiB of messages\n", number_of(answer, "message_bytes") >> 20,
+               number_of(answer, "message_limit_bytes") >> 20);
         if (number_of(answer, "held_connections") > 0)
             printf("%lld connections are not read for a while: they would not be told\n",
                    number_of(answer, "held_connections"));

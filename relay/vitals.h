@@ -32,7 +32,7 @@ struct vital_now {
     uint64_t verify_waiting;         /* jobs */
     uint64_t connections, subscriptions, unsent_bytes;
     uint64_t held; /* connections that are not read for a while: they offended */
-    bool draining;
+    bool draining, tight; /* tight: messages were over the memory plan just now */
     uint64_t unowned, first_unowned, unowned_ms; /* slots without an owner in the region */
     uint64_t bus_silent_ms; /* the bus is not there; 0: it is, or none is set up */
     uint64_t all_entries; /* a second, of all addresses */

@@ -256,14 +256,15 @@ static bool judge_LOOP_HANGS(const struct why_snapshot *s, struct why_finding *f
 static bool judge_MEMORY(const struct why_snapshot *s, struct why_finding *f)
 {
     char used[32], most[32];
-    if (s->memory_max == 0 || s->memory_used < s->memory_max)
+    if (s->memory_max == 0 || (!s->memory_tight && s->memory_used < s->memory_max))
         return false;
     SAID("the memory plan is used up");
-    SEEN("%s used, %s may be", size_text(used, s->memory_used),
+    SEEN("messages take %s of %s", size_text(used, s->memory_used),
          size_text(most, s->memory_max));
-    EFFECT("new entries and connections are refused busy");
+    EFFECT("new entries are refused busy, nothing is read, who keeps the most is sent away");
     TRY_THIS("stoactl top");
-    TRY_THIS("lower listen.max_connections or limits.unsent_bytes, then stoactl reload");
+    TRY_THIS("lower limits.unsent_bytes or limits.inflight_entries, then stoactl reload");
+    TRY_THIS("raise memory.physical_bytes   # stoad --check-config shows the plan");
     return true;
 }
 
@@ -426,7 +427,7 @@ static void look_at_rest(const struct why_snapshot *s, struct why_report *out)
          " held back, the busiest address sends %" PRIu64 " entries/s",
          s->connections, s->held, s->top_entries);
     if (s->memory_max)
-        look(out, "memory", true, s->memory_used < s->memory_max,
+        look(out, "memory", true, !s->memory_tight && s->memory_used < s->memory_max,
              "%" PRIu64 " of %" PRIu64 " MiB", s->memory_used >> 20, s->memory_max >> 20);
     if (s->region)
         look(out, "slots", true, s->unowned == 0, "%" PRIu64 " of %" PRIu64 " unowned",

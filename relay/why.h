@@ -89,6 +89,7 @@ struct why_snapshot {
     char top_address[48];
     /* memory; 0: not measured */
     uint64_t memory_used, memory_max;
+    bool memory_tight;
     /* witnesses */
     bool cosign;
     uint64_t logs_below_quorum;

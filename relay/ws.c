@@ -12,6 +12,7 @@
 
 #define OUT_FIRST 4u
 #define RX_FIRST_BYTES 1024u
+#define RX_STEP_BYTES 65536u /* a message's memory doubles up to this, then grows by it */
 #define TX_PACKET_BYTES (4u << 20) /* lws splits writes at this: never */
 #define SERVICE_BYTES 16384u
 #define HTTP_HEADER_BYTES 2048u
@@ -92,7 +93,14 @@ bool ws_send(struct ws_conn *c, struct frame *f)
 
 size_t ws_unsent(const struct ws_conn *c)
 {
+    if (c->cut)
+        return 0;
     return (size_t)c->unsent + (lws_partial_buffered(c->wsi) ? c->buffered : 0);
+}
+
+size_t ws_partial(const struct ws_conn *c)
+{
+    return c->rx ? c->rx->cap : 0;
 }
 
 uint32_t ws_waiting(const struct ws_conn *c)
@@ -184,6 +192,10 @@ static void flush_dirty(struct ws *w)
     for (struct ws_conn *c; (c = w->dirty);) {
         clear_dirty(c);
         if (c->cut) {
+            /* lws may wait some seconds for what the kernel has not taken. */
+            drop_queue(c);
+            frame_drop(c->rx);
+            c->rx = NULL;
             lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
             continue;
         }
@@ -237,7 +249,8 @@ static enum err rx_add(struct ws_conn *c, const void *data, size_t size)
             return ERR_MEMORY;
     }
     if (have + size > c->rx->cap) {
-        size_t cap = (size_t)c->rx->cap * 2;
+        size_t cap = c->rx->cap;
+        cap += cap < RX_STEP_BYTES ? cap : RX_STEP_BYTES;
         if (cap > have + size + left && lws_is_final_fragment(c->wsi))
             cap = have + size + left;
         if (!frame_grow(&c->rx, cap < have + size ? have + size : cap))

@@ -97,6 +97,7 @@ void ws_wake(struct ws *w);
 /* Queue a message; takes over one hold of `f`, always. False: too many are waiting. */
 bool ws_send(struct ws_conn *c, struct frame *f);
 size_t ws_unsent(const struct ws_conn *c);    /* bytes queued or buffered */
+size_t ws_partial(const struct ws_conn *c);   /* bytes kept of a message not complete */
 uint32_t ws_waiting(const struct ws_conn *c); /* frames queued */
 /* Read no more from it, or again. */
 void ws_pause(struct ws_conn *c, bool paused);

@@ -9,7 +9,7 @@ stoa_unit_test(test_admin_socket ${CMAKE_CURRENT_SOURCE_DIR}/test_admin_socket.c
   LIBS relay_admin_socket)
 stoa_unit_test(test_redis_address ${CMAKE_CURRENT_SOURCE_DIR}/test_redis_address.c
   LIBS relay_bus_redis)
-foreach(name quota turns why talkers vitals)
+foreach(name memory quota turns why talkers vitals)
   stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c LIBS relay_core)
 endforeach()
 # The test stands where relay/region.c, the loop and the commit thread do.
