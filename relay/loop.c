@@ -310,15 +310,24 @@ static void on_mail_hello(struct loop *l, struct mail *m)
     ws_end(c->ws, CLOSE_POLICY);
 }
 
+/* What our own store holds is signed; what another relay shows has yet to prove it. */
+static bool seen_checkpoint(const struct loop *l, const struct mail *m, struct checkpoint *c)
+{
+    const char *note = (const char *)frame_data(m->frame);
+    if (!m->own)
+        return checkpoint_open(c, note, m->frame->size, &l->r->log_vkeys[m->slot]);
+    const char *end = memmem(note, m->frame->size, "\n\n", 2);
+    return end && checkpoint_parse(c, note, (size_t)(end + 1 - note));
+}
+
 /* Whoever was shown a tree and then a smaller one has evidence against the hub: what an
- * owner's answer shows is published here before the answer goes out. Its records follow. */
+ * answer shows is published here before the answer goes out. Its records follow. */
 static void on_seen(struct loop *l, const struct mail *m)
 {
     struct published *p = &l->published[m->slot];
     struct checkpoint c;
     const char *note = (const char *)frame_data(m->frame);
-    if (!checkpoint_open(&c, note, m->frame->size, &l->r->log_vkeys[m->slot]) ||
-        c.size <= p->size)
+    if (!seen_checkpoint(l, m, &c) || c.size <= p->size)
         return;
     follow_seen(l->r, m->slot, c.size);
     p->size = c.size;

@@ -54,6 +54,31 @@ enum err reader_code(struct reader *rd, enum err e)
     return ERR_UNAVAILABLE;
 }
 
+/* A reader may see a commit before its event is at the loop. What the loop shows next is no
+ * less than what is shown now: whoever was told of a tree and then of a smaller one, or of a
+ * record past the checkpoint he gets next, has evidence against the hub. */
+static enum err tell_loop(struct reader *rd, uint32_t slot)
+{
+    const struct store_slot *s = &rd->slot;
+    if (s->size <= rd->seen[slot])
+        return ERR_OK;
+    struct mail *m = mail_new(MAIL_SEEN, 0);
+    struct frame *note = frame_new(s->checkpoint_size);
+    if (!m || !note) {
+        mail_drop(m);
+        frame_drop(note);
+        return ERR_MEMORY;
+    }
+    memcpy(frame_data(note), s->checkpoint, s->checkpoint_size);
+    note->size = (uint32_t)s->checkpoint_size;
+    m->frame = note;
+    m->slot = slot;
+    m->own = true;
+    relay_mail_one(rd->r, m);
+    rd->seen[slot] = s->size;
+    return ERR_OK;
+}
+
 /* What was not published is not shown: a client that is told of a tree and then of a
  * smaller one has evidence against the hub. Where several relays share the ledger, none shows
  * of another's slot what it has not verified itself. */
@@ -63,7 +88,8 @@ enum err reader_at(struct reader *rd, uint32_t slot)
         return follow_at(rd->r, slot, &rd->slot);
     if (atomic_load(&rd->r->unsure[slot]))
         return ERR_UNAVAILABLE;
-    return rd->store->ops->slot(rd->store, slot, &rd->slot);
+    TRY(rd->store->ops->slot(rd->store, slot, &rd->slot));
+    return tell_loop(rd, slot);
 }
 
 /* The store may have a record that is not shown yet: moments later it is. */

@@ -13,6 +13,7 @@ struct reader {
     struct store_slot slot; /* scratch: where a slot stands */
     struct buf records;     /* scratch: encoded records of a page */
     pthread_t thread;
+    tree_size seen[SLOTS_MAX]; /* what the loop was told that we show */
     bool first; /* it also looks how far the projections are */
     /* store.replica: opened when first asked, left for a while when it fails. */
     struct store *replica_store;

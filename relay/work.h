@@ -131,7 +131,7 @@ enum mail_kind {
     MAIL_HTTP,  /* body of an HTTP answer */
     MAIL_WITNESS, /* an HTTP answer with its status and type, as it goes out */
     MAIL_OWNERS, /* another relay owns a slot now, or none does: ask relay/region.h */
-    MAIL_SEEN,   /* a checkpoint of another relay's slot that a client is shown next */
+    MAIL_SEEN,   /* a checkpoint that a client is shown next, before its event is here */
     MAIL_STATE  /* the commit thread changed what it can do: look at hub->writable */
 };
 struct mail {
@@ -143,6 +143,7 @@ struct mail {
     const char *type;    /* WITNESS: static; never cached */
     uint32_t entries;    /* SEND: submitted entries it answers */
     bool read;           /* SEND: it answers a read */
+    bool own;            /* SEEN: out of our own store; else another relay says so */
     enum err code;       /* PAGE, HELLO, HTTP */
     struct wire_key key; /* PAGE */
     uint32_t serial;
