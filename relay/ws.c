@@ -425,6 +425,11 @@ static const struct lws_protocols protocols[] = {
     {NULL, NULL, 0, 0, 0, NULL, 0}};
 
 /* The context and every virtual host of it are made of this. */
+/* lws would ask every silent connection by itself, and keeps the times for that in one sorted
+ * list: with 10,000 connections each frame of one of them walks through all others. The
+ * session asks (session_tick). */
+static const lws_retry_bo_t no_validity = {.secs_since_valid_ping = 0};
+
 static void fill_info(struct ws *w, struct lws_context_creation_info *info)
 {
     memset(info, 0, sizeof(*info));
@@ -436,6 +441,7 @@ static void fill_info(struct ws *w, struct lws_context_creation_info *info)
     info->timeout_secs_ah_idle = w->handshake_seconds;
     info->keepalive_timeout = (int)w->handshake_seconds;
     info->server_string = "stoad";
+    info->retry_and_idle_policy = &no_validity;
 }
 
 static bool open_context(struct ws *w)
