@@ -18,6 +18,7 @@
 #include "relay/redis_link.h"
 
 #define CHANNEL_MAX 200u
+#define RELAYS "relays" /* in the place of a slot */
 #define FEDERATION_SHOWN 8u      /* bytes of its id in a channel's name */
 #define TURN_MS 250u             /* longest sleep: pings and silence are looked at */
 #define UNSENT_BUSY (256u << 10) /* more is not handed to the socket at once */
@@ -103,7 +104,7 @@ void bus_redis_state(struct bus_redis *b, struct bus_redis_state *out)
 static bool is_up(const struct bus_redis *b)
 {
     const struct end_state *l = &b->ends[LISTENER], *p = &b->ends[PUBLISHER];
-    return l->link && p->link && l->channels == b->c.slots && redis_link_ready(p->link) &&
+    return l->link && p->link && l->channels == b->c.slots + 1 && redis_link_ready(p->link) &&
            p->greeted && p->heard_ms != 0;
 }
 
@@ -154,23 +155,26 @@ static void try_open(struct bus_redis *b, enum end which)
 static size_t channel_name(const struct bus_redis *b, uint32_t slot,
                            char out[CHANNEL_MAX])
 {
-    int n = snprintf(out, CHANNEL_MAX, "%s%02x", b->prefix, (unsigned)slot);
+    int n = slot == BUS_RELAYS_CHANNEL
+                ? snprintf(out, CHANNEL_MAX, "%s" RELAYS, b->prefix)
+                : snprintf(out, CHANNEL_MAX, "%s%02x", b->prefix, (unsigned)slot);
     assert(n > 0 && (size_t)n < CHANNEL_MAX);
     return (size_t)n;
 }
 
 static bool subscribe_all(struct bus_redis *b, struct redis_link *l)
 {
-    struct bytes words[SLOTS_MAX + 1];
-    char *names = malloc((size_t)b->c.slots * CHANNEL_MAX);
+    struct bytes words[SLOTS_MAX + 2];
+    char *names = malloc((size_t)(b->c.slots + 1) * CHANNEL_MAX);
     if (!names)
         return false;
     words[0] = word(b->c.address.sharded ? "SSUBSCRIBE" : "SUBSCRIBE");
-    for (uint32_t slot = 0; slot < b->c.slots; slot++) {
-        char *name = names + (size_t)slot * CHANNEL_MAX;
-        words[slot + 1] = bytes_of(name, channel_name(b, slot, name));
+    for (uint32_t i = 0; i <= b->c.slots; i++) {
+        char *name = names + (size_t)i * CHANNEL_MAX;
+        uint32_t slot = i < b->c.slots ? i : BUS_RELAYS_CHANNEL;
+        words[i + 1] = bytes_of(name, channel_name(b, slot, name));
     }
-    bool ok = redis_link_send(l, b->c.slots + 1, words);
+    bool ok = redis_link_send(l, b->c.slots + 2, words);
     free(names);
     return ok;
 }
@@ -203,6 +207,12 @@ static bool is_word(struct bytes b, const char *text)
 static bool slot_of_channel(const struct bus_redis *b, struct bytes name, uint32_t *slot)
 {
     uint8_t number;
+    if (name.size == b->prefix_size + strlen(RELAYS) &&
+        memcmp(name.data, b->prefix, b->prefix_size) == 0 &&
+        memcmp(name.data + b->prefix_size, RELAYS, strlen(RELAYS)) == 0) {
+        *slot = BUS_RELAYS_CHANNEL;
+        return true;
+    }
     if (name.size != b->prefix_size + 2 ||
         memcmp(name.data, b->prefix, b->prefix_size) != 0 ||
         !hex_decode(&number, 1, (const char *)name.data + b->prefix_size, 2) ||
@@ -240,7 +250,7 @@ static void on_list(struct bus_redis *b, const struct redis_reply *r)
         return;
     }
     if ((is_word(r->item[0], "subscribe") || is_word(r->item[0], "ssubscribe")) &&
-        slot_of_channel(b, r->item[1], &slot) && e->channels < b->c.slots)
+        slot_of_channel(b, r->item[1], &slot) && e->channels <= b->c.slots)
         e->channels++;
     if (is_word(r->item[0], "sunsubscribe")) /* the shard went elsewhere */
         e->channels = 0;

@@ -4,7 +4,8 @@
  * is dropped and counted, a connection that does not answer a ping is made anew, with
  * growing pauses and jitter. Nothing secret is sent, nothing that matters is only there.
  *
- * Channels: "stoa:{<hub>/<16 hex digits of the federation id>}:<slot as two hex digits>".
+ * Channels: "stoa:{<hub>/<16 hex digits of the federation id>}:<slot as two hex digits>", and
+ * ":relays" in the place of a slot.
  * The braces keep all of a hub on one shard of a Redis Cluster; with `sharded` the
  * sharded commands are used and "MOVED" is followed. */
 #ifndef RELAY_BUS_REDIS_H
@@ -26,6 +27,8 @@
 #define BUS_RETRY_MAX_MS 5000u
 #define BUS_REDIRECTS_MAX 5u /* in a row; then the configured address again */
 
+#define BUS_RELAYS_CHANNEL UINT32_MAX /* as a slot: the channel of presence */
+
 /* One message on its way out: `size` bytes follow. From bus_out_new; owned by whoever has
  * it. */
 struct bus_out {
@@ -43,7 +46,8 @@ struct bus_redis_config {
     uint32_t slots;
     struct metrics *metrics;
     void *context;
-    /* On the bus thread. A message on a slot's channel, borrowed for the call. */
+    /* On the bus thread. A message on a slot's channel, or on BUS_RELAYS_CHANNEL, borrowed
+     * for the call. */
     void (*heard)(void *context, uint32_t slot, struct bytes message);
     /* Listening began, or ended: in between messages were missed. */
     void (*changed)(void *context, bool up);

@@ -9,6 +9,7 @@
 #include "relay/region.h"
 
 #define NEWS_A_TURN 256u
+#define UNHEARD_TEXT 200u
 
 /* ---- what the thread is told, from any thread ---- */
 
@@ -56,6 +57,12 @@ void follow_owners(struct relay *r)
 void follow_heard(void *context, uint32_t slot, struct bytes message)
 {
     struct follow *f = context;
+    if (slot == BUS_RELAYS_CHANNEL) {
+        pthread_mutex_lock(&f->lock);
+        (void)bus_presence_hear(&f->heard, message, clock_mono_ms());
+        pthread_mutex_unlock(&f->lock);
+        return;
+    }
     if (region_owns(f->r, slot)) { /* most are our own, coming back */
         metrics_count(f->r->metrics, METRIC_BUS_HEARD, BUS_IDLE, 1);
         return;
@@ -183,6 +190,45 @@ static uint64_t serve(struct follow *f, uint32_t slot)
     return bus_wait_ms(&f->bus, slot, poll_ms, clock_mono_ms());
 }
 
+/* For the others. It goes the way the messages go, and is dropped like them. */
+static void say_present(struct follow *f)
+{
+    struct chain_of_links out = {0};
+    struct bus_out *m = bus_out_new(BUS_RELAYS_CHANNEL, BUS_PRESENCE_MAX);
+    if (!m)
+        return;
+    m->size = (uint32_t)bus_presence_put(m->data, settings(f->r)->region.relay);
+    links_add(&out, &m->link);
+    bus_redis_publish(f->redis, &out);
+}
+
+/* Who lives by his lease is expected to be heard. */
+static void expect_others(struct follow *f)
+{
+    struct region_member members[REGION_RELAYS_MAX];
+    const char *names[REGION_RELAYS_MAX];
+    char unheard[UNHEARD_TEXT];
+    size_t count = region_members(f->r, members), live = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!members[i].self && members[i].silent_ms < BUS_UNHEARD_MS)
+            names[live++] = members[i].relay;
+    pthread_mutex_lock(&f->lock);
+    bus_presence_expect(&f->heard, names, live, clock_mono_ms());
+    pthread_mutex_unlock(&f->lock);
+    metrics_set(f->r->metrics, METRIC_BUS_UNHEARD, 0,
+                follow_unheard(f->r, unheard, sizeof(unheard)));
+}
+
+static void be_present(struct follow *f)
+{
+    uint64_t now = clock_mono_ms();
+    if (!f->redis || now - f->beat_ms < BUS_BEAT_MS)
+        return;
+    f->beat_ms = now;
+    expect_others(f);
+    say_present(f);
+}
+
 static void show_age(struct follow *f)
 {
     uint64_t now = clock_mono_ms(), oldest = 0;
@@ -214,6 +260,7 @@ uint64_t follow_turn(struct follow *f, uint64_t wait_ms)
         wait = of_slot < wait ? of_slot : wait;
     }
     show_age(f);
+    be_present(f);
     return wait;
 }
 
@@ -382,6 +429,27 @@ void follow_end(struct relay *r)
 bool follow_joined(const struct relay *r)
 {
     return !r->follow || atomic_load(&r->follow->joined);
+}
+
+unsigned follow_unheard(const struct relay *r, char *out, size_t cap)
+{
+    struct bus_redis_state bus;
+    unsigned n = 0;
+    out[0] = '\0';
+    if (!follow_bus(r, &bus) || !bus.up ||
+        clock_mono_ms() - bus.since_ms < BUS_UNHEARD_MS)
+        return 0;
+    pthread_mutex_lock(&r->follow->lock);
+    uint64_t now = clock_mono_ms(); /* after the newest of them */
+    const struct bus_relays *t = &r->follow->heard;
+    for (size_t i = 0, at = 0; i < t->count; i++) {
+        if (now - t->relay[i].heard_ms < BUS_UNHEARD_MS)
+            continue;
+        int k = snprintf(out + at, cap - at, "%s%s", n++ ? ", " : "", t->relay[i].name);
+        at += k > 0 && (size_t)k < cap - at ? (size_t)k : 0;
+    }
+    pthread_mutex_unlock(&r->follow->lock);
+    return n;
 }
 
 bool follow_bus(const struct relay *r, struct bus_redis_state *out)

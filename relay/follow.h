@@ -58,6 +58,9 @@ uint32_t follow_loading(const struct relay *r);
 /* Could all be read once, or is it long enough that this began? What a load balancer should
  * wait for: false only while a relay starts. */
 bool follow_joined(const struct relay *r);
+/* Names of relays that live by their leases and are not heard on the bus though it is up, ", "
+ * between them; how many. */
+unsigned follow_unheard(const struct relay *r, char *out, size_t cap);
 /* How the bus is; false: none is configured. */
 bool follow_bus(const struct relay *r, struct bus_redis_state *out);
 

@@ -2,7 +2,7 @@
 #ifndef RELAY_FOLLOW_INTERNAL_H
 #define RELAY_FOLLOW_INTERNAL_H
 
-#include "federation/bus.h"
+#include "federation/bus_presence.h"
 #include "relay/bus_redis.h"
 #include "relay/follow.h"
 
@@ -63,6 +63,8 @@ struct follow {
     struct followed slots[SLOTS_MAX]; /* the thread's */
     pthread_mutex_t lock;             /* of what is below */
     pthread_cond_t grown;
+    struct bus_relays heard; /* on the bus */
+    uint64_t beat_ms;        /* when we said last that we are there; the thread's */
     struct follow_view views[SLOTS_MAX];
 };
 

@@ -45,12 +45,16 @@ static void answer_text(struct loop *l, struct conn *c, unsigned status, const c
 static void answer_ready(struct loop *l, struct conn *c)
 {
     struct bus_redis_state bus;
-    char text[TEXT_MAX] = "ok\n";
+    char text[TEXT_MAX] = "ok\n", unheard[TEXT_MAX / 2];
     if (follow_bus(l->r, &bus) && !bus.up)
         snprintf(text, sizeof(text),
                  "ok\ndegraded: bus %.80s: %.120s; records of other relays come by "
                  "polling\n",
                  bus.where, bus.why[0] ? bus.why : "connecting");
+    else if (follow_unheard(l->r, unheard, sizeof(unheard)) > 0)
+        snprintf(text, sizeof(text),
+                 "ok\ndegraded: bus: not heard from %s; is region.bus the same there?\n",
+                 unheard);
     answer_text(l, c, 200, text);
 }
 

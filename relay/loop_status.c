@@ -9,6 +9,8 @@
 #include "relay/clock.h"
 #include "relay/follow.h"
 
+#define UNHEARD_MAX 200u
+
 static json_t *slots_json(struct loop *l)
 {
     json_t *list = json_array();
@@ -50,6 +52,7 @@ static void scheme_of(const char *uri, char out[16])
 static json_t *follow_json(const struct loop *l)
 {
     struct bus_redis_state bus;
+    char unheard[UNHEARD_MAX];
     const struct metrics *m = l->r->metrics;
     if (!l->r->follow)
         return NULL;
@@ -59,8 +62,11 @@ static json_t *follow_json(const struct loop *l)
     if (j && follow_bus(l->r, &bus))
         json_object_set_new(
             j, "bus",
-            json_pack("{s:b, s:s, s:I, s:s}", "up", bus.up, "where", bus.where, "since_ms",
-                      (json_int_t)(clock_mono_ms() - bus.since_ms), "why", bus.why));
+            json_pack("{s:b, s:s, s:I, s:s, s:I, s:s}", "up", bus.up, "where", bus.where,
+                      "since_ms", (json_int_t)(clock_mono_ms() - bus.since_ms), "why",
+                      bus.why, "unheard_relays",
+                      (json_int_t)follow_unheard(l->r, unheard, sizeof(unheard)),
+                      "unheard", unheard));
     return j;
 }
 

@@ -194,6 +194,8 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "logs whose newest checkpoint is served without a quorum")                         \
     X(METRIC_BUS_UP, GAUGE, "bus_up", NONE, NONE, ONE,                                   \
       "1 while this relay publishes on the bus and listens to every slot's channel")     \
+    X(METRIC_BUS_UNHEARD, GAUGE, "bus_relays_unheard", NONE, NONE, ONE,                  \
+      "relays of this hub that live and were not heard on the bus for 5 s")              \
     X(METRIC_BUS_PUBLISHED, COUNTER, "bus_published_total", NONE, NONE, ONE,             \
       "messages to other relays handed to the bus")                                      \
     X(METRIC_BUS_DROPPED, COUNTER, "bus_publish_dropped_total", BUSDROP, NONE, ONE,      \

@@ -238,6 +238,37 @@ static void a_relay_cut_off_from_redis_polls(void **state)
     verdict("joined again");
 }
 
+/* Each of them finds its bus in order. */
+static void relays_with_different_servers_say_so(void **state)
+{
+    struct redisproc other = {.password = "between-relays"};
+    char body[2048];
+    size_t size;
+    (void)state;
+    begin();
+    assert_true(redisproc_open(&other));
+    ways_lead_one(&ways, 2, other.port);
+    sleep_ms(300);
+    wait_bus(ALL, true);
+    uint64_t end = clock_mono_ms() + SETTLE_MS;
+    while (metric(0, "stoa_bus_relays_unheard") != 1 ||
+           metric(2, "stoa_bus_relays_unheard") != 2) {
+        assert_true(clock_mono_ms() < end);
+        sleep_ms(100);
+    }
+    assert_int_equal(
+        rawhttp_get(region.relay[0].port, "/readyz/read", body, sizeof body, &size), 200);
+    assert_non_null(strstr(body, "not heard from r2;"));
+    ways_lead_one(&ways, 2, redis.port);
+    while (metric(0, "stoa_bus_relays_unheard") != 0 ||
+           metric(2, "stoa_bus_relays_unheard") != 0) {
+        assert_true(clock_mono_ms() < end);
+        sleep_ms(100);
+    }
+    redisproc_close(&other);
+    verdict("two servers");
+}
+
 static void a_liar_is_not_believed(void **state)
 {
     (void)state;
@@ -327,6 +358,7 @@ int main(void)
         cmocka_unit_test(a_flushed_redis_costs_nothing),
         cmocka_unit_test(a_redis_that_sleeps_is_not_waited_for),
         cmocka_unit_test(a_relay_cut_off_from_redis_polls),
+        cmocka_unit_test(relays_with_different_servers_say_so),
         cmocka_unit_test(a_liar_is_not_believed),
     };
     if (!regionproc_there(&region) || !redisproc_there()) {

@@ -164,6 +164,11 @@ void ways_lead(struct ways *w, uint16_t to)
         atomic_store(&w->way[i].to, to);
 }
 
+void ways_lead_one(struct ways *w, unsigned number, uint16_t to)
+{
+    atomic_store(&w->way[number].to, to);
+}
+
 void way_be(struct ways *w, unsigned number, enum way_mode mode)
 {
     atomic_store(&w->way[number].mode, (int)mode);

@@ -36,6 +36,7 @@ struct ways {
 
 bool ways_open(struct ways *w, unsigned count);
 void ways_lead(struct ways *w, uint16_t to); /* all of them */
+void ways_lead_one(struct ways *w, unsigned number, uint16_t to);
 void way_be(struct ways *w, unsigned number, enum way_mode mode);
 void ways_close(struct ways *w);
 
