@@ -30,4 +30,4 @@ add_executable(stoa_cli
 set_target_properties(stoa_cli PROPERTIES OUTPUT_NAME stoa)
 target_link_libraries(stoa_cli PRIVATE stoa_flags stoa ledger_receipt ledger_evidence client_verify ledger_account ledger_codec
   ledger_link ledger_wire crypto crypto_keyfile_io PkgConfig::JANSSON)
-install(TARGETS stoa_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS stoa_cli RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT stoa)

@@ -65,4 +65,3 @@ target_link_libraries(ledger_store_postgres PUBLIC ledger_store
   PRIVATE ledger_codec ledger_projection ledger_trace PostgreSQL::PostgreSQL)
 target_link_options(ledger_store_postgres INTERFACE LINKER:-u,store_edge_postgresql
   LINKER:-u,store_probe_postgres LINKER:-u,store_replica_postgres)
-install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/schema DESTINATION ${CMAKE_INSTALL_DATADIR}/stoa)

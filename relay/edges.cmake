@@ -57,5 +57,5 @@ if(TARGET ledger_link)
     stoactl_witness.c)
   target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys relay_log
     ledger_link ledger_web relay_admin_socket ledger_store_postgres PkgConfig::JANSSON)
-  install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS stoactl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT stoad)
 endif()
