@@ -3,11 +3,14 @@
  * again, and what the people hold is compared with the ledger:
  *     region_chaos [--seconds N | --minutes N] [--seed N] [--fault NAME]
  * Exit 0: nothing was lost, doubled or invented; 1: something was, or did not come back. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "crypto/sig.h"
 #include "tests/integration/postgres/cutter.h"
@@ -25,6 +28,9 @@ struct chaos {
     struct cutter cut[RELAYS];
     struct town town;
     bool redis;
+    bool wrong_clocks;                  /* the library for them is there */
+    volatile int64_t *clock_ms[RELAYS]; /* how wrong each is */
+    char preload[600], clock_file[RELAYS][620]; /* of their environments */
     uint64_t seed;
 };
 static struct chaos all; /* the proxies' threads outlive a failure */
@@ -179,6 +185,21 @@ static void flush_redis(struct chaos *c)
     }
 }
 
+/* Hours, from one moment to the next: it must stop sequencing, and let others. */
+static void jump_clock(struct chaos *c)
+{
+    unsigned i = (unsigned)draw(c, RELAYS);
+    *c->clock_ms[i] += (draw(c, 2) ? 1 : -1) * (int64_t)(3600000 + draw(c, 7200000));
+    nap_ms(500 + draw(c, LEASE_MS));
+    hubproc_signal(&c->region.relay[i], SIGTERM);
+    if (hubproc_wait(&c->region.relay[i], 20000) != 0) {
+        printf("  relay %u did not drain\n", i);
+        hubproc_kill(&c->region.relay[i]);
+    }
+    town_gone(&c->town, i);
+    *c->clock_ms[i] = (int64_t)draw(c, 100000) - 50000; /* wrong, but steadily */
+}
+
 static void everything_at_once(struct chaos *c)
 {
     unsigned i;
@@ -197,21 +218,23 @@ static const struct fault {
     const char *name;
     void (*strike)(struct chaos *c);
     bool redis; /* needs one */
+    bool clock; /* needs the library */
 } faults[] = {
-    {"kill-relay", kill_relay, false},
-    {"stop-relay", stop_relay, false},
-    {"crash-postgres", crash_postgres, false},
-    {"cut-links", cut_links, false},
-    {"kill-redis", kill_redis, true},
-    {"part-relay", part_relay, false},
-    {"restart-relay", restart_relay, false},
-    {"kill-two-relays", kill_two_relays, false},
-    {"kill-backends", kill_backends, false},
-    {"pause-relay", pause_relay, false},
-    {"pause-redis", pause_redis, true},
-    {"flush-redis", flush_redis, true},
-    {"lock-slots", lock_slots, false},
-    {"everything", everything_at_once, false},
+    {"kill-relay", kill_relay, false, false},
+    {"stop-relay", stop_relay, false, false},
+    {"crash-postgres", crash_postgres, false, false},
+    {"cut-links", cut_links, false, false},
+    {"kill-redis", kill_redis, true, false},
+    {"part-relay", part_relay, false, false},
+    {"restart-relay", restart_relay, false, false},
+    {"kill-two-relays", kill_two_relays, false, false},
+    {"kill-backends", kill_backends, false, false},
+    {"pause-relay", pause_relay, false, false},
+    {"pause-redis", pause_redis, true, false},
+    {"flush-redis", flush_redis, true, false},
+    {"lock-slots", lock_slots, false, false},
+    {"jump-clock", jump_clock, false, true},
+    {"everything", everything_at_once, false, false},
 };
 #define FAULTS (sizeof faults / sizeof *faults)
 
@@ -282,6 +305,41 @@ static bool strike(struct chaos *c, const struct fault *f)
     return verdict(c, f->name, began);
 }
 
+/* Each relay has a clock that can be put wrong, where such a library can be preloaded. */
+#ifdef STOA_WRONG_CLOCK
+static bool give_clocks(struct chaos *c)
+{
+    static const char program[] = "env";
+    for (unsigned i = 0; i < RELAYS; i++) {
+        struct hubproc *h = &c->region.relay[i];
+        char path[600];
+        int64_t zero = 0;
+        snprintf(path, sizeof path, "%s/clock", h->dir);
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0 || write(fd, &zero, sizeof zero) != (ssize_t)sizeof zero)
+            return failed(c, "no clock file");
+        void *page = mmap(NULL, sizeof zero, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        close(fd);
+        if (page == MAP_FAILED)
+            return failed(c, "no clock page");
+        c->clock_ms[i] = page;
+        snprintf(c->preload, sizeof c->preload, "LD_PRELOAD=" STOA_WRONG_CLOCK);
+        snprintf(c->clock_file[i], sizeof c->clock_file[i], "STOA_WRONG_CLOCK=%s", path);
+        h->wrap[0] = program;
+        h->wrap[1] = c->preload;
+        h->wrap[2] = c->clock_file[i];
+    }
+    c->wrong_clocks = true;
+    return true;
+}
+#else
+static bool give_clocks(struct chaos *c)
+{
+    c->wrong_clocks = false;
+    return true;
+}
+#endif
+
 static bool begin(struct chaos *c)
 {
     struct regionproc *r = &c->region;
@@ -294,7 +352,8 @@ static bool begin(struct chaos *c)
             return failed(c, "no proxy");
         regionproc_through(r, i, c->cut[i].port);
     }
-    if (!regionproc_start_all(r) || !regionproc_settled(r, ALL, HEAL_MS) ||
+    if (!give_clocks(c) || !regionproc_start_all(r) ||
+        !regionproc_settled(r, ALL, HEAL_MS) ||
         !town_open(&c->town, r, TOWN_PEOPLE, c->seed & 0xffff))
         return failed(c, "the region does not start");
     return true;
@@ -308,7 +367,7 @@ static int run(struct chaos *c, uint64_t ms, const char *only)
     bool ok = begin(c);
     for (; ok && (rounds == 0 || mono_ms() < end); turn++) {
         const struct fault *f = &faults[turn % FAULTS];
-        if ((f->redis && !c->redis) || (only != NULL && strcmp(only, f->name) != 0))
+        if ((f->redis && !c->redis) || (f->clock && !c->wrong_clocks) || (only != NULL && strcmp(only, f->name) != 0))
             continue;
         ok = strike(c, f);
         rounds++;

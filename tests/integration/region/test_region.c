@@ -217,6 +217,38 @@ static void a_payment_between_relays_settles_and_says_so(void **state)
     went_well = true;
 }
 
+/* Two processes of one name: the one that came second has nothing, until the first is gone. */
+static void a_name_is_one_relays(void **state)
+{
+    struct hubproc *twin;
+    (void)state;
+    begin();
+    if (!regionproc_add(&region))
+        fail_msg("%s", region.why);
+    twin = &region.relay[RELAYS];
+    hubproc_set(twin, "region.relay=r0");
+    start(RELAYS);
+    sleep_ms(2000);
+    assert_true(regionproc_metric(&region, RELAYS, "stoa_region_slots_owned") == 0);
+    settled(ALL); /* nobody lost anything by it */
+    hubproc_kill(&region.relay[0]);
+    int owner[REGIONPROC_SLOTS];
+    for (int tries = 0; regionproc_metric(&region, RELAYS, "stoa_region_slots_owned") <= 0;
+         tries++) {
+        if (tries == SETTLE_MS / 100)
+            fail_msg("the second of a name does not take over");
+        sleep_ms(100);
+    }
+    assert_true(regionproc_owners(&region, owner));
+    hubproc_signal(twin, SIGTERM);
+    assert_int_equal(hubproc_wait(twin, 20000), 0);
+    region.count--;
+    hubproc_close(twin);
+    start(0);
+    settled(ALL);
+    went_well = true;
+}
+
 static void an_auditor_finds_nothing(void **state)
 {
     (void)state;
@@ -252,6 +284,7 @@ int main(void)
         cmocka_unit_test(an_owner_that_slept_past_its_lease_cannot_write),
         cmocka_unit_test(relays_are_restarted_one_by_one_under_load),
         cmocka_unit_test(a_payment_between_relays_settles_and_says_so),
+        cmocka_unit_test(a_name_is_one_relays),
         cmocka_unit_test(an_auditor_finds_nothing),
     };
     if (!regionproc_there(&region)) {

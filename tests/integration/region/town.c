@@ -148,7 +148,10 @@ static bool accepted(struct citizen *c, const struct wire_result *w)
     if (w->slot >= REGIONPROC_SLOTS || !wirekit_receipt_ok(&c->k, w, envelope))
         return wrong(c->town, "a receipt for %llu/%llu does not lead to its checkpoint",
                      (unsigned long long)w->slot, (unsigned long long)w->index);
-    c->slot = record.slot;
+    if (c->deed_count == 0)
+        c->slot = record.slot;
+    else if (c->slot != record.slot)
+        return wrong(c->town, "one account in slots %u and %u", c->slot, record.slot);
     c->deeds = grow(c->deeds, &c->deed_cap, c->deed_count + 1, sizeof *c->deeds);
     c->deeds[c->deed_count++] = (struct deed){.id = c->p.id,
                                               .leaf = record_leaf_hash(&record),
