@@ -424,12 +424,12 @@ static const struct lws_protocols protocols[] = {
     {WIRE_SUBPROTOCOL, callback, 0, WS_RX_BYTES, 1, NULL, TX_PACKET_BYTES},
     {NULL, NULL, 0, 0, 0, NULL, 0}};
 
-/* The context and every virtual host of it are made of this. */
 /* lws would ask every silent connection by itself, and keeps the times for that in one sorted
  * list: with 10,000 connections each frame of one of them walks through all others. The
  * session asks (session_tick). */
 static const lws_retry_bo_t no_validity = {.secs_since_valid_ping = 0};
 
+/* The context and every virtual host of it are made of this. */
 static void fill_info(struct ws *w, struct lws_context_creation_info *info)
 {
     memset(info, 0, sizeof(*info));

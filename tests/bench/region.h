@@ -60,8 +60,8 @@ struct region_hold {
         accepted_per_s, accepted_p99_ms, heard, missed, delivery_p50_ms, delivery_p99_ms,
         lost;
 };
-/* `each` connections a relay, each with a live subscription of its own, from one client
- * process a relay; then entries at `rate` for `seconds`, which every subscriber must hear. */
+/* `each` connections a relay, each with one live subscription, from one client process a
+ * relay; then entries at `rate` for `seconds`, which every subscriber must hear. */
 void region_hold(struct bench_region *g, size_t each, double rate, double seconds,
                  struct region_hold *out);
 

@@ -19,6 +19,7 @@
 #define SENDERS 6u
 #define FRAME_ENTRIES 64u
 #define POLL_MS 200
+#define ACCOUNTS_MAX 15000u /* a key takes four mappings, and a process has 65,530 */
 
 /* Between this process and its clients. */
 struct shared {
@@ -33,7 +34,7 @@ struct client {
     unsigned number; /* of its relay */
     size_t each, rows;
     struct shared *shared;
-    uint64_t *heard_ns; /* shared; by row * accounts + account */
+    uint64_t *heard_ns; /* shared; by row * connections + connection */
     struct rawws *ws;
 };
 
@@ -47,9 +48,15 @@ static void *shared_memory(size_t size)
 
 /* ---- a client process ---- */
 
-static size_t account_of(const struct client *c, const struct rawws *ws)
+/* Among those of all clients. */
+static size_t number_of(const struct client *c, const struct rawws *ws)
 {
     return c->number * c->each + (size_t)(ws - c->ws);
+}
+
+static const struct hash *account_of(const struct client *c, const struct rawws *ws)
+{
+    return &c->crowd->people[number_of(c, ws) % c->crowd->count].id;
 }
 
 static void heard_frame(void *context, struct rawws *ws, const struct rawws_message *m)
@@ -57,9 +64,8 @@ static void heard_frame(void *context, struct rawws *ws, const struct rawws_mess
     struct client *c = context;
     struct wire_frame f;
     uint64_t now = now_ns();
-    size_t account = account_of(c, ws);
     if (wire_decode(&f, m->data, m->size) != ERR_OK || f.type != WIRE_RECORDS ||
-        !hash_equal(&f.key.id, &c->crowd->people[account].id)) {
+        !hash_equal(&f.key.id, account_of(c, ws))) {
         atomic_fetch_add(&c->shared->wrong, 1u);
         return;
     }
@@ -68,7 +74,8 @@ static void heard_frame(void *context, struct rawws *ws, const struct rawws_mess
         wire_next_record(&f.list, &r);
         uint64_t *at = NULL;
         if (r.position > 0 && r.position <= c->rows)
-            at = &c->heard_ns[((size_t)r.position - 1) * c->crowd->count + account];
+            at = &c->heard_ns[((size_t)r.position - 1) * c->each * c->g->relays +
+                              number_of(c, ws)];
         if (!at || *at) {
             atomic_fetch_add(&c->shared->wrong, 1u);
             continue;
@@ -99,8 +106,7 @@ static void connect_all(struct client *c)
                 .type = WIRE_SUBSCRIBE,
                 .rid = 2,
                 .from = 1,
-                .key = {.what = WIRE_ACCOUNT,
-                        .id = c->crowd->people[account_of(c, &c->ws[i])].id}};
+                .key = {.what = WIRE_ACCOUNT, .id = *account_of(c, &c->ws[i])}};
             hub_send(&c->ws[i], &f);
         }
         for (size_t i = at; i < end; i++) {
@@ -172,7 +178,6 @@ static void send_flow(struct bench_region *g, const struct crowd *crowd,
     out->seconds = l.seconds;
     out->accepted_per_s = (double)l.accepted / l.seconds;
     out->accepted_p99_ms = percentile(l.latency_ns, l.latency_count, 0.99) / 1e6;
-    out->heard = (double)l.accepted; /* wanted */
     load_close(&l);
 }
 
@@ -193,23 +198,27 @@ static void weighed(const struct bench_region *g, const struct memory before[],
     }
 }
 
-static void delivered(const uint64_t *ack_ns, const uint64_t *heard_ns, size_t count,
-                      struct region_hold *out)
+/* How many were to be heard: an entry by everyone who listens to its account. */
+static double delivered(const struct sheet *notes, const uint64_t *ack_ns,
+                        const uint64_t *heard_ns, size_t connections, struct region_hold *out)
 {
-    uint64_t *late = take(count * sizeof late[0]);
+    uint64_t *late = take(notes->rows * connections * sizeof late[0]);
     size_t n = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!ack_ns[i])
-            continue;
-        if (!heard_ns[i]) {
-            out->missed++;
-            continue;
+    double wanted = 0;
+    for (size_t row = 0; row < notes->rows; row++)
+        for (size_t i = 0; i < connections; i++) {
+            uint64_t ack = ack_ns[row * notes->accounts + i % notes->accounts];
+            uint64_t heard = heard_ns[row * connections + i];
+            wanted += ack != 0;
+            if (ack && heard)
+                late[n++] = heard > ack ? heard - ack : 0;
         }
-        late[n++] = heard_ns[i] > ack_ns[i] ? heard_ns[i] - ack_ns[i] : 0;
-    }
+    out->heard = (double)n;
+    out->missed = wanted - (double)n;
     out->delivery_p50_ms = percentile(late, n, 0.50) / 1e6;
     out->delivery_p99_ms = percentile(late, n, 0.99) / 1e6;
     free(late);
+    return wanted;
 }
 
 void region_hold(struct bench_region *g, size_t each, double rate, double seconds,
@@ -219,8 +228,10 @@ void region_hold(struct bench_region *g, size_t each, double rate, double second
     struct sheet notes;
     pid_t pids[BENCH_RELAYS_MAX];
     struct memory before[BENCH_RELAYS_MAX], after[BENCH_RELAYS_MAX];
-    size_t accounts = each * g->relays;
+    size_t connections = each * g->relays;
+    size_t accounts = connections < ACCOUNTS_MAX ? connections : ACCOUNTS_MAX;
     size_t rows = (size_t)(rate * seconds / (double)accounts) + 1;
+    size_t heard_size = rows * connections * sizeof(uint64_t);
     struct shared *s = shared_memory(sizeof *s);
     memset(out, 0, sizeof *out);
     say("opening %zu accounts", accounts);
@@ -228,10 +239,10 @@ void region_hold(struct bench_region *g, size_t each, double rate, double second
     load_all(&g->relay[0], &crowd, &crowd.opens);
     crowd_notes(&crowd, &notes, rows, BENCH_NOTE_BYTES);
     uint64_t *ack_ns = take(sheet_count(&notes) * sizeof ack_ns[0]);
-    uint64_t *heard_ns = shared_memory(sheet_count(&notes) * sizeof heard_ns[0]);
+    uint64_t *heard_ns = shared_memory(heard_size);
     region_again(g); /* what opening left in the heaps would hide what connections need */
     weigh(g, before);
-    say("connecting %zu", accounts);
+    say("connecting %zu", connections);
     uint64_t began = now_ns();
     for (unsigned i = 0; i < g->relays; i++) {
         struct client c = {.g = g, .crowd = &crowd, .number = i, .each = each, .rows = rows,
@@ -243,24 +254,24 @@ void region_hold(struct bench_region *g, size_t each, double rate, double second
             client_run(&c);
     }
     wait_ready(s, pids, g->relays);
-    out->connected_per_s = (double)accounts / seconds_since(began);
+    out->connected_per_s = (double)connections / seconds_since(began);
     weigh(g, after);
     weighed(g, before, after, each, out);
     say("sending %.0f a second for %.0f s", rate, seconds);
     send_flow(g, &crowd, &notes, rate, seconds, ack_ns, out);
-    for (began = now_ns(); (double)atomic_load(&s->heard) < out->heard &&
+    double wanted = delivered(&notes, ack_ns, heard_ns, connections, out);
+    for (began = now_ns(); (double)atomic_load(&s->heard) < wanted &&
                            seconds_since(began) < LATE_SECONDS;)
         usleep(STEP_MS * 1000u);
-    delivered(ack_ns, heard_ns, sheet_count(&notes), out);
-    out->connections = (double)accounts;
+    (void)delivered(&notes, ack_ns, heard_ns, connections, out);
+    out->connections = (double)connections;
     out->clients = g->relays;
     out->rate = rate;
-    out->heard = (double)atomic_load(&s->heard);
     out->lost = (double)atomic_load(&s->lost);
     end_clients(s, pids, g->relays);
     if (atomic_load(&s->wrong) > 0)
         die("%llu records that were not to come", (unsigned long long)atomic_load(&s->wrong));
-    (void)munmap(heard_ns, sheet_count(&notes) * sizeof heard_ns[0]);
+    (void)munmap(heard_ns, heard_size);
     (void)munmap(s, sizeof *s);
     free(ack_ns);
     sheet_close(&notes);
