@@ -453,7 +453,7 @@ static void put_at_door(struct site *s, struct waiting v, struct bytes envelope)
 void door_local(struct world *w, struct site *s, const struct kit_entry *e,
                 bool from_wire)
 {
-    if (!s->up)
+    if (!s->up || s->good != NULL)
         return;
     entry_keep(town_of(w), e->bytes, e->size);
     put_at_door(s, (struct waiting){.actor = NOBODY, .from_wire = from_wire},
@@ -571,6 +571,8 @@ static void on_frame(struct world *w, struct site *s, const struct message *m)
         return;
     }
     session_heard(l->session, w->now_ms);
+    if (s->good != NULL && f.type != WIRE_HELLO)
+        return;
     session_frame(l->session, &s->rules, &f, w->now_ms, &step);
     switch (step.act) {
     case SESSION_CHECK:

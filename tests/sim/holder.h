@@ -12,6 +12,7 @@
 #include "town.h"
 
 #define HOLDER_ACCOUNTS_MAX 4
+#define HOLDER_PAYEES 3
 
 /* A frame that has arrived and was not polled yet. */
 struct letter {
@@ -59,6 +60,7 @@ struct holder {
     /* Its connection. */
     bool up, told_open, hung_up;
     bool relay_was_new; /* when it dialed */
+    bool on_backup;     /* likewise: the hub ran on one */
     uint64_t line;
     struct stream out;
     struct letter *first, *last, *lent;
@@ -66,6 +68,12 @@ struct holder {
     uint64_t known[SLOTS_MAX]; /* size of the newest checkpoint it has */
     unsigned followed_count;
     struct followed followed[HOLDER_ACCOUNTS_MAX];
+    /* The newest payment, which is made again now and then. */
+    struct {
+        struct hash from;
+        uint32_t count;
+        stoa_payee payees[HOLDER_PAYEES];
+    } paid;
     bool resolved; /* at last: nothing of it is open */
 };
 

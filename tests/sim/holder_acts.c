@@ -7,7 +7,6 @@
 
 #define OWN_ACCOUNTS 2
 #define REQUESTS 6
-#define PAYEES 3
 #define INVITE_MS (UINT64_C(86400000) * 20)
 
 static struct world *world_of(const struct holder *h)
@@ -105,23 +104,33 @@ static int64_t any_amount(struct holder *h, const stoa_account *a)
     return 1 + chance(h, dice == 1 ? (uint32_t)(most % 100000) + 1 : 40);
 }
 
-static void pay(struct holder *h, const stoa_account *a, bool batch)
+static void choose_payees(struct holder *h, const stoa_account *a)
 {
     struct town *t = town_of(h->w);
-    char request[16];
-    stoa_payee payees[PAYEES];
-    stoa_how how = any_how(h);
-    stoa_receipt receipt = no_receipt();
-    uint32_t count = 1 + chance(h, PAYEES), n = 0, at = chance(h, t->group_count);
+    struct hash own = hash_of(&a->id);
+    uint32_t count = 1 + chance(h, HOLDER_PAYEES), at = chance(h, t->group_count);
+    h->paid.from = own;
+    h->paid.count = count;
     for (uint32_t i = 0; i < count; i++) {
-        const struct group *g = &t->groups[(at + i) % t->group_count];
-        struct hash id = g->id, nobody = kit_hash(rng_next(&h->w->rng));
-        struct hash own = hash_of(&a->id);
+        struct hash id = t->groups[(at + i) % t->group_count].id;
+        struct hash nobody = kit_hash(rng_next(&h->w->rng));
         if (hash_equal(&id, &own) || chance(h, 8) == 0)
             id = nobody;
-        payees[n++] = (stoa_payee){.account = id_of(&id), .amount = any_amount(h, a)};
+        h->paid.payees[i] =
+            (stoa_payee){.account = id_of(&id), .amount = any_amount(h, a)};
     }
-    how.fresh = chance(h, 3) > 0;
+}
+
+static void pay(struct holder *h, const stoa_account *a, bool batch)
+{
+    char request[16];
+    struct hash own = hash_of(&a->id);
+    stoa_how how = any_how(h);
+    stoa_receipt receipt = no_receipt();
+    bool again = hash_equal(&own, &h->paid.from) && chance(h, 3) == 0;
+    if (!again)
+        choose_payees(h, a);
+    how.fresh = !again && chance(h, 3) > 0;
     if (!batch && chance(h, 6) == 0) {
         snprintf(request, sizeof request, "request %u", chance(h, REQUESTS));
         how.request = request;
@@ -129,7 +138,8 @@ static void pay(struct holder *h, const stoa_account *a, bool batch)
     if (batch)
         how.wait = STOA_SAVED;
     stoa_result r =
-        stoa_send(h->wallet, &a->id, payees, n, &how, &receipt, &h->error);
+        stoa_send(h->wallet, &a->id, h->paid.payees, h->paid.count, &how, &receipt,
+                  &h->error);
     holder_judge(h, "pays", r);
     holder_check_receipt(h, &receipt);
     if (receipt.resumed)
@@ -323,13 +333,27 @@ static void ask_head(struct holder *h, const stoa_account *a)
 
 /* ---- all of it ---- */
 
+/* The hub runs on a backup from before what the wallet knows. */
+static bool is_behind(const struct holder *h)
+{
+    const struct site *s = h->site;
+    for (uint32_t slot = 0; s->good != NULL && h->on_backup && slot < s->hub.slots; slot++)
+        if (h->known[slot] > s->hub.disk->slot[slot].size)
+            return true;
+    return false;
+}
+
 void holder_connect(struct holder *h)
 {
     stoa_result r =
         stoa_connect(h->wallet, "ws://hub.test/", 1000 + chance(h, 9000), &h->error);
     holder_judge(h, "connects", r);
-    if (r == STOA_OK && h->shown_less)
+    if (r == STOA_OK && (h->shown_less || is_behind(h)))
         fail(h->w, "%s connects to a hub that shows less than it did", h->actor.name);
+    if (r == STOA_NO && (h->on_backup || h->site->good != NULL)) {
+        saw(h->w, SEEN_WALLET_BEHIND);
+        h->lied_to = true; /* it has evidence now, and rightly */
+    }
     if (r != STOA_OK)
         holder_sleep(h, 50 + chance(h, 1500));
 }

@@ -211,6 +211,7 @@ static enum err edge_dial(void *context, const char *url, const char *ca_file,
     h->lies = 0;
     h->shown_less = false;
     h->relay_was_new = holder_relay_is_new(h);
+    h->on_backup = h->site->good != NULL;
     h->out = (struct stream){0};
     if (!holder_gone(h))
         world_stream(h->w, &h->out, h->actor.id, h->site->actor.id, MSG_DIAL, h->line,

@@ -373,7 +373,9 @@ static void ask_all(struct world *w, struct site *s)
         if (q->kind == REQUEST_STOP) {
             say(w, "%s is shown a tree of slot %02x beside its own, and stops it",
                 s->actor.name, (unsigned)q->slot);
-            s->stopped_by_hello[q->slot] = true;
+            saw(w, SEEN_STOPPED_BY_HELLO);
+            if (s->good == NULL)
+                fail(w, "%s stops a slot that has everything", s->actor.name);
         }
         ask(c, q);
     }
@@ -542,6 +544,23 @@ static void serve(struct world *w, struct site *s, struct request *q)
     }
 }
 
+/* The first slot of which a HELLO shows more than there is; SLOTS_MAX: none. */
+static uint32_t shown_behind(const struct site *s, const struct request *q)
+{
+    struct mp_reader notes = q->f.notes;
+    struct bytes note;
+    struct checkpoint c;
+    for (size_t i = 0; q->kind == REQUEST_HELLO && i < q->f.note_count; i++) {
+        wire_next_note(&notes, &note);
+        for (uint32_t slot = 0; slot < s->hub.slots; slot++)
+            if (checkpoint_open(&c, (const char *)note.data, note.size,
+                                &s->hub.log_keys[slot]) &&
+                c.size > s->hub.disk->slot[slot].size)
+                return slot;
+    }
+    return SLOTS_MAX;
+}
+
 void reads_timer_read(struct world *w, struct site *s)
 {
     struct chain_of_links got;
@@ -553,10 +572,15 @@ void reads_timer_read(struct world *w, struct site *s)
         fail(w, "a reader is woken for nothing");
     if (goes_wrong(w, BAD_READ))
         s->hub.disk->read_fails = ERR_STORE;
+    uint32_t behind = s->hub.disk->read_fails == ERR_OK ? shown_behind(s, q) : SLOTS_MAX;
     serve(w, s, q);
     s->hub.disk->read_fails = ERR_OK;
     request_drop(q);
     reads_turn(w, s); /* a slot may have to stop */
+    if (behind < SLOTS_MAX && s->hub.q != NULL &&
+        sequencer_slot_state(s->hub.q, behind) == SEQ_SLOT_READY)
+        fail(w, "%s goes on with slot %02x, and was shown that it had more",
+             s->actor.name, (unsigned)behind);
 }
 
 static void on_hello_checked(struct world *w, struct site *s, const struct mail *m)
@@ -568,6 +592,23 @@ static void on_hello_checked(struct world *w, struct site *s, const struct mail 
         door_welcome(w, s, line_of(c));
     else
         door_bye(w, s, line_of(c), m->code);
+}
+
+/* As loop.c: what a reader shows next is published first. */
+static void on_seen(struct world *w, struct site *s, const struct mail *m)
+{
+    struct published *p = &s->reads->loop.published[m->slot];
+    const char *note = (const char *)frame_data(m->frame);
+    const char *end = memmem(note, m->frame->size, "\n\n", 2);
+    struct checkpoint c;
+    if (!m->own || end == NULL || !checkpoint_parse(&c, note, (size_t)(end + 1 - note)))
+        fail(w, "%s tells its loop of no checkpoint", s->actor.name);
+    if (c.size <= p->size)
+        return;
+    saw(w, SEEN_READ_FIRST);
+    p->size = c.size;
+    p->note_size = m->frame->size;
+    memcpy(p->note, note, p->note_size);
 }
 
 /* The defect the checker is tried on: a record is left out between two pages. */
@@ -597,6 +638,9 @@ static void on_mail(struct world *w, struct site *s, struct mail *m)
     case MAIL_PAGE:
         plant_skip(w, m);
         on_page(l, m);
+        break;
+    case MAIL_SEEN:
+        on_seen(w, s, m);
         break;
     case MAIL_HELLO:
         on_hello_checked(w, s, m);

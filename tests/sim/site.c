@@ -22,7 +22,7 @@ static void set_clocks(const struct world *w, struct site *s)
 /* Something may be to do: see to it that the next commit comes. */
 void site_poke(struct world *w, struct site *s)
 {
-    if (!s->up || s->cycle_set || s->in_flight)
+    if (!s->up || s->cycle_set || s->in_flight || s->good != NULL)
         return;
     s->cycle_set = true;
     uint64_t in_ms = 1 + draw(w, 30);
@@ -64,6 +64,20 @@ void site_crash(struct world *w, struct site *s, const char *why, uint64_t down_
     world_at(w, &s->actor, down_ms, SITE_BOOT, s->boot);
 }
 
+static void put_disk(struct site *s, struct disk *d)
+{
+    s->hub.disk = d;
+    s->hub.store = disk_store(d);
+}
+
+static void put_good_back(struct world *w, struct site *s)
+{
+    site_crash(w, s, "the good disk comes back", 300);
+    disk_close(s->hub.disk);
+    put_disk(s, s->good);
+    s->good = NULL;
+}
+
 static void on_timer(struct world *w, struct actor *a, const struct timer *t)
 {
     struct site *s = (struct site *)(void *)a;
@@ -89,7 +103,11 @@ static void on_timer(struct world *w, struct actor *a, const struct timer *t)
         return;
     case SITE_TICK:
         door_tick(w, s);
-        if (!s->in_flight && site_any_stopped(s) && draw(w, 4) == 0) {
+        if (s->good != NULL && (w->calm || w->now_ms >= s->good_at)) {
+            put_good_back(w, s);
+            return;
+        }
+        if (s->good == NULL && !s->in_flight && site_any_stopped(s) && draw(w, 4) == 0) {
             site_crash(w, s, "a person has looked at the slot that was stopped", 500);
             return;
         }
@@ -166,14 +184,27 @@ static void try_backup(struct world *w, struct site *s)
     s->backup = NULL;
 }
 
+/* Nobody kept what was published, so the hub itself cannot know; who saw more can. It lives
+ * for a while, greets, and is spared everything else: what it would sign now would be lost. */
+static void live_on_backup(struct world *w, struct site *s)
+{
+    site_crash(w, s, "somebody restores a backup, and the marks are lost", 300);
+    s->good = s->hub.disk;
+    s->good_at = w->now_ms + 4000 + draw(w, 9000);
+    put_disk(s, s->backup);
+    s->backup = NULL;
+}
+
 void site_restore_backup(struct world *w, struct site *s)
 {
-    if (!s->up || s->in_flight)
+    if (!s->up || s->in_flight || s->good != NULL)
         return;
     if (s->backup == NULL)
         keep_backup(w, s);
-    else
+    else if (draw(w, 2) == 0)
         try_backup(w, s);
+    else
+        live_on_backup(w, s);
 }
 
 /* ---- life ---- */
@@ -184,7 +215,7 @@ static bool site_done(struct world *w, struct actor *a, const char **why)
     (void)w;
     struct seq_stats stats = {0};
     *why = "a hub is down";
-    if (!s->up || s->hub.q == NULL)
+    if (!s->up || s->hub.q == NULL || s->good != NULL)
         return false;
     *why = "a slot is down";
     if (!site_all_ready(s))
@@ -210,6 +241,7 @@ static void site_free(struct actor *a)
         free(s->lines[i].conn);
     free(s->lines);
     disk_close(s->backup);
+    disk_close(s->good);
     model_close(s->model);
     hub_close(&s->hub);
     free(s);

@@ -70,6 +70,9 @@ enum fault { BAD_LIST(BAD_ENUM_) BAD_COUNT };
     X(SEEN_NOT_FOUND, "read_not_found")                                                  \
     X(SEEN_UNAVAILABLE, "read_unavailable")                                              \
     X(SEEN_BYE_SLOW, "goodbye_slow")                                                     \
+    X(SEEN_READ_FIRST, "read_before_its_event")                                          \
+    X(SEEN_STOPPED_BY_HELLO, "stopped_by_hello")                                         \
+    X(SEEN_WALLET_BEHIND, "wallet_sees_a_backup")                                        \
     X(SEEN_WALLET_OK, "wallet_ok") /* how calls of libstoa end */                        \
     X(SEEN_WALLET_UNREACHABLE, "wallet_unreachable")                                     \
     X(SEEN_WALLET_UNKNOWN, "wallet_unknown")                                             \

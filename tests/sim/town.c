@@ -106,6 +106,8 @@ void check_step(struct world *w)
     struct town *t = town_of(w);
     for (uint32_t i = 0; i < t->site_count; i++) {
         struct site *s = t->sites[i];
+        if (s->good != NULL)
+            continue; /* it runs on a backup, and nothing of it counts */
         const char *why = model_advance(s->model, s->hub.disk);
         w->stats.checks++;
         if (why != NULL)

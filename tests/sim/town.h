@@ -155,12 +155,13 @@ struct site {
     struct due *answers;
     struct reads *reads; /* of this life; NULL: it does not run */
     uint32_t auditor;    /* number of the key that may read everything */
-    bool stopped_by_hello[SLOTS_MAX];
     struct recover_mark marks[SLOTS_MAX]; /* newest published */
     uint64_t settled_index[SLOTS_MAX];    /* newest settlement reported, plus 1 */
     struct digest_seen digests[SLOTS_MAX];
     struct note_seen notes[SLOTS_MAX];
     struct disk *backup;
+    struct disk *good; /* what it should run on; NULL: it does */
+    uint64_t good_at;  /* when that is put back */
     tree_size backup_size[SLOTS_MAX];
     uint32_t next_key; /* for rotations */
     uint32_t log_count;

@@ -127,6 +127,8 @@ static void hubs(struct world *w, struct site *s)
 {
     if (draw(w, 5) == 0 && goes_wrong(w, BAD_CRASH))
         site_crash(w, s, "it is killed", draw(w, 6000));
+    if (s->good != NULL)
+        return;
     if (s->up && s->hub.q != NULL && !s->in_flight && goes_wrong(w, BAD_STOP)) {
         uint32_t slot = draw(w, s->hub.slots);
         say(w, "%s stops slot %02x", s->actor.name, (unsigned)slot);
