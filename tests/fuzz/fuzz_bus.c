@@ -4,6 +4,7 @@
  * store has. */
 #include <string.h>
 
+#include "federation/bus_presence.h"
 #include "fuzz.h"
 #include "input.h"
 #include "tests/unit/federation/buskit.h"
@@ -16,6 +17,7 @@
 static struct bus_kit log_kit, fork_kit;
 static struct vkey keys[SLOTS];
 static struct bus bus;
+static struct bus_relays relays;
 static struct kit_message x;
 
 /* The listener and the store it can read. */
@@ -107,13 +109,30 @@ static void say_something(struct world *w, struct input *in)
     hear(w, SLOT, bytes_of(x.bytes, size));
 }
 
+/* What is taken for a presence is one name, in its only form. */
+static void hear_presence(struct bytes data, uint64_t now)
+{
+    uint8_t again[BUS_PRESENCE_MAX];
+    if (!bus_presence_hear(&relays, data, now))
+        return;
+    size_t heard = 0;
+    for (size_t i = 0; i < relays.count; i++) {
+        size_t size = bus_presence_put(again, relays.relay[i].name);
+        heard += size == data.size && memcmp(again, data.data, size) == 0;
+        PROPERTY(bus_presence_silent_ms(&relays, relays.relay[i].name, now) != UINT64_MAX);
+    }
+    PROPERTY(heard == 1 && relays.count <= BUS_RELAYS_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = input_of(data, size);
     struct world w = {.now = 1000, .store = 1, .epoch = 3, .taken = 1};
     struct frontier at;
+    struct bytes said;
     make_logs();
     bus_init(&bus, "here", keys, SLOTS);
+    memset(&relays, 0, sizeof(relays));
     at = bus_kit_at(&log_kit, w.taken);
     bus_follow(&bus, SLOT, &at, w.now);
     for (unsigned step = 0; in.left > 0 && step < STEPS_MAX; step++) {
@@ -129,7 +148,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             w.epoch++;
             break;
         case 3:
-            hear(&w, take_below(&in, SLOTS), take_bytes(&in, 64));
+            said = take_bytes(&in, 64);
+            hear_presence(said, w.now);
+            hear(&w, take_below(&in, SLOTS), said);
             break;
         default:
             say_something(&w, &in);
