@@ -1,6 +1,7 @@
 /* Wallets: their files, their hub, accounts, members, memos. */
 #include "desk.h"
 #include "ledger/evidence.h"
+#include "unit/account/kit.h"
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -344,6 +345,49 @@ static void a_hub_that_goes_back_is_refused_with_evidence(void **state)
     d->hub.disk_shown = NULL;
     disk_close(backup);
     GOOD(d, stoa_connect(d->w[0], NULL, 0, &d->error));
+}
+
+/* The log gets a new key while a note is on its way: the tree it is of does not hold the
+ * change, and the key before it still counts. */
+static void a_note_from_before_the_log_key_changed_is_believed(void **state)
+{
+    static struct kit_entry e;
+    static struct payload p;
+    struct desk *d = *state;
+    struct refusal r;
+    struct slot_view *v;
+    struct checkpoint c;
+    stoa_evidence x = {.size = sizeof(x)};
+    char note[CHECKPOINT_BYTES_MAX];
+    desk_funded(d, 0, 10 * POINT);
+    fakehub_fund(&d->hub, &d->account[0], POINT);
+    struct hub *h = &d->hub.h;
+    struct hash id = hash_of(&d->account[0]);
+    uint32_t slot = slot_of(&id, h->slots);
+    const struct disk_slot *log = &h->disk->slot[slot];
+    size_t size = log->checkpoint_size;
+    memcpy(note, log->checkpoint, size);
+
+    const struct hub_account *hub = &sequencer_slotlog(h->q, slot)->hub;
+    kit_hub_key(&p, hub, ROLE_LOG, kit_key(HUB_KEY_LOG), kit_key(50));
+    kit_build_hub(&e, hub, kit_key(HUB_KEY_RELAY), &p);
+    hub_crash(h);
+    h->config.log = kit_key(50);
+    assert_int_equal(hub_start(h), ERR_OK);
+    assert_int_equal(sequencer_submit(h->q, &e.e, 1, false, h->now_ms, &r), SEQ_QUEUED);
+    assert_int_equal(hub_commit(h), ERR_OK);
+
+    uint64_t deadline = mono_ms() + 2000;
+    struct bytes shown = bytes_of(note, size);
+    GOOD(d, slot_need(d->w[0], slot, deadline, &v, &d->error));
+    GOOD(d, slot_follow(d->w[0], v, deadline, &d->error));
+    struct pubkey now = kit_pub(50);
+    assert_true(pubkey_equal(&v->f.hub.log.key, &now));
+    GOOD(d, slot_believe(d->w[0], v, &shown, 1, &c, deadline, &d->error));
+    assert_false(stoa_evidence_get(d->w[0], 0, &x));
+    desk_sync(d, 0); /* and the one after it, by the new key */
+    note[size - 10] = (char)(note[size - 10] == 'A' ? 'B' : 'A');
+    assert_int_equal(slot_believe(d->w[0], v, &shown, 1, &c, deadline, &d->error), STOA_NO);
 }
 
 static void a_fork_is_kept_as_evidence_that_stands_alone(void **state)
@@ -989,6 +1033,7 @@ int main(void)
         CASE(the_first_meeting_is_on_record),
         CASE(a_record_costs_at_most_a_kilobyte),
         CASE(a_hub_that_goes_back_is_refused_with_evidence),
+        CASE(a_note_from_before_the_log_key_changed_is_believed),
         CASE(a_fork_is_kept_as_evidence_that_stands_alone),
         CASE(a_head_is_kept_and_a_wrong_one_is_proven),
         CASE(a_second_device_is_enrolled_writes_and_is_revoked),

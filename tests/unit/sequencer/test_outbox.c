@@ -231,6 +231,55 @@ static void pieces_in_any_order_give_each_item_once(void **state)
     }
 }
 
+/* ---- no memory ---- */
+
+static size_t allocations_left;
+
+static void *scarce(void *context, void *p, size_t old_size, size_t new_size)
+{
+    (void)context;
+    if (new_size > old_size && allocations_left-- == 0) {
+        allocations_left = 0;
+        return NULL;
+    }
+    return alloc_heap.resize(alloc_heap.context, p, old_size, new_size);
+}
+
+/* Were half a record under way, its first item would be settled as if it were the last. */
+static void a_record_comes_under_way_whole_or_not_at_all(void **state)
+{
+    const struct alloc mem = {.resize = scarce};
+    struct channel_item pair[2] = {item(0, 1, 0), item(0, 0, 0)}, settled;
+    uint32_t remaining;
+    bool came_through = false;
+    (void)state;
+    for (size_t n = 0; !came_through; n++) {
+        struct outbox *o;
+        allocations_left = SIZE_MAX;
+        assert_int_equal(outbox_open(&o, &mem, SLOTS), ERR_OK);
+        for (uint32_t here = 0; here < 2; here++) {
+            assert_int_equal(outbox_source_ready(o, here, NULL, 0, nothing, HOUR), ERR_OK);
+            assert_int_equal(outbox_destination_ready(o, here, nothing), ERR_OK);
+        }
+        allocations_left = n;
+        came_through = outbox_put(o, pair, 2, HOUR) == ERR_OK;
+        allocations_left = SIZE_MAX;
+        if (!came_through) {
+            uint64_t since;
+            assert_int_equal(outbox_waiting(o, &since), 0);
+            assert_null(outbox_next(o, 0, 1));
+            assert_int_equal(outbox_due(o, 1), 0);
+            assert_int_equal(outbox_put(o, pair, 2, HOUR), ERR_OK);
+        }
+        outbox_take(o, 0, 1);
+        assert_true(outbox_settle(o, 0, 1, &settled, &remaining));
+        assert_int_equal(remaining, 1);
+        assert_int_equal(outbox_due(o, 0), 1);
+        outbox_close(o);
+        assert_true(n < 10);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +292,7 @@ int main(void)
         TEST(only_from_here_to_elsewhere),
         TEST(a_source_comes_back_with_what_is_open),
         TEST(pieces_in_any_order_give_each_item_once),
+        TEST(a_record_comes_under_way_whole_or_not_at_all),
 #undef TEST
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
