@@ -377,13 +377,13 @@ void follow_stop(struct relay *r)
     if (!f)
         return;
     atomic_store(&f->stopping, true);
-    r->bus = NULL;
-    bus_redis_close(f->redis); /* ends its thread, which talks to ours */
-    f->redis = NULL;
-    queue_end(&f->news);
+    queue_end(&f->news); /* what the bus still brings waits there, and is dropped */
     if (f->started)
         pthread_join(f->thread, NULL);
     f->started = false;
+    r->bus = NULL;
+    bus_redis_close(f->redis);
+    f->redis = NULL;
     queue_end(&f->to_load);
     if (f->loader_started)
         pthread_join(f->loader, NULL);

@@ -241,7 +241,7 @@ static void a_relay_cut_off_from_redis_polls(void **state)
 /* Each of them finds its bus in order. */
 static void relays_with_different_servers_say_so(void **state)
 {
-    struct redisproc other = {.password = "between-relays"};
+    struct redisproc other = {.password = "between-relays", .cluster = redis.cluster};
     char body[2048];
     size_t size;
     (void)state;
@@ -311,6 +311,7 @@ static int open_all(void **state)
     (void)state;
     region.lease_ms = 3000;
     region.poll_ms = POLL_MS;
+    redis.cluster = getenv("STOA_BUS_SHARDED") != NULL;
     if (!regionproc_open(&region, RELAYS) || !redisproc_open(&redis) ||
         !ways_open(&ways, RELAYS)) {
         print_error("%s %s\n", region.why, redis.why);
@@ -319,8 +320,8 @@ static int open_all(void **state)
     ways_lead(&ways, redis.port);
     make_passfile(path);
     for (unsigned i = 0; i < RELAYS; i++)
-        hubproc_set(&region.relay[i], "region.bus=redis://127.0.0.1:%u?passfile=%s",
-                    (unsigned)ways.way[i].port, path);
+        hubproc_set(&region.relay[i], "region.bus=redis://127.0.0.1:%u?passfile=%s%s",
+                    (unsigned)ways.way[i].port, path, redis.cluster ? "&sharded=yes" : "");
     if (!regionproc_start_all(&region) || !regionproc_settled(&region, ALL, SETTLE_MS)) {
         print_error("%s\n", region.why);
         return -1;

@@ -17,7 +17,7 @@ struct watch {
     struct regionproc *region;
     unsigned relay;
     bool wanders;
-    uint64_t visits, put_off; /* wandering: relays that let him in, that said later */
+    atomic_ullong visits, put_off; /* wandering: relays that let him in, that said later */
     char notes[REGIONPROC_SLOTS][CHECKPOINT_BYTES_MAX]; /* wandering: newest he was shown */
     size_t note_size[REGIONPROC_SLOTS];
     uint64_t note_of[REGIONPROC_SLOTS];
