@@ -181,11 +181,8 @@ static void on_result(void *context, const struct seq_result *r)
     item_done(c, item->job);
 }
 
-void on_settled(void *context, const struct seq_settled *s)
+void tell_settled(struct commit *c, const struct seq_settled *s)
 {
-    struct commit *c = context;
-    metrics_count(c->r->metrics, METRIC_SETTLED,
-                  s->bounced ? M_SETTLE_BOUNCE : M_SETTLE_CREDIT, 1);
     struct cause *cause = causes_find(&c->causes, &s->cause);
     if (!cause)
         return;
@@ -198,6 +195,15 @@ void on_settled(void *context, const struct seq_settled *s)
         metrics_observe(c->r->metrics, METRIC_SETTLE, M_SCOPE_LOCAL,
                         clock_mono_us() - cause->since_us);
     causes_remove(&c->causes, &s->cause);
+}
+
+/* Counted where it is written. */
+static void on_settled(void *context, const struct seq_settled *s)
+{
+    struct commit *c = context;
+    metrics_count(c->r->metrics, METRIC_SETTLED,
+                  s->bounced ? M_SETTLE_BOUNCE : M_SETTLE_CREDIT, 1);
+    tell_settled(c, s);
 }
 
 static void on_commit(void *context, const struct seq_commit *done)

@@ -92,8 +92,8 @@ void snapshot(struct commit *c, uint32_t slot, struct slotlog *log);
 void slots_reload(struct commit *c, uint64_t now_mono_ms);
 void write_state_refresh(struct commit *c);
 
-/* commit.c: whoever waits for the cause is told, and counted. */
-void on_settled(void *context, const struct seq_settled *s);
+/* commit.c: whoever waits for the cause is told. */
+void tell_settled(struct commit *c, const struct seq_settled *s);
 
 /* commit_region.c; in a hub of one process every slot is held and the rest does nothing. */
 bool slot_held(const struct commit *c, uint32_t slot);

@@ -96,7 +96,7 @@ static void settled_elsewhere(struct commit *c, const struct seq_sent *sent)
     struct seq_settled settled;
     uint64_t first, end;
     if (sequencer_settle_sent(c->q, sent, &settled)) {
-        on_settled(c, &settled);
+        tell_settled(c, &settled);
         atomic_store(&cell->index, sent->index);
     } else if (sequencer_channel(c->q, sent->source, sent->destination, &first, &end) &&
                sent->out_seq > first) {

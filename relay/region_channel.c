@@ -96,8 +96,11 @@ static enum err look_for_items(struct looking *x)
     collect(x, REGION_RECEIVES);
     if (x->pair_count == 0)
         return ERR_OK;
-    TRY(l->ops->items(l, x->pairs, x->pair_count, REGION_ITEMS_A_PAIR, keep_item, x));
-    x->more = x->more || x->batch->item_count >= REGION_ITEMS_A_PAIR;
+    /* An answer is held in memory whole, so it is no longer than what may be kept. */
+    uint32_t most = (uint32_t)(REGION_ITEMS_MAX / x->pair_count);
+    most = most < REGION_ITEMS_A_PAIR ? most : REGION_ITEMS_A_PAIR;
+    TRY(l->ops->items(l, x->pairs, x->pair_count, most, keep_item, x));
+    x->more = x->more || x->batch->item_count >= most;
     return ERR_OK;
 }
 

@@ -20,6 +20,7 @@
 #define REGION_SENT_MAX 8192u      /* settlements handed over at once */
 #define REGION_PAIRS_MAX 8192u     /* channels asked for at once; the rest in the next turn */
 #define REGION_LEAVE_MS 5000u      /* at the end: wait so long for slots to be let go */
+_Static_assert(REGION_PAIRS_MAX <= REGION_ITEMS_MAX, "one item of each at least");
 
 enum region_order {
     REGION_NO_ORDER,
