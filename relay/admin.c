@@ -114,7 +114,7 @@ static json_t *answer_to(struct admin *a, int fd)
 {
     char line[ADMIN_LINE_MAX];
     size_t size;
-    enum admin_verb verb;
+    enum admin_verb verb = ADMIN_STATUS; /* gcc does not see that it is set */
     enum err e = admin_read_line(fd, line, sizeof(line), &size, ADMIN_PATIENCE_MS);
     if (e == ERR_NET)
         return NULL; /* nobody is there any more */
