@@ -35,6 +35,7 @@ struct followed {
     bool loading; /* with the loader, or in what it has done */
     uint64_t retry_ms, pause_ms; /* when it is loaded again, and the pause before that */
     uint64_t heard_ms;           /* when the store or the bus last told of it */
+    tree_size forked_at;         /* a fork of this size was kept */
     bool behind;                 /* the store shows less than was shown: said once */
 };
 
@@ -123,5 +124,6 @@ void view_grow(struct follow *f, uint32_t slot, tree_size size, struct bytes not
 /* The store has less than was shown. */
 void view_hide(struct follow *f, uint32_t slot);
 tree_size view_size(struct follow *f, uint32_t slot);
+size_t view_note(struct follow *f, uint32_t slot, char note[CHECKPOINT_BYTES_MAX]);
 
 #endif

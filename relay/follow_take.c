@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "crypto/context.h"
+#include "ledger/evidence.h"
 #include "ledger/kinds.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/event.h"
+#include "relay/evidence_file.h"
 #include "relay/follow_internal.h"
 #include "relay/region.h"
 
@@ -114,6 +116,26 @@ static enum err use_batch(struct follow *f, const struct bus_message *m,
     return ERR_OK;
 }
 
+/* Somebody has the log's key twice, or used it twice: the two notes stand alone as a proof. */
+static void keep_fork(struct follow *f, uint32_t slot, const struct bus_message *m)
+{
+    struct buf file = {0};
+    char name[EVIDENCE_NAME_MAX] = "", ours[CHECKPOINT_BYTES_MAX];
+    if (f->slots[slot].forked_at == m->last)
+        return; /* said and kept */
+    f->slots[slot].forked_at = m->last;
+    size_t size = view_note(f, slot, ours);
+    enum err e = evidence_fork(&file, &f->r->log_vkeys[slot], bytes_of(ours, size), m->note,
+                               NULL, 0);
+    if (e == ERR_OK)
+        e = evidence_file_keep(settings(f->r)->hub.state_dir, "fork",
+                               bytes_of(file.data, file.size), name);
+    buf_close(&file);
+    trace(TRACE_ERROR, "follow.fork", TRACE_U64("slot", slot), TRACE_U64("size", m->last),
+          TRACE_STR("why", "the bus brought our signature over another tree"),
+          TRACE_STR("file", name), TRACE_ERR("kept", e));
+}
+
 enum err follow_hear(struct follow *f, uint32_t slot, struct bytes message)
 {
     struct bus_message m;
@@ -122,9 +144,7 @@ enum err follow_hear(struct follow *f, uint32_t slot, struct bytes message)
         bus_hear(&f->bus, slot, &m, clock_mono_ms(), &heard);
     metrics_count(f->r->metrics, METRIC_BUS_HEARD, heard.why, 1);
     if (heard.why == BUS_FORK)
-        trace(TRACE_ERROR, "follow.fork", TRACE_U64("slot", slot),
-              TRACE_U64("size", m.last),
-              TRACE_STR("why", "the bus brought our signature over another tree"));
+        keep_fork(f, slot, &m);
     if (heard.why != BUS_USED)
         return ERR_OK; /* where there may be more, the store is asked in this turn */
     return use_batch(f, &m, &heard.after);

@@ -52,6 +52,15 @@ tree_size view_size(struct follow *f, uint32_t slot)
     return size;
 }
 
+size_t view_note(struct follow *f, uint32_t slot, char note[CHECKPOINT_BYTES_MAX])
+{
+    pthread_mutex_lock(&f->lock);
+    size_t size = f->views[slot].note_size;
+    memcpy(note, f->views[slot].note, size);
+    pthread_mutex_unlock(&f->lock);
+    return size;
+}
+
 void follow_own(struct relay *r, uint32_t slot, tree_size size, struct bytes note)
 {
     if (r->follow)

@@ -24,9 +24,10 @@ stoa_unit_test(test_peer
   LIBS relay_core relay_ws relay_metrics relay_config relay_keys relay_peer_link
     federation_forward ledger_trace ledger_recover Threads::Threads)
 # Alone, without the region that owns slots: the test says who does.
-set(stoa_follow_sources follow.c follow_load.c follow_take.c follow_view.c event.c bus_message.c highwater.c)
+set(stoa_follow_sources follow.c follow_load.c follow_take.c follow_view.c event.c bus_message.c highwater.c
+  evidence_file.c)
 list(TRANSFORM stoa_follow_sources PREPEND ${CMAKE_SOURCE_DIR}/relay/)
 stoa_unit_test(test_follow ${CMAKE_CURRENT_SOURCE_DIR}/test_follow.c
   ${CMAKE_SOURCE_DIR}/tests/unit/sequencer/people.c ${stoa_follow_sources}
   LIBS sim_hub relay_bus_redis relay_core relay_config relay_metrics relay_keys
-    federation_bus ledger_recover ledger_store ledger_trace Threads::Threads)
+    federation_bus ledger_recover ledger_store ledger_trace ledger_evidence Threads::Threads)

@@ -519,6 +519,36 @@ static void a_flood_is_dropped_and_looked_up(void **state)
     assert_int_equal(count_of(METRIC_BUS_HEARD, BUS_MALFORMED), FOLLOW_NEWS_MAX);
 }
 
+/* The log's key signed another tree of the size that is shown. */
+static void a_fork_on_the_bus_is_kept_as_evidence(void **state)
+{
+    char dir[] = "/tmp/stoa-fork-XXXXXX", command[200], note[CHECKPOINT_BYTES_MAX];
+    uint8_t data[BUS_HEAD_BYTES_MAX];
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(w.config.hub.state_dir, sizeof w.config.hub.state_dir, "%s", dir);
+    turn();
+    struct checkpoint c = {.size = disk_slot_of(0)->size, .root = kit_hash(77)};
+    snprintf(c.origin, sizeof c.origin, "%s", w.hub.log_keys[0].name);
+    size_t size = checkpoint_sign(note, sizeof note, &c, &w.hub.log_keys[0], w.r.keys.log);
+    struct bus_message m = {.sender = bytes_of("owner", 5),
+                            .epoch = 9,
+                            .first = c.size - 1,
+                            .last = c.size,
+                            .note = bytes_of(note, size)};
+    struct mp_writer out = mp_writer_of(data, sizeof data);
+    bus_put(&out, &m);
+    for (int i = 0; i < 3; i++)
+        follow_heard(follower(), 0, bytes_of(data, out.size));
+    turn();
+    assert_int_equal(count_of(METRIC_BUS_HEARD, BUS_FORK), 3);
+    same_state(0);
+    snprintf(command, sizeof command, "test $(ls %s/evidence/fork-*.evidence | wc -l) = 1", dir);
+    assert_int_equal(system(command), 0);
+    snprintf(command, sizeof command, "rm -r %s", dir);
+    assert_int_equal(system(command), 0);
+}
+
 /* A bus that does what it likes with what it is given. */
 static void liar_passes(struct rng *rng, struct bus_out *m, uint32_t slot,
                         struct bus_out *kept[8])
@@ -602,6 +632,7 @@ int main(void)
         TEST(a_reader_waits_for_what_an_owner_has_shown),
         TEST(a_store_that_does_not_answer_is_asked_again),
         TEST(a_flood_is_dropped_and_looked_up),
+        TEST(a_fork_on_the_bus_is_kept_as_evidence),
         TEST(whatever_the_bus_does_every_record_is_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
