@@ -100,7 +100,8 @@ struct projection_rich_row {
  * reader's other operations. Answers hold what the cursor says, which may be less than
  * the log. */
 struct projection_ops {
-    /* All slots in ascending order. */
+    /* Slots in ascending order; all of them, but of a replica of one of several servers those
+     * that are placed there. */
     enum err (*slots)(struct store_reader *r, struct projection_slot out[SLOTS_MAX],
                       size_t *count);
     /* ERR_NOT_FOUND. */

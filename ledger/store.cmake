@@ -50,7 +50,11 @@ add_library(ledger_store_postgres STATIC
   store_postgres_append.c
   store_postgres_lease.c
   store_postgres_link.c
+  store_postgres_move.c
   store_postgres_param.c
+  store_postgres_place.c
+  store_postgres_place_lease.c
+  store_postgres_place_read.c
   store_postgres_projection.c
   store_postgres_probe.c
   store_postgres_raw.c

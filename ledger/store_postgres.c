@@ -18,6 +18,7 @@ static const struct store_identity *identity(struct store *base)
 static void close_store(struct store *base)
 {
     struct postgres_store *s = postgres_of(base);
+    postgres_places_close(s);
     pg_drop(&s->link);
     pg_target_close(&s->target);
     for (size_t i = 0; i < PG_PARAMS_MAX; i++)
@@ -70,7 +71,7 @@ static enum err maintain(struct store *base)
     return e == ERR_OK || e == ERR_IO || e == ERR_CORRUPT ? e : ERR_STORE;
 }
 
-static const struct store_ops ops = {
+const struct store_ops postgres_ops = {
     .close = close_store,
     .identity = identity,
     .claim = postgres_claim,
@@ -96,7 +97,7 @@ static enum err make(const char *rest, struct postgres_store **out, struct store
         store_why_set(why, "out of memory");
         return ERR_MEMORY;
     }
-    s->base.ops = &ops;
+    s->base.ops = &postgres_ops;
     pthread_mutex_init(&s->lock, NULL);
     s->link = (struct pg_link){.target = &s->target, .role = PG_PLAIN};
     enum err e = pg_target_open(&s->target, rest, why);
@@ -140,6 +141,37 @@ static enum err open_ledger(struct postgres_store *s)
     return become_writer(s);
 }
 
+static enum err open_all(struct postgres_store *s)
+{
+    TRY(open_ledger(s));
+    return postgres_places_open(s);
+}
+
+enum err postgres_place_open(struct postgres_store *s, const char *uri,
+                             struct postgres_store **out, struct store_why *why)
+{
+    const char *rest = strchr(uri, ':');
+    struct postgres_store *p = NULL;
+    *out = NULL;
+    TRY(make(rest == NULL ? "" : rest + 1, &p, why));
+    enum err e = open_ledger(p);
+    if (e == ERR_OK && memcmp(p->ledger.id, s->ledger.id, sizeof p->ledger.id) != 0) {
+        store_why_set(&p->link.why, "%s: slots are placed there, but the ledger there is another one",
+                      p->target.name);
+        e = ERR_CONFIG;
+    }
+    if (e != ERR_OK) {
+        *why = p->link.why;
+        close_store(&p->base);
+        return e;
+    }
+    p->is_place = true;
+    p->shared = s->shared;
+    p->self = s->self;
+    *out = p;
+    return ERR_OK;
+}
+
 static enum err finish(struct postgres_store *s, enum err e, struct store **out,
                        struct store_why *why)
 {
@@ -160,7 +192,7 @@ static enum err postgres_open(const char *rest, struct store **out, struct store
     struct postgres_store *s = NULL;
     *out = NULL;
     TRY(make(rest, &s, why));
-    return finish(s, open_ledger(s), out, why);
+    return finish(s, open_all(s), out, why);
 }
 
 /* Readers only: of a standby, or for who may not write. The writer's calls fail in a session
@@ -236,7 +268,8 @@ static enum err create_ledger(struct postgres_store *s, const char *rest,
     TRY(pg_session_ledger(&s->link, &s->ledger));
     TRY(call_create(s, id));
     TRY(pg_session_ledger(&s->link, &s->ledger));
-    return s->ledger.any ? become_writer(s) : ERR_CORRUPT;
+    TRY(s->ledger.any ? become_writer(s) : ERR_CORRUPT);
+    return postgres_places_open(s);
 }
 
 static enum err postgres_create(const char *rest, const struct store_identity *id,

@@ -42,6 +42,12 @@
 #define POSTGRES_LEDGER_ID_BYTES 16
 #define POSTGRES_LOCK_CLASS                                                              \
     0x53746f61 /* advisory locks: (this, slot) is a slot's owner */
+#define POSTGRES_MOVE_LOCK_CLASS                                                         \
+    0x53746f6d /* (this, slot): whoever moves a slot away from this database */
+#define POSTGRES_PLACES_MAX 32u /* servers of one hub */
+#define POSTGRES_HOPS_MAX 8u    /* from one place to the next, looking for a slot */
+#define POSTGRES_PLACES_EVERY_MS 1000u /* it is looked whether slots have moved */
+#define POSTGRES_MOVE_WAIT_MS 15000u /* at the start, for a slot that is being moved */
 
 /* Where to connect. `name` is for people: user, host, database, never a secret. */
 struct pg_target {
@@ -78,6 +84,12 @@ struct pg_link {
     struct store_why why; /* the last error, for people */
 };
 
+/* May a slot be claimed here (deploy/schema/0005_place.sql)? `moves`: of the move that is known
+ * to have brought it, -1: none is. `lock`: the class of the lock that whoever moves it holds. */
+#define PG_CLAIMABLE(moves, lock)                                                        \
+    "CASE placed WHEN 'here' THEN true WHEN 'coming' THEN moves = " moves "::int8"        \
+    " WHEN 'leaving' THEN pg_try_advisory_xact_lock(" lock "::int4, slot) ELSE false END"
+
 /* Statements are prepared when a session begins. */
 #define PG_STATEMENTS(X)                                                                 \
     X(BEGIN, PG_WRITER, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")               \
@@ -90,7 +102,17 @@ struct pg_link {
       "u(slot)")                                                                         \
     X(LAZY, PG_WRITER, "SET LOCAL synchronous_commit = off")                             \
     X(CLAIM, PG_WRITER,                                                                  \
-      "UPDATE stoa.slot SET epoch = epoch + 1 WHERE slot = $1::int4 RETURNING epoch")    \
+      "UPDATE stoa.slot SET epoch = epoch + 1, placed = 'here' WHERE slot = $1::int4"    \
+      " AND " PG_CLAIMABLE("$2", "$3") " RETURNING epoch")                               \
+    X(PLACE, PG_WRITER,                                                                  \
+      "SELECT convert_to(placed, 'UTF8'), moves, convert_to(coalesce(place, ''),"        \
+      " 'UTF8') FROM stoa.slot WHERE slot = $1::int4")                                   \
+    X(PLACES, PG_WRITER,                                                                 \
+      "SELECT slot FROM stoa.slot WHERE placed IN ('away', 'coming') ORDER BY slot")     \
+    X(LEASE_HELD, PG_WRITER,                                                             \
+      "SELECT slot FROM stoa.lease WHERE slot = $1::int4 AND instance = $2::bytea")      \
+    X(WHOSE, PG_WRITER,                                                                  \
+      "SELECT slot FROM stoa.record WHERE entry = $1::bytea LIMIT 1")                    \
     X(MOVE, PG_WRITER,                                                                   \
       "UPDATE stoa.slot AS s SET size = u.new, edges = u.edges, checkpoint = u.note"     \
       " FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[],"        \
@@ -130,8 +152,9 @@ struct pg_link {
       "SELECT parts, size, data FROM stoa.snapshot WHERE slot = $1::int4"                \
       " AND part = $2::int4")                                                            \
     X(SEALED_PUT, PG_WRITER,                                                             \
-      "INSERT INTO stoa.sealed(entry, data) VALUES ($1::bytea, $2::bytea)"               \
-      " ON CONFLICT DO NOTHING")                                                         \
+      "INSERT INTO stoa.sealed(entry, data) SELECT $1::bytea, $2::bytea WHERE NOT EXISTS"\
+      " (SELECT FROM stoa.record AS r JOIN stoa.slot AS s ON s.slot = r.slot"            \
+      " WHERE r.entry = $1::bytea AND s.placed <> 'here') ON CONFLICT DO NOTHING")       \
     X(SEALED_ERASE, PG_WRITER, "DELETE FROM stoa.sealed WHERE entry = $1::bytea")        \
     X(WRITER_SLOT, PG_WRITER,                                                            \
       "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
@@ -161,7 +184,9 @@ struct pg_link {
       " AND n >= $3::int8 AND n < $4::int8 ORDER BY n")                                  \
     X(SEALED, PG_READER, "SELECT data FROM stoa.sealed WHERE entry = $1::bytea")         \
     X(AUDIT_SLOT, PG_AUDITOR,                                                            \
-      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
+      "SELECT epoch, size, edges, checkpoint, convert_to(coalesce(to_jsonb(s)->>'placed',"\
+      " 'here'), 'UTF8'), convert_to(coalesce(to_jsonb(s)->>'place', ''), 'UTF8')"       \
+      " FROM stoa.slot AS s WHERE slot = $1::int4")                                      \
     X(AUDIT_RECORDS, PG_AUDITOR,                                                         \
       "SELECT idx, position, hub_lamport, hub_time_ms, account, entry, account_head,"    \
       " leaf_hash, envelope FROM stoa.record WHERE slot = $1::int4 AND idx >= $2::int8"  \
@@ -265,8 +290,11 @@ struct pg_batch {
     bool moved[SLOTS_MAX]; /* those it did */
 };
 
+struct pg_places;
 struct postgres_store {
     struct store base;
+    struct pg_places *places; /* store_postgres_place.c; NULL: a place itself, or a replica */
+    bool is_place;            /* not the hub's own database: leases are kept there */
     struct pg_target target;
     struct pg_ledger ledger;
     bool reads_only; /* a replica: readers only */
@@ -300,6 +328,10 @@ enum err postgres_begin(struct postgres_store *s, bool lazy);
 /* Commit if `e` is ERR_OK, else roll back and return `e`. `effect` names the commit.
  * ERR_UNKNOWN: sent, and not answered. */
 enum err postgres_end(struct postgres_store *s, const char *effect, enum err e);
+/* Of a slot that is at `s`. `moves` as PG_CLAIMABLE has it. ERR_LOST: it is not there any more;
+ * ERR_STORE: not now. */
+enum err postgres_claim_at(struct postgres_store *s, uint32_t slot, uint64_t moves,
+                           uint64_t *epoch);
 enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch);
 void postgres_append(struct store *base, const struct store_append appends[],
                      size_t count, enum store_outcome outcome[]);
@@ -323,6 +355,16 @@ enum err postgres_forget_items(struct postgres_store *s,
                                const struct store_append *const a[], size_t count);
 enum err postgres_put_settled(struct postgres_store *s,
                               const struct store_append *const a[], size_t count);
+/* store_postgres_side.c: one question of the writer, outside a transaction; `lock` is held. */
+enum err postgres_ask_writer(struct postgres_store *s, struct pg_step *step);
+/* store_postgres_place.c: slots on several servers */
+/* Where everything is; from now on `s` passes each call on to where its slot is. */
+enum err postgres_places_open(struct postgres_store *s);
+void postgres_places_close(struct postgres_store *s);
+/* store_postgres.c: a place of `s`, opened by its URI. */
+enum err postgres_place_open(struct postgres_store *s, const char *uri,
+                             struct postgres_store **out, struct store_why *why);
+extern const struct store_ops postgres_ops; /* of one database */
 /* store_postgres_lease.c */
 enum err postgres_share(struct store *base, const struct lease_self *self,
                         struct store_lease **out, struct store_why *why);

@@ -187,25 +187,51 @@ static enum err own_by_lease(struct postgres_store *s)
     return s->shared_locked ? ERR_OK : ERR_LOCKED;
 }
 
-static enum err raise_epoch(struct postgres_store *s, uint32_t slot, uint64_t *epoch)
+/* Nothing was claimed: why? */
+static enum err not_claimed(struct postgres_store *s, uint32_t slot)
 {
-    TRY(s->shared ? own_by_lease(s) : own(s, slot));
-    struct pg_step step = {.statement = s->shared ? PG_CLAIM_LEASED : PG_CLAIM};
+    struct pg_step step = {.statement = PG_PLACE};
+    struct bytes placed = bytes_of(NULL, 0);
     pg_add_i32(&step.p, slot);
-    if (s->shared)
-        pg_add_bytes(&step.p, s->self.instance, LEASE_INSTANCE_BYTES);
     enum err e = pg_exchange(&s->link, &step, 1);
-    if (e == ERR_OK && PQntuples(step.result) == 1)
-        e = pg_u64(step.result, 0, 0, INT64_MAX, epoch);
-    else if (e == ERR_OK)
-        e = s->shared ? ERR_LOCKED : ERR_CORRUPT; /* the lease is somebody else's */
+    if (e == ERR_OK && PQntuples(step.result) != 1)
+        e = ERR_CORRUPT;
+    if (e == ERR_OK)
+        e = pg_span(step.result, 0, 0, &placed);
+    if (e == ERR_OK && placed.size == 4 && memcmp(placed.data, "here", 4) == 0)
+        e = s->shared && !s->is_place ? ERR_LOCKED : ERR_STORE; /* the lease is another's */
+    else if (e == ERR_OK && placed.size == 7) {
+        store_why_set(&s->link.why, "%s: slot %02x is being moved", s->target.name, slot);
+        e = ERR_STORE;
+    } else if (e == ERR_OK) {
+        e = ERR_LOST;
+    }
     pg_clear(&step, 1);
     return e;
 }
 
-enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch)
+static enum err raise_epoch(struct postgres_store *s, uint32_t slot, uint64_t moves,
+                            uint64_t *epoch)
 {
-    struct postgres_store *s = postgres_of(base);
+    bool leased = s->shared && !s->is_place;
+    TRY(s->shared ? own_by_lease(s) : own(s, slot));
+    struct pg_step step = {.statement = leased ? PG_CLAIM_LEASED : PG_CLAIM};
+    pg_add_i32(&step.p, slot);
+    pg_add_i64(&step.p, moves);
+    pg_add_i32(&step.p, POSTGRES_MOVE_LOCK_CLASS);
+    if (leased)
+        pg_add_bytes(&step.p, s->self.instance, LEASE_INSTANCE_BYTES);
+    enum err e = pg_exchange(&s->link, &step, 1);
+    if (e == ERR_OK)
+        e = PQntuples(step.result) == 1 ? pg_u64(step.result, 0, 0, INT64_MAX, epoch)
+                                        : not_claimed(s, slot);
+    pg_clear(&step, 1);
+    return e;
+}
+
+enum err postgres_claim_at(struct postgres_store *s, uint32_t slot, uint64_t moves,
+                           uint64_t *epoch)
+{
     assert(slot < s->ledger.identity.slots);
     pthread_mutex_lock(&s->lock);
     enum err e = ERR_STORE;
@@ -214,13 +240,18 @@ enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch)
             pg_sleep_ms(pg_jitter_ms(RETRY_JITTER_MS));
         e = postgres_begin(s, false);
         if (e == ERR_OK)
-            e = postgres_end(s, "claim", raise_epoch(s, slot, epoch));
+            e = postgres_end(s, "claim", raise_epoch(s, slot, moves, epoch));
         /* A session that had died unnoticed; nothing was sent that could have counted. */
         if (e != ERR_STORE || !(s->link.lost || s->link.again))
             break;
     }
     pthread_mutex_unlock(&s->lock);
     return postgres_note(s, e);
+}
+
+enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch)
+{
+    return postgres_claim_at(postgres_of(base), slot, UINT64_MAX, epoch);
 }
 
 /* ---- append ---- */

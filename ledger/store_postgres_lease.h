@@ -17,9 +17,9 @@
     X(OWN_SHARED, PG_WRITER,                                                             \
       "SELECT pg_try_advisory_lock_shared($1::int4, s.slot) FROM stoa.slot AS s")        \
     X(CLAIM_LEASED, PG_WRITER,                                                           \
-      "UPDATE stoa.slot SET epoch = epoch + 1 WHERE slot = $1::int4 AND EXISTS (SELECT"  \
-      " FROM stoa.lease AS l WHERE l.slot = $1::int4 AND l.instance = $2::bytea)"        \
-      " RETURNING epoch")                                                                \
+      "UPDATE stoa.slot SET epoch = epoch + 1, placed = 'here' WHERE slot = $1::int4"    \
+      " AND EXISTS (SELECT FROM stoa.lease AS l WHERE l.slot = $1::int4"                 \
+      " AND l.instance = $4::bytea) AND " PG_CLAIMABLE("$2", "$3") " RETURNING epoch")   \
     X(SETTLED, PG_WRITER,                                                                \
       "INSERT INTO stoa.channel(slot, source_slot, next_in, idx) SELECT * FROM"          \
       " unnest($1::int4[], $2::int4[], $3::int8[], $4::int8[]) ON CONFLICT (slot,"       \

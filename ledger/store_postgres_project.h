@@ -9,7 +9,7 @@
       " coalesce(p.time_ms, 0), coalesce(greatest(0,"                                    \
       " (extract(epoch FROM clock_timestamp() - p.seen_at) * 1000)::int8), 0)"           \
       " FROM stoa.slot AS s LEFT JOIN stoa.projection AS p ON p.slot = s.slot"           \
-      " ORDER BY s.slot")                                                                \
+      " WHERE s.placed IN ('here', 'leaving') ORDER BY s.slot")                                                                \
     X(VIEW_ACCOUNT, PG_READER,                                                           \
       "SELECT balance, position, idx, head, pinned::int4 FROM stoa.account"              \
       " WHERE slot = $1::int4 AND account = $2::bytea")                                  \

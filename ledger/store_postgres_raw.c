@@ -89,7 +89,8 @@ enum err postgres_raw_open(struct postgres_raw **out, const char *uri,
     pthread_cond_init(&s->freed, NULL);
     enum err e = pg_target_open(&s->target, rest == NULL ? "" : rest + 1, why);
     if (e == ERR_OK) {
-        struct pg_link plain = {.target = &s->target, .role = PG_PLAIN, .reads_only = true};
+        struct pg_link plain = {
+            .target = &s->target, .role = PG_PLAIN, .reads_only = true};
         e = find_ledger(s, &plain);
         if (e != ERR_OK)
             *why = plain.why;
@@ -126,6 +127,20 @@ const struct store_identity *postgres_raw_identity(const struct postgres_raw *s)
     return &s->ledger.identity;
 }
 
+/* A slot that was moved to another server left its rows behind. */
+static enum err placed_here(const PGresult *r, uint32_t slot, struct store_why *why)
+{
+    struct bytes placed, place;
+    TRY(pg_span(r, 0, 4, &placed));
+    TRY(pg_span(r, 0, 5, &place));
+    if (placed.size > 0 && (placed.data[0] == 'h' || placed.data[0] == 'l'))
+        return ERR_OK;
+    store_why_set(
+        why, "slot %02x was moved from this database to %.*s; audit the hub over the web",
+        (unsigned)slot, (int)place.size, (const char *)place.data);
+    return ERR_CONFIG;
+}
+
 enum err postgres_raw_slot(struct postgres_raw *s, uint32_t slot, struct store_slot *out,
                            struct store_why *why)
 {
@@ -136,8 +151,10 @@ enum err postgres_raw_slot(struct postgres_raw *s, uint32_t slot, struct store_s
         store_why_set(why, "table slot has no row for slot %u", (unsigned)slot);
         e = ERR_NOT_FOUND;
     } else if (e == ERR_OK) {
-        e = postgres_slot_row(step.result, out);
-        if (e != ERR_OK)
+        e = placed_here(step.result, slot, why);
+        if (e == ERR_OK)
+            e = postgres_slot_row(step.result, out);
+        if (e == ERR_CORRUPT)
             store_why_set(why, "the row of slot %u in table slot is damaged",
                           (unsigned)slot);
     }
@@ -167,7 +184,8 @@ static bool take_columns(const PGresult *p, int row, struct postgres_raw_record 
            pg_span(p, row, 8, &x->r.envelope) == ERR_OK;
 }
 
-static enum err take_rows(const PGresult *p, uint32_t slot, struct postgres_raw_record out[])
+static enum err take_rows(const PGresult *p, uint32_t slot,
+                          struct postgres_raw_record out[])
 {
     for (int i = 0; i < PQntuples(p); i++) {
         struct postgres_raw_record *x = &out[i];
@@ -182,8 +200,9 @@ static enum err take_rows(const PGresult *p, uint32_t slot, struct postgres_raw_
 }
 
 enum err postgres_raw_records(struct postgres_raw *s, uint32_t slot, uint64_t from,
-                              uint64_t below, struct postgres_raw_record out[], size_t max,
-                              size_t *count, void **hold, struct store_why *why)
+                              uint64_t below, struct postgres_raw_record out[],
+                              size_t max, size_t *count, void **hold,
+                              struct store_why *why)
 {
     struct pg_step step = {.statement = PG_AUDIT_RECORDS};
     *count = 0;

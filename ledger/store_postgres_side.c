@@ -35,7 +35,7 @@ enum err postgres_slot_row(const PGresult *r, struct store_slot *out)
 }
 
 /* One question outside a transaction. */
-static enum err ask(struct postgres_store *s, struct pg_step *step)
+enum err postgres_ask_writer(struct postgres_store *s, struct pg_step *step)
 {
     enum err e = ERR_STORE;
     if (atomic_load(&s->broken))
@@ -57,7 +57,7 @@ enum err postgres_slot(struct store *base, uint32_t slot, struct store_slot *out
     pthread_mutex_lock(&s->lock);
     struct pg_step step = {.statement = PG_WRITER_SLOT};
     pg_add_i32(&step.p, slot);
-    enum err e = ask(s, &step);
+    enum err e = postgres_ask_writer(s, &step);
     if (e == ERR_OK)
         e = postgres_slot_row(step.result, out);
     pg_clear(&step, 1);
@@ -144,7 +144,7 @@ enum err postgres_outbox(struct store *base, uint32_t slot,
     while (e == ERR_OK && !w.done) {
         struct pg_step step = {.statement = PG_OUTBOX};
         outbox_step(&step, &w, slot);
-        e = ask(s, &step);
+        e = postgres_ask_writer(s, &step);
         if (e == ERR_OK)
             e = visit_items(&w, step.result, slot);
         pg_clear(&step, 1);
@@ -210,7 +210,7 @@ static enum err load_part(struct postgres_store *s, struct pg_step *step, uint32
     step->statement = PG_SNAPSHOT;
     pg_add_i32(&step->p, slot);
     pg_add_i32(&step->p, part);
-    TRY(ask(s, step));
+    TRY(postgres_ask_writer(s, step));
     if (PQntuples(step->result) == 0)
         return ERR_NOT_FOUND;
     uint64_t at = 0;

@@ -53,6 +53,7 @@ if(TARGET ledger_link)
     stoactl_projection.c
     stoactl_run.c
     stoactl_schema.c
+    stoactl_slot.c
     stoactl_status.c
     stoactl_witness.c)
   target_link_libraries(stoactl PRIVATE relay_issue relay_config relay_keys relay_log

@@ -25,8 +25,9 @@ struct projected {
     struct reader *rd;
     struct store_reader *store; /* the reader's own, or the replica's */
     const struct projection_ops *ops;
-    struct projection_slot slots[SLOTS_MAX];
-    size_t count;
+    struct projection_slot slots[SLOTS_MAX]; /* by number, when there .. */
+    bool there[SLOTS_MAX]; /* .. a replica may be of one of several servers */
+    bool all;
     struct projection_top top;
 };
 
@@ -72,8 +73,8 @@ static json_t *as_of(const struct projected *v, const struct projection_slot *s)
 static json_t *all_slots(const struct projected *v)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < v->count; i++)
-        json_array_append_new(list, as_of(v, &v->slots[i]));
+    for (uint32_t slot = 0; slot < v->rd->r->slots; slot++)
+        json_array_append_new(list, as_of(v, &v->slots[slot]));
     return list;
 }
 
@@ -81,6 +82,8 @@ static json_t *all_slots(const struct projected *v)
 static enum err find(struct projected *v, const struct hash *id,
                      struct projection_account_row *row)
 {
+    if (!v->there[slot_of(id, v->rd->r->slots)])
+        return ERR_NOT_FOUND;
     TRY(v->ops->account(v->store, id, row));
     return row->pinned ? ERR_NOT_FOUND : ERR_OK;
 }
@@ -137,7 +140,7 @@ static bool keep(void *context, const struct projection_rich_row *row)
 
 static enum err rich_json(struct projected *v, json_t **out)
 {
-    uint64_t hour = projection_hour(v->slots, v->count);
+    uint64_t hour = projection_hour(v->slots, v->rd->r->slots);
     v->top.count = 0;
     TRY(v->ops->rich(v->store, hour, keep, &v->top));
     json_t *list = json_array();
@@ -188,6 +191,25 @@ static enum err account_page(struct projected *v, const char *rest, const char *
     return earnings_json(v, &id, (uint32_t)before, out);
 }
 
+static enum err slots_of(struct projected *v)
+{
+    size_t count = 0;
+    uint32_t there = 0;
+    memset(v->there, 0, sizeof(v->there));
+    TRY(v->ops->slots(v->store, v->slots, &count));
+    for (size_t i = count;
+         i-- > 0;) { /* ascending: from the end on, none is overwritten */
+        uint32_t slot = v->slots[i].cursor.slot;
+        if (slot >= v->rd->r->slots || slot < i)
+            return ERR_STORE;
+        v->slots[slot] = v->slots[i];
+        v->there[slot] = true;
+        there++;
+    }
+    v->all = there == v->rd->r->slots;
+    return ERR_OK;
+}
+
 static enum err page_of(struct projected *v, struct store_reader *store, const char *path,
                         const char *query, json_t **out)
 {
@@ -195,11 +217,11 @@ static enum err page_of(struct projected *v, struct store_reader *store, const c
     v->ops = store->ops->projection;
     if (!v->ops)
         return ERR_MISSING;
-    TRY(v->ops->slots(store, v->slots, &v->count));
-    if (v->count != v->rd->r->slots)
-        return ERR_STORE;
+    TRY(slots_of(v));
     if (strncmp(path, ACCOUNT_PATH, strlen(ACCOUNT_PATH)) == 0)
         return account_page(v, path + strlen(ACCOUNT_PATH), query, out);
+    if (!v->all)
+        return ERR_NOT_FOUND;
     if (strcmp(path, "/v1/rich-list") == 0)
         return rich_json(v, out);
     *out = json_pack("{s:s, s:o}", "schema", "stoa/projections/1", "slots", all_slots(v));

@@ -114,6 +114,16 @@ static const struct ctl_command commands[] = {
      "transaction; run again it does nothing. Passwords: ?passfile=PATH in the URI.\n\n"
      "  stoactl schema apply --store postgresql://stoa_owner@db.example/stoa\n",
      ctl_schema_apply},
+    {"slot list", "--store URI", 0, 0, COMMON | BIT(STORE) | BIT(AS),
+     "which server each slot of a Postgres ledger is on", "", ctl_slot_list},
+    {"slot move", "SLOT --to URI --store URI", 1, 1, COMMON | BIT(STORE) | BIT(TO) | BIT(AS),
+     "put a slot on another server, or back, while the hub runs",
+     "--store is the hub's own database. Records are copied while the slot goes on; for the last\n"
+     "ones it stands still. Run again after whatever broke it off.\n\n"
+     "  stoactl schema apply --store postgresql://stoa_owner@db2.example/stoa\n"
+     "  stoactl slot move 03 --to postgresql://stoa_relay@db2.example/stoa --as stoa_owner \\\n"
+     "      --store postgresql://stoa_relay@db.example/stoa\n",
+     ctl_slot_move},
     {"projection run", "--store URI", 0, 0, COMMON | BIT(STORE) | BIT(EVERY),
      "keep balances, earnings and rich list up to the log",
      "Runs until SIGTERM, as role stoa_projector; looks every 250ms (--every) and waits for a\n"

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "crypto/context.h"
+#include "crypto/note.h"
 
 uint64_t feed_random(uint64_t *state)
 {
@@ -135,12 +136,14 @@ void feed_make(struct feed_append *f, const struct feed_slot *before, size_t rec
     f->a.items = f->items;
     f->a.edge_count = frontier_edges(&f->after.frontier, f->edges);
     f->a.edges = f->edges;
-    struct hash root = frontier_root(&f->after.frontier);
-    int size =
-        snprintf(f->checkpoint, sizeof f->checkpoint, "test/%02x\n%llu\n%02x%02x%02x\n",
-                 (unsigned)f->a.slot, (unsigned long long)f->after.frontier.size,
-                 root.b[0], root.b[1], root.b[2]);
-    f->a.checkpoint = bytes_of(f->checkpoint, (size_t)size);
+    /* A note's text; nobody here asks who signed it. */
+    struct checkpoint c = {.size = f->after.frontier.size,
+                           .root = frontier_root(&f->after.frontier)};
+    snprintf(c.origin, sizeof c.origin, "test/%02x", (unsigned)f->a.slot);
+    size_t size = checkpoint_format(f->checkpoint, sizeof f->checkpoint - 1, &c);
+    assert(size > 0);
+    f->checkpoint[size++] = '\n';
+    f->a.checkpoint = bytes_of(f->checkpoint, size);
 }
 
 void feed_close(struct feed_append *f)

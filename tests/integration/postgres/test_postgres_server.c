@@ -336,7 +336,12 @@ static void every_hot_question_goes_by_an_index(void **state)
         assert_int_equal(suite_append(s, i, 700), STORE_COMMITTED);
     edge_sql(s, "ANALYZE");
 #define BYTES "'\\x00'"
-    explain(s, PG_CLAIM, "1");
+    explain(s, PG_CLAIM, "1, -1, 5");
+    explain(s, PG_CLAIM_LEASED, "1, -1, 5, " BYTES);
+    explain(s, PG_PLACE, "1");
+    explain(s, PG_PLACES, "");
+    explain(s, PG_LEASE_HELD, "1, " BYTES);
+    explain(s, PG_WHOSE, BYTES);
     explain(s, PG_MOVE, "'{1}', '{1}', '{1}', '{1}', '{}', '{}'");
     explain(s, PG_FORGET, "'{1}', '{1}', '{9}'");
     explain(s, PG_OUTBOX, "1, 5, 0, 100");

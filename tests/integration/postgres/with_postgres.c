@@ -1,12 +1,19 @@
-/* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit
- * code; 77 where there is none to start. The command finds in the environment STOA_PG_URI
- * of an empty database "stoa", as the owner STOA_PG_PIPE  a fifo: a word written to it is
- * obeyed, and answered in STOA_PG_PIPE.done Words: "crash" (SIGQUIT and start again),
- * "stop", "start", "cut" (kill -9 of one backend of a store, which makes the server cut
- * all and recover). "standby" makes a server that follows, its URI in
- * STOA_PG_PIPE.standby; "behind" and "level" stop and go on with its replay. "second"
- * makes another server with an empty database, its URI in STOA_PG_PIPE.second. WORD-stop,
- * WORD-start, WORD-promote of these two. */
+/* with_postgres COMMAND..: runs it with a Postgres of its own and ends with its exit code;
+ * 77 where there is none to start. The command finds in the environment
+ *
+ *   STOA_PG_URI   of an empty database "stoa", as the owner
+ *   STOA_PG_PIPE  a fifo: a word written to it is obeyed, and answered in PIPE.done
+ *
+ * Words:
+ *
+ *   crash    SIGQUIT and start again; also stop, start
+ *   cut      kill -9 of one backend of a store: the server cuts all and recovers
+ *   standby  makes a server that follows, its URI in PIPE.standby
+ *   behind   stops its replay; level: goes on with it
+ *   second   makes another server with an empty database, its URI in PIPE.second
+ *
+ * And of these two NAME-stop, -start, -crash, -promote; -save copies the files of a server
+ * that is stopped, -restore puts them back. */
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -67,6 +74,20 @@ static bool make(int which)
     return made && tell_uri(which);
 }
 
+/* The folder `to` becomes what `from` is. */
+static bool copy(const struct pgproc *p, const char *from, const char *to)
+{
+    char sh[800];
+    int status = 0;
+    snprintf(sh, sizeof(sh), "cd '%s' && rm -rf %s && cp -a %s %s", p->dir, to, from, to);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("sh", "sh", "-c", sh, (char *)NULL);
+        _exit(127);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 static bool obey_of(int which, const char *word)
 {
     struct pgproc *p = &servers[which];
@@ -74,6 +95,10 @@ static bool obey_of(int which, const char *word)
         return pgproc_start(p);
     if (strcmp(word, "promote") == 0)
         return pgproc_promote(p);
+    if (strcmp(word, "save") == 0)
+        return copy(p, "data", "saved");
+    if (strcmp(word, "restore") == 0)
+        return copy(p, "saved", "data");
     if (strcmp(word, "stop") != 0 && strcmp(word, "crash") != 0)
         return false;
     pgproc_stop(p, SIGQUIT);

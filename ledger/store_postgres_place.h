@@ -1,0 +1,39 @@
+/* Slots on several servers (deploy/schema/0005_place.sql): the store of the hub's own
+ * database passes each call on to where its slot is. Shared by store_postgres_place*.c
+ * alone.
+ *
+ * `at` says for each slot which place it was last found at. It may be a second old: what
+ * is asked at a place the slot has left sees the log as it was then, and an append there
+ * is LOST, since the epoch rose when it left. A claim always looks anew. */
+#ifndef LEDGER_STORE_POSTGRES_PLACE_H
+#define LEDGER_STORE_POSTGRES_PLACE_H
+
+#include "ledger/store_postgres.h"
+
+struct pg_places {
+    pthread_mutex_t lock; /* of adding one */
+    atomic_uint count;
+    struct postgres_store
+        *store[POSTGRES_PLACES_MAX]; /* 0: the hub's own; only added to */
+    char uri[POSTGRES_PLACES_MAX][POSTGRES_URI_MAX];
+    atomic_uchar at[SLOTS_MAX];
+    atomic_uint_fast64_t looked_ms;
+    bool claimed; /* a slot was, by this process */
+    struct store_ops ops;
+    /* Scratch of the writer: the part of an append that goes to one place. */
+    unsigned char to[SLOTS_MAX];
+    struct store_append part[SLOTS_MAX];
+    enum store_outcome outcome[SLOTS_MAX];
+    size_t from[SLOTS_MAX];
+};
+
+static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
+{
+    return atomic_load(&s->places->at[slot]);
+}
+/* store_postgres_place_read.c, _lease.c */
+enum err place_reader_open(struct store *base, struct store_reader **out);
+enum err place_share(struct store *base, const struct lease_self *self,
+                     struct store_lease **out, struct store_why *why);
+
+#endif

@@ -1,0 +1,373 @@
+/* Slots on two servers, and moving them: what is asked of the store is what a model says,
+ * wherever a slot is; a move that ends at any step leaves exactly one place that can be
+ * written. */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include "ledger/store_postgres.h"
+#include "ledger/store_postgres_move.h"
+#include "ledger/store_postgres_schema.h"
+#include "tests/integration/postgres/edge.h"
+
+#define SLOT 3u
+#define OTHER 7u
+
+static struct pgproc second;
+static unsigned databases;
+static char second_name[40], second_uri[400];
+
+static void ignore_row(void *context, const struct postgres_schema_row *row)
+{
+    (void)context;
+    (void)row;
+}
+
+/* An empty database on the second server for each test. */
+static int setup(void **state)
+{
+    struct store_why why;
+    int version;
+    snprintf(second_name, sizeof second_name, "place%u", databases++);
+    if (!pgproc_database(&second, second_name))
+        return 1;
+    pgproc_uri(&second, second_name, 0, second_uri, sizeof second_uri);
+    if (postgres_schema_apply(second_uri, &version, ignore_row, NULL, &why) != ERR_OK)
+        return 1;
+    return suite_setup(state);
+}
+
+static void second_sql(const char *sql)
+{
+    if (!pgproc_sql(&second, second_name, sql, NULL, 0))
+        fail_msg("%s", second.why);
+}
+
+static enum err move(const struct suite *s, uint32_t slot, const char *to,
+                     struct store_why *why)
+{
+    struct move_order o = {.store = s->uri, .to = to, .slot = slot};
+    return postgres_move(&o, why);
+}
+
+static void must_move(const struct suite *s, uint32_t slot, const char *to)
+{
+    struct store_why why;
+    enum err e = move(s, slot, to, &why);
+    if (e != ERR_OK)
+        fail_msg("%s: %s", err_word(e), why.text);
+}
+
+static void claim(struct suite *s, uint32_t slot)
+{
+    enum err e = s->store->ops->claim(s->store, slot, &s->slot[slot].feed.epoch);
+    if (e != ERR_OK)
+        fail_msg("claim of slot %u: %s", (unsigned)slot, err_word(e));
+}
+
+/* At how many places the slot says that it is there. */
+static unsigned places(const struct suite *s, uint32_t slot)
+{
+    char sql[100], out[2][16];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM stoa.slot WHERE slot = %u AND placed = 'here'",
+             (unsigned)slot);
+    assert_true(
+        pgproc_sql(suite_server(), suite_database(s), sql, out[0], sizeof out[0]));
+    assert_true(pgproc_sql(&second, second_name, sql, out[1], sizeof out[1]));
+    return (unsigned)(atoi(out[0]) + atoi(out[1]));
+}
+
+static bool at_second(void)
+{
+    char sql[100], row[16];
+    snprintf(sql, sizeof sql, "SELECT placed = 'here' FROM stoa.slot WHERE slot = %u",
+             SLOT);
+    assert_true(pgproc_sql(&second, second_name, sql, row, sizeof row));
+    return row[0] == 't';
+}
+
+static void write_and_check(struct suite *s, uint32_t slot, size_t records)
+{
+    assert_int_equal(suite_append_items(s, slot, records, 0), STORE_COMMITTED);
+    suite_check_all(s);
+    suite_check_lookups(s, slot, 37);
+}
+
+static void a_slot_moves_while_the_store_is_open_and_back(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    write_and_check(s, SLOT, 700);
+    write_and_check(s, OTHER, 300);
+    must_move(s, SLOT, second_uri);
+    /* Who had it finds out; every other slot goes on. */
+    assert_int_equal(suite_append(s, SLOT, 1), STORE_LOST);
+    assert_int_equal(suite_append(s, OTHER, 1), STORE_COMMITTED);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 700);
+    write_and_check(s, OTHER, 3);
+    assert_int_equal(places(s, SLOT), 1);
+    assert_int_equal(move(s, SLOT, second_uri, &why), ERR_OK); /* it is there */
+    write_and_check(s, SLOT, 1);
+    suite_reopen(s);
+    suite_check_all(s);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 5);
+    must_move(s, SLOT, s->uri);
+    assert_int_equal(suite_append(s, SLOT, 1), STORE_LOST);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 600);
+    assert_int_equal(places(s, SLOT), 1);
+    must_move(s, SLOT, second_uri); /* onto what the first stay left there */
+    suite_reopen(s);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 2);
+}
+
+/* One append over both servers: each slot is answered for itself. */
+static void an_append_over_two_servers_is_answered_for_each_slot(void **state)
+{
+    struct suite *s = *state;
+    struct feed_append f[3];
+    struct store_append a[3];
+    enum store_outcome out[3];
+    uint32_t slots[] = {SLOT, OTHER, 9};
+    must_move(s, SLOT, second_uri);
+    claim(s, SLOT);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 3; i++) {
+            suite_make(s, &f[i], slots[i], 40);
+            a[i] = f[i].a;
+        }
+        if (round == 1)
+            a[1].epoch += 1;
+        if (round == 2)
+            pgproc_stop(&second, SIGQUIT);
+        s->store->ops->append(s->store, a, 3, out);
+        assert_int_equal(out[0], round == 2 ? STORE_UNKNOWN : STORE_COMMITTED);
+        assert_int_equal(out[1], round == 1 ? STORE_LOST : STORE_COMMITTED);
+        assert_int_equal(out[2], STORE_COMMITTED);
+        for (int i = 0; i < 3; i++) {
+            if (out[i] == STORE_COMMITTED)
+                suite_commit(s, &f[i]);
+            feed_close(&f[i]);
+        }
+    }
+    assert_true(pgproc_start(&second));
+    edge_nap(2500);
+    claim(s, SLOT);
+    suite_check_all(s);
+    write_and_check(s, SLOT, 10);
+}
+
+static void attachments_go_along_and_are_erased_everywhere(void **state)
+{
+    struct suite *s = *state;
+    struct buf got = {0};
+    char out[16];
+    assert_int_equal(suite_append(s, SLOT, 10), STORE_COMMITTED);
+    const struct hash *early = &s->slot[SLOT].records[2].id,
+                      *late = &s->slot[SLOT].records[3].id;
+    assert_int_equal(s->store->ops->sealed_put(s->store, early, bytes_of("abc", 3)),
+                     ERR_OK);
+    must_move(s, SLOT, second_uri);
+    assert_int_equal(s->store->ops->sealed_put(s->store, late, bytes_of("defg", 4)),
+                     ERR_STORE);
+    claim(s, SLOT);
+    assert_int_equal(s->store->ops->sealed_put(s->store, late, bytes_of("defg", 4)),
+                     ERR_OK);
+    assert_int_equal(s->store->ops->sealed_put(s->store, late, bytes_of("x", 1)),
+                     ERR_EXISTS);
+    assert_int_equal(s->reader->ops->sealed(s->reader, early, &got), ERR_OK);
+    assert_int_equal(got.size, 3);
+    assert_true(pgproc_sql(suite_server(), suite_database(s),
+                           "SELECT count(*) FROM stoa.sealed", out, sizeof out));
+    assert_string_equal(out, "0");
+    assert_int_equal(s->store->ops->sealed_erase(s->store, early), ERR_OK);
+    assert_int_equal(s->store->ops->sealed_erase(s->store, early), ERR_NOT_FOUND);
+    assert_int_equal(s->reader->ops->sealed(s->reader, early, &got), ERR_NOT_FOUND);
+    buf_close(&got);
+}
+
+/* ---- a move that ends in its midst ---- */
+
+struct ending {
+    enum move_step at;
+    bool killed; /* the process; else the caller walks away */
+};
+
+static bool end_there(void *context, const struct move_progress *p)
+{
+    const struct ending *x = context;
+    if (p->step != x->at)
+        return true;
+    if (x->killed)
+        kill(getpid(), SIGKILL);
+    return false;
+}
+
+static void break_off(const struct suite *s, struct ending x, const char *to)
+{
+    struct store_why why;
+    struct move_order o = {
+        .store = s->uri, .to = to, .slot = SLOT, .progress = end_there, .context = &x};
+    pid_t pid = fork();
+    int status;
+    if (pid == 0)
+        _exit(postgres_move(&o, &why) == ERR_OK ? 1 : 0);
+    assert_true(pid > 0 && waitpid(pid, &status, 0) == pid);
+    assert_true(x.killed ? WIFSIGNALED(status)
+                         : WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void a_move_that_breaks_off_leaves_one_place(void **state)
+{
+    struct suite *s = *state;
+    bool there = false; /* on the second server */
+    assert_int_equal(suite_append_items(s, SLOT, 300, 0), STORE_COMMITTED);
+    for (int step = MOVE_FOUND; step <= MOVE_TOLD; step++)
+        for (int killed = step == MOVE_FROZEN || step == MOVE_AWAY ? 0 : 1; killed < 2;
+             killed++) {
+            const char *to = there ? s->uri : second_uri;
+            break_off(s, (struct ending){(enum move_step)step, killed}, to);
+            there = step >= MOVE_AWAY ? !there : there;
+            assert_true(places(s, SLOT) <= 1);
+            /* Whoever had it goes on, or loses it to a claim; nobody writes at two
+             * places. */
+            enum store_outcome out = suite_append(s, SLOT, 1);
+            assert_int_equal(out, step < MOVE_FROZEN ? STORE_COMMITTED : STORE_LOST);
+            if (out == STORE_LOST) {
+                edge_nap(300); /* the server notices that who moved it is gone */
+                claim(s, SLOT);
+            }
+            assert_int_equal(places(s, SLOT), 1);
+            assert_int_equal(suite_append_items(s, SLOT, 20, 0), STORE_COMMITTED);
+            suite_reopen(s);
+            claim(s, SLOT);
+            write_and_check(s, SLOT, 2);
+            assert_int_equal(at_second(), there);
+        }
+    must_move(s, SLOT, there ? s->uri : second_uri);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 20);
+}
+
+/* While it is being moved a claim waits, and an owner of long ago stays out for ever. */
+struct held {
+    struct suite *s;
+    enum err claimed;
+};
+
+static bool claim_while_frozen(void *context, const struct move_progress *p)
+{
+    struct held *h = context;
+    uint64_t epoch;
+    if (p->step == MOVE_FROZEN || p->step == MOVE_VERIFIED)
+        h->claimed = h->s->store->ops->claim(h->s->store, SLOT, &epoch);
+    return true;
+}
+
+static void nobody_takes_a_slot_that_is_being_moved(void **state)
+{
+    struct suite *s = *state;
+    struct held h = {s, ERR_OK};
+    struct store_why why;
+    struct move_order o = {.store = s->uri,
+                           .to = second_uri,
+                           .slot = SLOT,
+                           .progress = claim_while_frozen,
+                           .context = &h};
+    assert_int_equal(suite_append(s, SLOT, 30), STORE_COMMITTED);
+    assert_int_equal(postgres_move(&o, &why), ERR_OK);
+    assert_int_equal(h.claimed, ERR_STORE);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 3);
+    /* The old place by itself: neither claim nor append. */
+    edge_refuses(s,
+                 "SELECT 1 / count(*) FROM stoa.slot WHERE slot = 3 AND placed = 'here'");
+}
+
+/* ---- places that are not what they should be ---- */
+
+static void a_copy_that_is_not_what_was_signed_does_not_count(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    assert_int_equal(suite_append(s, SLOT, 300), STORE_COMMITTED);
+    second_sql(
+        "CREATE FUNCTION public.hurt() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF new.idx = 123 THEN new.envelope = set_byte(new.envelope, 20, 1 +"
+        " get_byte(new.envelope, 20) % 200); END IF; RETURN new; END $$;"
+        "CREATE TRIGGER hurt BEFORE INSERT ON stoa.record FOR EACH ROW EXECUTE FUNCTION"
+        " public.hurt()");
+    assert_int_equal(move(s, SLOT, second_uri, &why), ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "not what was signed"));
+    write_and_check(s, SLOT, 5);
+    second_sql(
+        "DROP TRIGGER hurt ON stoa.record;"
+        "CREATE OR REPLACE FUNCTION public.hurt() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN IF new.n = 0 THEN RETURN NULL; END IF; RETURN new; END $$;"
+        "CREATE TRIGGER hurt BEFORE INSERT ON stoa.tile FOR EACH ROW EXECUTE FUNCTION"
+        " public.hurt()");
+    assert_int_equal(move(s, SLOT, second_uri, &why), ERR_CORRUPT);
+    write_and_check(s, SLOT, 5);
+    second_sql("DROP TRIGGER hurt ON stoa.tile");
+    must_move(s, SLOT, second_uri);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 5);
+}
+
+static void a_place_from_before_the_move_is_refused(void **state)
+{
+    struct suite *s = *state;
+    uint64_t epoch;
+    assert_int_equal(suite_append(s, SLOT, 30), STORE_COMMITTED);
+    must_move(s, SLOT, second_uri);
+    claim(s, SLOT);
+    second_sql(
+        "UPDATE stoa.slot SET placed = 'away', moves = 0, place = NULL WHERE slot = 3");
+    assert_int_equal(s->store->ops->claim(s->store, SLOT, &epoch), ERR_BEHIND);
+    second_sql("UPDATE stoa.slot SET placed = 'here', moves = 1 WHERE slot = 3");
+    claim(s, SLOT);
+}
+
+static void a_place_is_no_hub(void **state)
+{
+    struct suite *s = *state;
+    struct store *other = NULL;
+    struct store_why why;
+    assert_int_equal(suite_append(s, SLOT, 30), STORE_COMMITTED);
+    must_move(s, SLOT, second_uri);
+    assert_int_equal(store_open(second_uri, &other, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "hub's own"));
+    second_sql(
+        "UPDATE stoa.ledger SET ledger_id = '\\x00000000000000000000000000000000'");
+    assert_int_equal(move(s, OTHER, second_uri, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "another one"));
+}
+
+static int all(void)
+{
+#define PLACE(test) cmocka_unit_test_setup_teardown(test, setup, suite_teardown)
+    const struct CMUnitTest tests[] = {
+        PLACE(a_slot_moves_while_the_store_is_open_and_back),
+        PLACE(an_append_over_two_servers_is_answered_for_each_slot),
+        PLACE(attachments_go_along_and_are_erased_everywhere),
+        PLACE(a_move_that_breaks_off_leaves_one_place),
+        PLACE(nobody_takes_a_slot_that_is_being_moved),
+        PLACE(a_copy_that_is_not_what_was_signed_does_not_count),
+        PLACE(a_place_from_before_the_move_is_refused),
+        PLACE(a_place_is_no_hub),
+    };
+    int code = pgproc_there() && !pgproc_open(&second) ? 1 : 0;
+    if (code == 0)
+        code = cmocka_run_group_tests_name("place", tests, NULL, NULL);
+    pgproc_close(&second);
+    return code;
+}
+
+int main(void)
+{
+    return edge_main(all);
+}
