@@ -47,7 +47,7 @@ static void failed(struct publisher *p, uint32_t slot, enum err e, const char *w
     p->bad[slot] = true;
     log_scan_init(&p->slot[slot].scan, &p->hub, slot);
     if (p->failures++ == 0)
-        p->code = code_of(e);
+        p->code = (int)code_of(e);
     if (p->rows) {
         json_t *row = json_pack("{s:i, s:s, s:s}", "slot", (int)slot, "error",
                                 err_word(e), "message", why[0] ? why : err_text(e));
