@@ -599,6 +599,7 @@ enum err loop_open(struct loop **out, struct relay *r, const struct tls *tls, ch
     l->began_ms = l->second_ms = clock_mono_ms();
     random_bytes(&seed, sizeof(seed));
     fill_rules(l);
+    gate_second(l);
     enum err e = ERR_MEMORY;
     if (topics_open(&l->topics, seed) && addresses_open(&l->addresses, seed) &&
         quotas_open(&l->quotas, seed))

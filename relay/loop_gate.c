@@ -54,13 +54,24 @@ void gate_closed(struct loop *l, struct conn *c)
 
 /* Turns. */
 
+/* Entries in the verify pool and at the commit thread together: what they get through while
+ * one transaction ends and the next one runs. More would only wait there, behind nobody's
+ * turn. Before there is a rate: the most. */
+static uint64_t window_of(const struct loop *l)
+{
+    uint64_t most = settings(l->r)->commit.batch_entries * WINDOW_BATCHES;
+    uint64_t commit_us = vitals_commit_usual_us(&l->r->vitals);
+    uint64_t window = l->answer_rate * (2 * commit_us / 1000u + WINDOW_SLACK_MS) / 1000u;
+    if (l->answer_rate == 0 || window > most)
+        window = most;
+    return window > WINDOW_ENTRIES_MIN ? window : WINDOW_ENTRIES_MIN;
+}
+
 void gate_feed(struct loop *l)
 {
-    uint64_t window = settings(l->r)->commit.batch_entries * WINDOW_BATCHES;
+    uint64_t window = l->window;
     uint64_t out = l->verifying + atomic_load(&l->r->committing);
     struct job *j;
-    if (window < WINDOW_ENTRIES_MIN)
-        window = WINDOW_ENTRIES_MIN;
     while (out < window && (j = turns_next(&l->turns))) {
         links_add(&l->to_verify, &j->work.link);
         l->verifying += j->count;
@@ -110,6 +121,7 @@ void gate_second(struct loop *l)
 {
     l->answer_rate = l->answer_rate ? (3 * l->answer_rate + l->answered) / 4 : l->answered;
     l->answered = 0;
+    l->window = window_of(l);
 }
 
 /* Who would not be told. */

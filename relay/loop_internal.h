@@ -19,9 +19,10 @@
     ((n) / 4 * 3)              /* below it paused connections are read again */
 #define QUEUE_REFUSE_FACTOR 2u /* past this times limits.queue_entries: busy */
 #define WINDOW_BATCHES                                                                   \
-    2u /* batches' entries that are being verified and committed at one time; the others \
-          wait for their connection's turn */
+    2u /* batches' entries at most that are being verified and committed at one time; the \
+          others wait for their connection's turn */
 #define WINDOW_ENTRIES_MIN 512u
+#define WINDOW_SLACK_MS 50u
 #define MEMORY_AWAY_A_TICK 32u   /* connections sent away at one time for their memory */
 #define TIGHT_TOLD_MS 5000u      /* why tells of it for as long */
 #define TARPIT_PATIENCE_MS 1000u /* an answer may be on its way for as long */
@@ -90,6 +91,7 @@ struct loop {
     uint64_t senders; /* connections with entries that are not answered */
     uint64_t held;    /* connections from which nothing is read for a while */
     uint64_t answered, answer_rate; /* entries in this second, and a second */
+    uint64_t window; /* entries being verified and committed at one time, at most */
     struct talkers talkers;
     uint64_t unowned_since_ms; /* 0: every slot has an owner */
     uint64_t bus_silent_since_ms;

@@ -99,6 +99,6 @@ void disk_probe_stop(struct disk_probe *p, double *p50, double *p99);
 
 typedef void bench_fn(const struct options *o, struct report *r);
 bench_fn bench_submit, bench_submit_core, bench_verify, bench_fanout, bench_connections,
-    bench_recover, bench_audit, bench_footprint, bench_store, bench_region;
+    bench_recover, bench_audit, bench_footprint, bench_store, bench_region, bench_overload;
 
 #endif

@@ -25,6 +25,8 @@ static const struct benchmark benchmarks[] = {
     {"recover", bench_recover, "start after kill -9, with a snapshot and without"},
     {"footprint", bench_footprint, "bytes on disk of a record, hub and client"},
     {"store", bench_store, "appends to SQLite alone"},
+    {"overload", bench_overload,
+     "ten times the clients: what is still accepted, what the rest is told, the way back"},
     {"region", bench_region,
      "relays on Postgres and Redis: one, three, delivery, a crash, 30,000 connections"},
     {"submit-core", bench_submit_core, "checks, sequencer and SQLite without a network"},
