@@ -47,7 +47,8 @@ struct mover {
 
 /* ---- words ---- */
 
-static enum err fail(struct mover *m, enum err e, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum err
+fail(struct mover *m, enum err e, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -109,8 +110,9 @@ static void close_side(struct side *s)
 }
 
 /* One statement; `out` is the caller's. */
-static enum err ask(struct mover *m, struct side *s, PGresult **out, const char *format,
-                    ...)
+__attribute__((format(printf, 4, 5))) static enum err
+ask(struct mover *m, struct side *s, PGresult **out, const char *format,
+    ...)
 {
     char sql[SQL_MAX];
     va_list args;
@@ -336,8 +338,8 @@ static enum err copy_start(struct mover *m, struct side *s, const char *sql,
 
 /* What `from` selects at the old place into `to` at the new one, in the server's binary
  * form. */
-static enum err copy(struct mover *m, const char *to, const char *columns,
-                     const char *format, ...)
+__attribute__((format(printf, 4, 5))) static enum err
+copy(struct mover *m, const char *to, const char *columns, const char *format, ...)
 {
     char from[SQL_MAX], sql[SQL_MAX + 100], *data;
     va_list args;
