@@ -26,12 +26,13 @@ void memory_plan(struct memory_plan *out, const struct memory_wishes *w,
     p.queue_bytes = w->queue_entries * MEMORY_ENTRY_BYTES;
     /* Messages get at least a quarter: connections that cannot speak are of no use. */
     uint64_t left = minus(p.allocatable, p.queue_bytes);
-    uint64_t most = (left - left / 4) / MEMORY_CONNECTION_BYTES;
+    p.connection = MEMORY_CONNECTION_BYTES + (w->tls ? MEMORY_TLS_BYTES : 0);
+    uint64_t most = (left - left / 4) / p.connection;
     if (p.connections > most) {
         p.connections = most > MEMORY_CONNECTIONS_MIN ? most : MEMORY_CONNECTIONS_MIN;
         p.tight = true;
     }
-    p.connections_bytes = p.connections * MEMORY_CONNECTION_BYTES;
+    p.connections_bytes = p.connections * p.connection;
     p.messages = minus(left, p.connections_bytes);
     if (p.messages < MEMORY_MESSAGES_MIN) {
         p.messages = MEMORY_MESSAGES_MIN;

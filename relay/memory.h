@@ -15,6 +15,7 @@
 #include <stdio.h>
 
 #define MEMORY_CONNECTION_BYTES 10240u /* an open connection; docs/BENCHMARKS.md */
+#define MEMORY_TLS_BYTES 16384u        /* and more when it speaks TLS: 14.3 KiB measured */
 #define MEMORY_ENTRY_BYTES 2048u       /* an entry under way, beside its message */
 #define MEMORY_MESSAGES_MIN (8u << 20)
 #define MEMORY_CONNECTIONS_MIN 64u
@@ -24,12 +25,13 @@
 struct memory_wishes {
     uint64_t physical, reserved, safety; /* as set; physical and safety 0: by the machine */
     uint64_t connections, queue_entries;
+    bool tls;
 };
 /* .. of the settings */
 #define MEMORY_WISHES(c)                                                                 \
     .physical = (c)->memory.physical_bytes, .reserved = (c)->memory.reserved_bytes,      \
     .safety = (c)->memory.safety_bytes, .connections = (c)->listen.max_connections,      \
-    .queue_entries = (c)->limits.queue_entries
+    .queue_entries = (c)->limits.queue_entries, .tls = (c)->tls.certificate[0] != '\0'
 struct memory_facts {
     uint64_t physical; /* 0: not known */
     uint64_t resident; /* what this process has now, its ledger loaded; 0: not known */
@@ -37,6 +39,7 @@ struct memory_facts {
 struct memory_plan {
     uint64_t physical, reserved, safety, allocatable;
     uint64_t connections; /* that may be open */
+    uint64_t connection;  /* bytes of one */
     uint64_t connections_bytes, queue_bytes, messages;
     bool tight; /* fewer connections than wished, or the least of messages */
 };

@@ -10,7 +10,7 @@ static const struct memory_wishes usual = {
 static void sum_is_what_there_is(const struct memory_plan *p)
 {
     assert_int_equal(p->allocatable, p->physical - p->reserved - p->safety);
-    assert_int_equal(p->connections_bytes, p->connections * MEMORY_CONNECTION_BYTES);
+    assert_int_equal(p->connections_bytes, p->connections * p->connection);
     assert_int_equal(p->allocatable, p->connections_bytes + p->queue_bytes + p->messages);
 }
 
@@ -52,6 +52,21 @@ static void what_is_set_goes_before_what_the_machine_has(void **state)
     assert_int_equal(p.safety, 10 * MIB);
 }
 
+static void connections_with_tls_take_more(void **state)
+{
+    struct memory_plan plain, p;
+    struct memory_wishes w = usual;
+    (void)state;
+    memory_plan(&plain, &w, &(struct memory_facts){.physical = 4096 * MIB});
+    w.tls = true;
+    memory_plan(&p, &w, &(struct memory_facts){.physical = 4096 * MIB});
+    sum_is_what_there_is(&p);
+    assert_int_equal(plain.connection, MEMORY_CONNECTION_BYTES);
+    assert_int_equal(p.connection, MEMORY_CONNECTION_BYTES + MEMORY_TLS_BYTES);
+    assert_int_equal(p.connections, 20000);
+    assert_int_equal(plain.messages - p.messages, UINT64_C(20000) * MEMORY_TLS_BYTES);
+}
+
 static void connections_leave_a_quarter_to_messages(void **state)
 {
     struct memory_plan p;
@@ -90,6 +105,7 @@ int main(void)
         cmocka_unit_test(a_machine_with_room),
         cmocka_unit_test(what_the_ledger_takes_already_is_reserved),
         cmocka_unit_test(what_is_set_goes_before_what_the_machine_has),
+        cmocka_unit_test(connections_with_tls_take_more),
         cmocka_unit_test(connections_leave_a_quarter_to_messages),
         cmocka_unit_test(a_machine_without_room_gets_the_least),
         cmocka_unit_test(this_machine_has_some),
