@@ -351,10 +351,10 @@ enum err outbox_destination_ready(struct outbox *o, uint32_t destination,
             while (q->settled != q->end && q->settled != next_in[s])
                 drop_first(o, s, q);
         }
-        q->placed = true;
         q->settled = q->taken = next_in[s];
-        if (q->end < next_in[s])
+        if (!q->placed || q->end < next_in[s])
             q->end = next_in[s];
+        q->placed = true;
         o->due[destination] += due_of(q);
     }
     o->settles[destination] = true;

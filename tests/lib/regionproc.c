@@ -35,6 +35,17 @@ void regionproc_uri(const struct regionproc *r, char *out, size_t cap)
     pgproc_uri(&r->pg, REGIONPROC_DATABASE, 0, out, cap);
 }
 
+/* The ledger for a relay, which has no right to anything else. */
+static void relay_uri(const struct regionproc *r, uint16_t port, char *out, size_t cap)
+{
+    static const char owner[] = PGPROC_USER "@", relay[] = "stoa_relay@";
+    _Static_assert(sizeof owner == sizeof relay, "one takes the other's place");
+    pgproc_uri(&r->pg, REGIONPROC_DATABASE, port, out, cap);
+    char *user = strstr(out, owner);
+    if (user != NULL)
+        memcpy(user, relay, sizeof relay - 1);
+}
+
 bool regionproc_add(struct regionproc *r)
 {
     char uri[400], keys[512];
@@ -44,7 +55,7 @@ bool regionproc_add(struct regionproc *r)
         return false;
     }
     r->count++;
-    pgproc_uri(&r->pg, REGIONPROC_DATABASE, 0, uri, sizeof uri);
+    relay_uri(r, 0, uri, sizeof uri);
     regionproc_keys(r, keys);
     hubproc_set(h, "store.uri=%s", uri);
     hubproc_set(h, "hub.name=region.test");
@@ -57,6 +68,34 @@ bool regionproc_add(struct regionproc *r)
     return true;
 }
 
+/* As an operator does: deploy/schema/roles.sql. */
+static bool make_roles(struct regionproc *r)
+{
+    char sql[8192];
+    FILE *f = fopen(STOA_SCHEMA_FOLDER "/roles.sql", "r");
+    size_t size = f ? fread(sql, 1, sizeof sql - 1, f) : 0;
+    if (f)
+        fclose(f);
+    sql[size] = 0;
+    if (size > 0 && pgproc_sql(&r->pg, REGIONPROC_DATABASE, sql, NULL, 0))
+        return true;
+    snprintf(r->why, sizeof r->why, "roles: %s", r->pg.why);
+    return false;
+}
+
+/* By the owner of the schema; the relays are only its users. */
+static bool make_ledger(struct regionproc *r)
+{
+    struct hubproc owner = r->relay[0];
+    char uri[400];
+    regionproc_uri(r, uri, sizeof uri);
+    hubproc_set(&owner, "store.uri=%s", uri);
+    if (hubproc_init(&owner))
+        return true;
+    snprintf(r->why, sizeof r->why, "stoad init: %s", owner.why);
+    return false;
+}
+
 bool regionproc_open(struct regionproc *r, unsigned relays)
 {
     if (!pgproc_open(&r->pg) || !pgproc_database(&r->pg, REGIONPROC_DATABASE)) {
@@ -67,11 +106,7 @@ bool regionproc_open(struct regionproc *r, unsigned relays)
         snprintf(r->why, sizeof r->why, "redis: %s", r->redis.why);
         return false;
     }
-    bool ok = regionproc_add(r);
-    if (ok && !hubproc_init(&r->relay[0])) {
-        snprintf(r->why, sizeof r->why, "stoad init: %s", r->relay[0].why);
-        ok = false;
-    }
+    bool ok = make_roles(r) && regionproc_add(r) && make_ledger(r);
     while (ok && r->count < relays)
         ok = regionproc_add(r);
     return ok;
@@ -84,8 +119,8 @@ void regionproc_through(struct regionproc *r, unsigned relay, uint16_t port)
     for (unsigned i = 0; i < h->setting_count; i++)
         if (strncmp(h->settings[i], key, sizeof key - 1) == 0) {
             memcpy(h->settings[i], key, sizeof key);
-            pgproc_uri(&r->pg, REGIONPROC_DATABASE, port, h->settings[i] + sizeof key - 1,
-                       sizeof h->settings[i] - sizeof key);
+            relay_uri(r, port, h->settings[i] + sizeof key - 1,
+                      sizeof h->settings[i] - sizeof key);
         }
 }
 

@@ -242,6 +242,11 @@ static const struct fault {
 
 static bool failed(struct chaos *c, const char *what)
 {
+    for (unsigned i = 0; i < RELAYS; i++) {
+        int code = c->region.relay[i].pid ? hubproc_wait(&c->region.relay[i], 0) : -1;
+        if (code >= 0)
+            printf("  relay %u has ended by itself: %d\n", i, code);
+    }
     printf("FAILED: %s: %s%s%s\n", what, c->town.why, c->town.why[0] ? "; " : "",
            c->region.why[0] ? c->region.why : c->region.pg.why);
     return false;

@@ -148,6 +148,25 @@ static void a_slot_that_left_leaves_nothing_of_others(void **state)
     settles(o, 2, 1, 7);
 }
 
+/* It comes back, and of what had been received here nobody has settled all: what was known of
+ * it went with the slot. */
+static void a_slot_that_comes_back_is_sent_again_what_was_received(void **state)
+{
+    struct outbox *o = *state;
+    uint64_t settled, end, next_in[SLOTS] = {0, 0, 2, 0};
+    assert_int_equal(outbox_receive(o, many(2, 1, 0, 4), 4), ERR_OK);
+    outbox_slot_gone(o, 1);
+    assert_int_equal(outbox_source_ready(o, 1, NULL, 0, nothing, HOUR), ERR_OK);
+    assert_int_equal(outbox_destination_ready(o, 1, next_in), ERR_OK);
+    assert_true(outbox_span(o, 2, 1, &settled, &end));
+    assert_int_equal(settled, 2);
+    assert_int_equal(end, 2);
+    assert_int_equal(outbox_due(o, 1), 0);
+    assert_int_equal(outbox_receive(o, many(2, 1, 2, 2), 2), ERR_OK);
+    settles(o, 2, 1, 2);
+    settles(o, 2, 1, 3);
+}
+
 static void what_was_settled_elsewhere_goes(void **state)
 {
     struct outbox *o = *state;
@@ -288,6 +307,7 @@ int main(void)
         TEST(what_is_nothing_to_us_is_passed_over),
         TEST(what_was_taken_is_due_again_when_the_slot_comes_back),
         TEST(a_slot_that_left_leaves_nothing_of_others),
+        TEST(a_slot_that_comes_back_is_sent_again_what_was_received),
         TEST(what_was_settled_elsewhere_goes),
         TEST(only_from_here_to_elsewhere),
         TEST(a_source_comes_back_with_what_is_open),
