@@ -195,6 +195,38 @@ static void conflicts_are_tried_again_a_few_times(void **state)
     suite_check_all(s);
 }
 
+/* Real locks and a statement that takes too long, not their SQLSTATE alone. */
+static void a_lock_is_waited_for_and_a_slow_statement_given_up(void **state)
+{
+    struct suite *s = *state;
+    pid_t holder = fork();
+    if (holder == 0) {
+        bool held = pgproc_sql(suite_server(), suite_database(s),
+                               "BEGIN; SELECT FROM stoa.slot WHERE slot = 2 FOR UPDATE;"
+                               " SELECT pg_sleep(3); COMMIT",
+                               NULL, 0);
+        _exit(held ? 0 : 1);
+    }
+    edge_nap(700);
+    uint64_t began = pg_now_ms();
+    assert_int_equal(suite_append(s, 2, 5), STORE_COMMITTED);
+    assert_in_range(pg_now_ms() - began, 1000, 9000); /* it stood in line, more than once */
+    int status;
+    assert_int_equal(waitpid(holder, &status, 0), holder);
+    assert_int_equal(status, 0);
+    edge_sql(s, "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;"
+                "CREATE TRIGGER dawdle AFTER INSERT ON stoa.record FOR EACH STATEMENT"
+                " EXECUTE FUNCTION public.dawdle()");
+    began = pg_now_ms();
+    assert_int_equal(suite_append(s, 2, 5), STORE_UNKNOWN); /* and never sent again */
+    assert_in_range(pg_now_ms() - began, POSTGRES_STATEMENT_MS - 500, POSTGRES_ANSWER_MS + 8000);
+    edge_sql(s, "DROP TRIGGER dawdle ON stoa.record");
+    suite_check_slot(s, 2);
+    assert_int_equal(suite_append(s, 2, 5), STORE_COMMITTED);
+    suite_check_all(s);
+}
+
 static void a_full_disk_there_is_a_full_store_here(void **state)
 {
     struct suite *s = *state;
@@ -303,6 +335,7 @@ static int all(void)
         EDGE(a_session_that_hangs_is_given_up),
         EDGE(a_server_that_was_away_is_used_again),
         EDGE(conflicts_are_tried_again_a_few_times),
+        EDGE(a_lock_is_waited_for_and_a_slow_statement_given_up),
         EDGE(a_full_disk_there_is_a_full_store_here),
         EDGE(an_io_error_there_breaks_the_store_here),
         EDGE(fewer_rows_than_sent_commit_nothing),
