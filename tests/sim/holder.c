@@ -72,6 +72,10 @@ static void make_wallet(struct holder *h)
     key_seed(key_at(h->device), device);
     o.root_seed = root;
     o.device_seed = device;
+    if (h->is_second) {
+        o.flags |= STOA_DEVICE_ONLY;
+        o.root_seed = NULL;
+    }
     if (stoa_wallet_create(h->dir, &o, &h->error) != STOA_OK)
         fail(h->w, "%s has no wallet: %s", h->actor.name, h->error.message);
 }
@@ -183,6 +187,8 @@ static bool done(struct world *w, struct actor *a, const char **why)
     if (!h->resolved || h->killed || h->wallet == NULL)
         return false;
     *why = "a wallet has not seen everything";
+    if (h->denied && holder_is_out(h))
+        return true;
     for (unsigned i = 0; i < h->followed_count; i++)
         if (h->followed[i].synced != model_length(h->site->model, &h->followed[i].id))
             return false;
@@ -239,12 +245,13 @@ static struct holder *holder_new(struct world *w, struct site *s)
     return h;
 }
 
-void holder_add(struct world *w, struct site *s)
+struct holder *holder_add(struct world *w, struct site *s)
 {
     struct holder *h = holder_new(w, s);
     h->root = fresh_key(town_of(w));
     h->device = fresh_key(town_of(w));
     snprintf(h->actor.name, sizeof h->actor.name, "holder %u", h->actor.id);
+    return h;
 }
 
 /* The same keys and files a second time. */
@@ -255,6 +262,9 @@ void holder_clone(struct holder *from)
     h->device = from->device;
     h->lives = 1;
     h->odd = from->odd = true;
+    h->is_second = from->is_second;
+    h->has_shared = from->has_shared;
+    h->shared = from->shared;
     h->lied_to = from->lied_to;
     drawer_copy(from->dir, h->dir);
     snprintf(h->actor.name, sizeof h->actor.name, "holder %u bis", h->actor.id);

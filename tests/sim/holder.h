@@ -54,11 +54,18 @@ struct holder {
     char *stale[SLOTS_MAX]; /* the first note it saw of each slot */
     uint64_t stale_size[SLOTS_MAX];
     uint64_t lives;
+    /* Somebody it has to do with; what he handed over. */
+    struct holder *companion;
+    bool is_second; /* a device of his, without a root key */
+    bool has_token, has_shared;
+    char token[STOA_TOKEN_MAX]; /* an invite; of a second device its request */
+    stoa_id shared;             /* the account it was enrolled in */
     /* Waiting. */
     bool waits, for_frames;
     uint64_t wake;
     /* Its connection. */
     bool up, told_open, hung_up;
+    uint64_t dialed_ms;
     bool relay_was_new; /* when it dialed */
     bool on_backup;     /* likewise: the hub ran on one */
     uint64_t line;
@@ -74,11 +81,12 @@ struct holder {
         uint32_t count;
         stoa_payee payees[HOLDER_PAYEES];
     } paid;
+    bool denied;   /* its newest sync was: it is out of one of its accounts */
     bool resolved; /* at last: nothing of it is open */
 };
 
 /* holder.c */
-void holder_add(struct world *w, struct site *s);
+struct holder *holder_add(struct world *w, struct site *s);
 /* All of them end, before the world does. */
 void holders_end(struct world *w);
 void holder_sleep(struct holder *h, uint64_t ms);
@@ -107,6 +115,12 @@ void holder_connect(struct holder *h);
 void holder_act(struct holder *h);
 /* Nobody begins anything new: all that is open is brought to its end. */
 void holder_settle_down(struct holder *h);
+
+/* holder_people.c: something with its companion; false: nothing was done. `a`: an account of
+ * its own, NULL: it has none. */
+bool holder_meet(struct holder *h, const stoa_account *a);
+/* Is there an account it follows whose device it is not (any more)? */
+bool holder_is_out(const struct holder *h);
 
 /* holder_check.c: is what it believes so? */
 void holder_judge(struct holder *h, const char *what, stoa_result r);

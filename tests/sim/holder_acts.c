@@ -227,6 +227,7 @@ static void sync_all(struct holder *h, uint32_t timeout_ms)
 {
     stoa_result r = stoa_sync(h->wallet, NULL, timeout_ms, &h->error);
     holder_judge(h, "syncs", r);
+    h->denied = r == STOA_DENIED;
     if (r != STOA_OK)
         return;
     for (unsigned i = 0; i < stoa_account_count(h->wallet) && !holder_gone(h); i++) {
@@ -403,7 +404,8 @@ static void act_on(struct holder *h, const stoa_account *a)
         ask_head(h, a);
         break;
     case 19:
-        rotate(h, a);
+        if (!h->is_second)
+            rotate(h, a);
         break;
     case 20:
         stoa_disconnect(h->wallet);
@@ -417,9 +419,12 @@ void holder_act(struct holder *h)
 {
     stoa_account a;
     unsigned count = stoa_account_count(h->wallet);
-    if (count == 0 || (count < OWN_ACCOUNTS && chance(h, 20) == 0))
-        open_account(h);
-    else if (any_account(h, &a))
+    bool has = count > 0 && any_account(h, &a);
+    if (holder_meet(h, has && a.synced ? &a : NULL))
+        ;
+    else if (count == 0 || (count < OWN_ACCOUNTS && chance(h, 20) == 0))
+        h->is_second ? (void)0 : open_account(h);
+    else if (has)
         act_on(h, &a);
     if (!holder_gone(h))
         look_at_accounts(h);

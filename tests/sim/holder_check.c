@@ -36,6 +36,15 @@ bool holder_relay_is_new(const struct holder *h)
     return false;
 }
 
+/* Since it dialed an append failed: perhaps a revocation that counts until it is loaded. */
+static bool may_not_stand(const struct holder *h)
+{
+    for (uint32_t slot = 0; slot < h->site->hub.slots; slot++)
+        if (h->site->unsure_ms[slot] >= h->dialed_ms)
+            return true;
+    return false;
+}
+
 /* May the call end so at an honest hub, on a bad day? */
 static bool may_be(const struct holder *h, stoa_result r)
 {
@@ -53,7 +62,8 @@ static bool may_be(const struct holder *h, stoa_result r)
     if ((r == STOA_DENIED && code == ERR_HELLO) || (r == STOA_NO && code == ERR_SIGNATURE))
         return h->relay_was_new || holder_relay_is_new(h);
     if (r == STOA_DENIED && code == ERR_NOT_ALLOWED)
-        return h->odd; /* the root was rotated by the other copy */
+        return h->odd /* the root was rotated by the other copy */ || holder_is_out(h) ||
+               may_not_stand(h);
     if (r == STOA_DATA) /* a head file cannot follow a change of the log's key */
         return code == ERR_SIGNATURE && h->site->log_count > 1;
     return false;
@@ -124,6 +134,8 @@ static bool look_at_entry(void *context, const stoa_receipt *r)
 bool holder_check_resolved(struct holder *h)
 {
     struct open_entries x = {.h = h};
+    if (h->denied && holder_is_out(h))
+        return true;
     for (unsigned i = 0; i < h->followed_count; i++)
         if (h->followed[i].synced != model_length(h->site->model, &h->followed[i].id))
             return false; /* more has come meanwhile */

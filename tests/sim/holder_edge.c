@@ -210,6 +210,7 @@ static enum err edge_dial(void *context, const char *url, const char *ca_file,
     h->told_open = h->hung_up = false;
     h->lies = 0;
     h->shown_less = false;
+    h->dialed_ms = h->w->now_ms;
     h->relay_was_new = holder_relay_is_new(h);
     h->on_backup = h->site->good != NULL;
     h->out = (struct stream){0};

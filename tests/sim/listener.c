@@ -335,7 +335,10 @@ static void on_question_refused(struct world *w, struct listener *l, uint64_t co
         saw(w, SEEN_RANGE);
         break;
     case ERR_NOT_ALLOWED:
-        fair = q->key.what == WIRE_ACCOUNT && may_be_kept_out(l, &q->key.id);
+        fair = q->key.what == WIRE_ACCOUNT &&
+               (may_be_kept_out(l, &q->key.id) ||
+                l->site->unsure_ms[slot_of(&q->key.id, l->site->hub.slots)] >=
+                    l->line_since);
         saw(w, SEEN_NOT_ALLOWED);
         break;
     case ERR_NOT_FOUND:
@@ -360,6 +363,13 @@ static void on_error(struct world *w, struct listener *l, const struct wire_fram
         struct topic_of *t = &l->topics[i];
         if (t->rid != f->rid && !(t->on && t->on_rid == f->rid))
             continue;
+        if (f->code == ERR_NOT_ALLOWED && t->key.what == WIRE_ACCOUNT &&
+            l->site->unsure_ms[t->slot] >= l->line_since) {
+            t->left_rid = t->leaves ? t->rid : 0;
+            t->on = t->leaves = t->was_caught = false; /* a revocation that may not stand */
+            t->rid = 0;
+            return;
+        }
         if (f->code != ERR_NOT_ALLOWED || t->key.what != WIRE_ACCOUNT ||
             !may_be_kept_out(l, &t->key.id))
             fail(w, "%s may not listen to slot %02x from %llu on: %llu", l->actor.name,

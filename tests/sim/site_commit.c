@@ -101,6 +101,9 @@ static void do_append(struct world *w, struct site *s)
         for (size_t i = 0; i < s->append_count; i++)
             s->outcome[i] = STORE_COMMITTED;
     reads_after_append(s);
+    for (size_t i = 0; i < s->append_count; i++)
+        if (s->outcome[i] != STORE_COMMITTED)
+            s->unsure_ms[s->appends[i].slot] = w->now_ms;
     show(w, s);
     s->written = true;
     const char *why = model_advance(s->model, s->hub.disk);

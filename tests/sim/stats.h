@@ -87,6 +87,9 @@ enum fault { BAD_LIST(BAD_ENUM_) BAD_COUNT };
     X(SEEN_WALLET_PROOF, "wallet_proof")                                                 \
     X(SEEN_WALLET_VERIFIED, "wallet_verified")                                           \
     X(SEEN_WALLET_HEAD, "wallet_head")                                                   \
+    X(SEEN_WALLET_JOINED, "wallet_joined")                                               \
+    X(SEEN_WALLET_ENROLLED, "wallet_enrolled")                                           \
+    X(SEEN_WALLET_REVOKED, "wallet_revoked_a_device")                                    \
     X(SEEN_WALLET_LIED_TO, "wallet_lied_to")                                             \
     X(SEEN_WALLET_CAUGHT, "wallet_caught_a_lie")
 

@@ -210,8 +210,17 @@ static void add_holders(struct town *t)
 {
     struct world *w = t->w;
     uint32_t count = 1 + draw(w, HOLDERS_MOST);
-    for (uint32_t i = 0; i < count; i++)
-        holder_add(w, t->sites[draw(w, t->site_count)]);
+    struct site *s = t->sites[draw(w, t->site_count)];
+    struct holder *before = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        struct holder *h = holder_add(w, s);
+        h->companion = before;
+        if (before != NULL) {
+            before->companion = h;
+            h->is_second = i == 1 && draw(w, 2) == 0;
+        }
+        before = h;
+    }
 }
 
 void town_open(struct town *t, struct world *w)
