@@ -67,6 +67,7 @@ enum err verify_open(struct verify *v, unsigned threads, struct metrics *m,
     v->context = context;
     v->metrics = m;
     v->thread_count = 0;
+    v->stopped = false;
     while (v->thread_count < threads &&
            pthread_create(&v->threads[v->thread_count], NULL, verify_thread, v) == 0)
         v->thread_count++;
@@ -83,10 +84,12 @@ void verify_put(struct verify *v, struct chain_of_links *jobs)
 
 void verify_stop(struct verify *v)
 {
+    if (v->stopped)
+        return;
     queue_end(&v->in);
     for (unsigned i = 0; i < v->thread_count; i++)
         pthread_join(v->threads[i], NULL);
-    v->thread_count = 0;
+    v->stopped = true;
 }
 
 static void drop_all(struct queue *q)

@@ -21,7 +21,8 @@ struct verify {
     void *context;
     struct metrics *metrics;
     atomic_ullong busy_us; /* of all threads, since the start */
-    unsigned thread_count;
+    unsigned thread_count; /* stays when they ended: others read it */
+    bool stopped;
     pthread_t threads[VERIFY_THREADS_MAX];
 };
 
