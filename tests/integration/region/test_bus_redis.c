@@ -65,6 +65,14 @@ static unsigned heard(struct ear *e)
     return n;
 }
 
+static unsigned heard_of(struct ear *e, uint32_t slot)
+{
+    pthread_mutex_lock(&e->lock);
+    unsigned n = e->by_slot[slot];
+    pthread_mutex_unlock(&e->lock);
+    return n;
+}
+
 static void ear_open(struct ear *e, const char *uri)
 {
     char why[REDIS_WHY_MAX] = "";
@@ -246,9 +254,9 @@ static void a_redis_that_hangs_is_noticed_and_costs_no_memory(void **state)
     wait_up(&a, true);
     say(&a, 2, "back", 4);
     uint64_t end = clock_mono_ms() + PATIENCE_MS;
-    while (a.by_slot[2] == 0 && clock_mono_ms() < end)
+    while (heard_of(&a, 2) == 0 && clock_mono_ms() < end)
         nap_ms(5);
-    assert_int_equal(a.by_slot[2], 1);
+    assert_int_equal(heard_of(&a, 2), 1);
     ear_close(&a);
     redisproc_close(&p);
 }
