@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "ledger/store_lease.h"
 #include "ledger/store_postgres.h"
 #include "ledger/store_postgres_move.h"
 #include "ledger/store_postgres_schema.h"
@@ -347,6 +348,97 @@ static void a_place_is_no_hub(void **state)
     assert_non_null(strstr(why.text, "another one"));
 }
 
+/* ---- several relays ---- */
+
+struct seen {
+    size_t items, of_moved, channels;
+};
+
+static bool count_item(void *context, const struct channel_item *item)
+{
+    struct seen *n = context;
+    n->items++;
+    n->of_moved += item->source_slot == SLOT;
+    return true;
+}
+
+static bool count_channel(void *context, const struct lease_channel *c)
+{
+    struct seen *n = context;
+    assert_int_equal(c->next_in, c->slot == SLOT ? 41 : 17);
+    n->channels++;
+    return true;
+}
+
+static void take(struct suite *s, struct store_lease *l, uint32_t slot)
+{
+    uint64_t epoch;
+    assert_int_equal(s->store->ops->claim(s->store, slot, &epoch), ERR_LOCKED);
+    assert_int_equal(l->ops->take(l, slot, 0, false), ERR_OK);
+    claim(s, slot);
+}
+
+static void relays_share_what_is_on_two_servers(void **state)
+{
+    struct suite *s = *state;
+    struct lease_self self = {.relay = "a", .peer = "h:1", .ttl_ms = 60000}, peer = self;
+    struct store_lease *l = NULL, *other_l = NULL;
+    struct store *other = NULL;
+    struct store_why why;
+    uint64_t epoch;
+    struct seen seen = {0, 0, 0};
+    must_move(s, SLOT, second_uri);
+    suite_reopen(s); /* nothing is claimed, and no lock had */
+    memset(self.instance, 7, sizeof self.instance);
+    memset(peer.instance, 8, sizeof peer.instance);
+    snprintf(peer.relay, sizeof peer.relay, "b");
+    assert_int_equal(s->store->ops->share(s->store, &self, &l, &why), ERR_OK);
+    assert_int_equal(l->ops->beat(l, false), ERR_OK);
+    take(s, l, SLOT);
+    take(s, l, OTHER);
+    assert_int_equal(suite_append_items(s, SLOT, 60, 0), STORE_COMMITTED);
+    assert_int_equal(suite_append_items(s, OTHER, 60, 0), STORE_COMMITTED);
+
+    /* Another relay: it has no lease, and reads what was sent from both servers. */
+    assert_int_equal(store_open(s->uri, &other, &why), ERR_OK);
+    assert_int_equal(other->ops->share(other, &peer, &other_l, &why), ERR_OK);
+    assert_int_equal(other_l->ops->beat(other_l, false), ERR_OK);
+    assert_int_equal(other->ops->claim(other, SLOT, &epoch), ERR_LOCKED);
+    assert_int_equal(other_l->ops->take(other_l, SLOT, 1, false), ERR_LOST);
+    struct lease_pair pairs[2 * SUITE_SLOTS];
+    for (uint32_t i = 0; i < SUITE_SLOTS; i++) {
+        pairs[2 * i] = (struct lease_pair){SLOT, i, 0};
+        pairs[2 * i + 1] = (struct lease_pair){OTHER, i, 0};
+    }
+    assert_int_equal(
+        other_l->ops->items(other_l, pairs, 2 * SUITE_SLOTS, 1000, count_item, &seen), ERR_OK);
+    assert_int_equal(seen.items, s->slot[SLOT].item_count + s->slot[OTHER].item_count);
+    assert_int_equal(seen.of_moved, s->slot[SLOT].item_count);
+    assert_true(seen.of_moved > 0 && seen.of_moved < seen.items);
+
+    struct lease_channel row = {SLOT, OTHER, 41, 5}, back = {OTHER, SLOT, 17, 5};
+    assert_int_equal(l->ops->channels_put(l, &row, 1, s->slot[SLOT].feed.epoch + 1), ERR_LOST);
+    assert_int_equal(l->ops->channels_put(l, &row, 1, s->slot[SLOT].feed.epoch), ERR_OK);
+    assert_int_equal(l->ops->channels_put(l, &back, 1, s->slot[OTHER].feed.epoch), ERR_OK);
+    struct lease_pair settled[] = {{OTHER, SLOT, 40}, {SLOT, OTHER, 16}, {OTHER, SLOT, 41}};
+    assert_int_equal(other_l->ops->channels(other_l, settled, 3, count_channel, &seen), ERR_OK);
+    assert_int_equal(seen.channels, 2);
+
+    /* The first one gives it away; it moves back, and the other takes it where it is. */
+    must_move(s, SLOT, s->uri);
+    assert_int_equal(l->ops->release(l, SLOT), ERR_OK);
+    assert_int_equal(other_l->ops->take(other_l, SLOT, 1, false), ERR_OK);
+    assert_int_equal(other->ops->claim(other, SLOT, &epoch), ERR_OK);
+    assert_int_equal(suite_append(s, SLOT, 1), STORE_LOST);
+    s->slot[SLOT].feed.epoch = epoch;
+    edge_nap(POSTGRES_PLACES_EVERY_MS + 100);
+    assert_int_equal(s->store->ops->maintain(s->store), ERR_OK); /* it looks again */
+    suite_check_all(s);
+    l->ops->close(l);
+    other_l->ops->close(other_l);
+    other->ops->close(other);
+}
+
 static int all(void)
 {
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, setup, suite_teardown)
@@ -359,6 +451,7 @@ static int all(void)
         PLACE(a_copy_that_is_not_what_was_signed_does_not_count),
         PLACE(a_place_from_before_the_move_is_refused),
         PLACE(a_place_is_no_hub),
+        PLACE(relays_share_what_is_on_two_servers),
     };
     int code = pgproc_there() && !pgproc_open(&second) ? 1 : 0;
     if (code == 0)
