@@ -509,10 +509,14 @@ static void tell_limits(struct loop *l, struct conn *c)
 void loop_reload(struct loop *l, struct json_t **report)
 {
     uint64_t before = l->r->generation;
-    service_reloading(&l->r->service);
+    bool stopping = l->draining; /* the manager is not told that it is ready again */
+    if (!stopping)
+        service_reloading(&l->r->service);
     bool good = relay_reload(l->r, report);
-    service_ready(&l->r->service, good ? "settings were read again"
-                                       : "a reload was refused; the settings before it hold");
+    if (!stopping)
+        service_ready(&l->r->service, good
+                                          ? "settings were read again"
+                                          : "a reload was refused; the settings before it hold");
     if (!good || l->r->generation == before)
         return;
     fill_rules(l);

@@ -156,7 +156,11 @@ fi
 ok in_root dpkg -r libstoa-dev stoa stoad
 [ ! -e "$R/usr/bin/stoad" ] && [ ! -e "$R/usr/bin/stoa" ] || fail "programs are left"
 [ -f "$R/etc/stoa/stoa.toml" ] && [ -f "$R/var/lib/stoa/ledger.db" ] || fail "a removal took settings or ledger away"
+WANTS=$R/etc/systemd/system/multi-user.target.wants
+mkdir -p "$WANTS"
+ln -s /usr/lib/systemd/system/stoad.service "$WANTS"
 ok in_root dpkg -P stoad stoa libstoa-dev
+[ ! -L "$WANTS/stoad.service" ] || fail "a purge left the unit enabled"
 has "/var/lib/stoa stays: it holds a ledger or keys"
 [ -f "$R/var/lib/stoa/ledger.db" ] && [ -f "$R/var/lib/stoa/keys/log.key" ] || fail "a purge destroyed a ledger or keys"
 [ ! -e "$R/etc/stoa" ] || fail "a purge left settings"
