@@ -27,6 +27,25 @@ expect 78 stoactl reload --config "$T/none.toml"
 [ "$(stat -c %a "$SOCK")" = 600 ] || fail "the socket's mode is $(stat -c %a "$SOCK")"
 expect 78 stoad run --config "$CONF" # a second one is told by the ledger's lock
 
+# how it is: nothing is wrong, nothing is late, nobody sends.
+ctl 0 why
+has '^nothing is wrong; looked at:'
+has '^  writes  *ok '
+ctl 0 why --json
+equal "$(get schema)" stoactl.why/1 schema
+equal "$(get well)" true well
+ctl 0 lag
+has '^payments not settled  *0  *-  *ok'
+ctl 0 lag --json
+equal "$(get schema)" stoactl.lag/1 schema
+ctl 0 top
+has '^0 connections'
+has ' MiB of messages'
+ctl 0 top --json
+equal "$(get schema)" stoactl.top/1 schema
+ctl 0 status
+has '^memory.allocatable_bytes  *[1-9]'
+
 # reload: nothing, some, with what waits, and a file that is wrong.
 ctl 0 reload
 has '^generation  *1, nothing to apply'
