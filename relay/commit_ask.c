@@ -311,6 +311,8 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
         relay_broken(c->r, "reload", e);
         return;
     }
+    if ((e == ERR_BEHIND || e == ERR_CORRUPT) && region_doubts(c, slot))
+        return;
     if (e == ERR_CORRUPT || e == ERR_BEHIND || e == ERR_RULES_AHEAD || e == ERR_FORK)
         sequencer_slot_stop(c->q, slot);
     if (e == ERR_LOCKED && region_on(c->r))

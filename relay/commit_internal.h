@@ -101,6 +101,9 @@ bool slot_held(const struct commit *c, uint32_t slot);
 bool slot_shown(const struct commit *c, uint32_t slot);
 /* Between batches: do what the region thread ordered. */
 void region_cycle(struct commit *c, uint64_t now_mono_ms);
+/* A slot contradicts others that are here; they may be ours no more, so all are claimed and
+ * loaded again. False: it was so before. */
+bool region_doubts(struct commit *c, uint32_t slot);
 /* A slot that is held waits to be loaded or shown. */
 bool region_loads(const struct commit *c);
 /* The slot has put out items, maybe. */

@@ -89,6 +89,22 @@ static void contradicted(struct commit *c, uint32_t slot)
     region_tell(c->r->region, slot, REGION_DOUBT);
 }
 
+bool region_doubts(struct commit *c, uint32_t slot)
+{
+    if (c->r->region == NULL || c->doubted[slot])
+        return false;
+    c->doubted[slot] = true;
+    for (uint32_t other = 0; other < c->r->slots; other++) {
+        if (!c->held[other])
+            continue;
+        c->introduced[other] = false;
+        c->reload_ms[other] = 0;
+        sequencer_slot_release(c->q, other); /* each is claimed again, or refused */
+    }
+    region_tell(c->r->region, slot, REGION_DOUBT);
+    return true;
+}
+
 static void settled_elsewhere(struct commit *c, const struct seq_sent *sent)
 {
     struct region_cell *cell =

@@ -186,7 +186,8 @@ static bool deliver(struct citizen *c)
         }
         struct bytes one = person_bytes(&c->p);
         bool answered = wirekit_submit(&c->k, &one, 1, 0);
-        while (answered && (answered = wirekit_expect(&c->k, WIRE_RESULTS, ANSWER_MS)) &&
+        while (answered && (answered = wirekit_expect(&c->k, WIRE_RESULTS,
+                                                      (int)atomic_load(&c->town->answer_ms))) &&
                (w = wirekit_result(&c->k)).rid != c->k.rid)
             ;
         if (!answered) {
@@ -277,6 +278,7 @@ bool town_open(struct town *t, struct regionproc *r, unsigned people, uint64_t s
     memset(t, 0, sizeof *t);
     pthread_mutex_init(&t->lock, NULL);
     t->region = r;
+    atomic_store(&t->answer_ms, ANSWER_MS);
     t->people = people;
     town_ports(t);
     regionproc_keys(r, keys);

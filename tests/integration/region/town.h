@@ -57,6 +57,7 @@ struct town {
     struct citizen one[TOWN_PEOPLE];
     atomic_uint port[REGIONPROC_RELAYS_MAX]; /* 0: not there */
     int64_t balance[TOWN_PEOPLE];            /* when everything is settled; under `lock` */
+    atomic_uint answer_ms; /* an answer is waited for so long, then he goes elsewhere */
     atomic_bool stop;
     bool started;
     atomic_ullong mark_ms;
