@@ -11,7 +11,7 @@
 #include "fiber.h"
 #include "town.h"
 
-#define HOLDER_ACCOUNTS_MAX 4
+#define HOLDER_ACCOUNTS_MAX 64
 #define HOLDER_PAYEES 3
 
 /* A frame that has arrived and was not polled yet. */

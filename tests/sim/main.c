@@ -7,6 +7,7 @@
  * --twice runs each seed two times and compares, --shrink looks for less that still
  * fails.
  * --without a,b --groups N --entries N run less of a seed; --plant tries the checker. */
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -45,6 +46,14 @@ _Static_assert(sizeof(struct report) <= 4096, "a report is written in one piece"
 
 static struct report telling;
 static int tell_to = -1;
+
+/* The wallets' files are cleared away even so. */
+static volatile sig_atomic_t stopped_by;
+
+static void on_stop(int signal_number)
+{
+    stopped_by = signal_number;
+}
 
 static void tell(enum moment moment)
 {
@@ -92,6 +101,8 @@ static _Atomic uint64_t *next;
 static void work(const struct run_options *o, uint32_t worker, int out, double until)
 {
     tell_to = out;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     signal(SIGABRT, on_abort);
     if (o->trace)
         world_tell_lines = 0;
@@ -152,6 +163,8 @@ static bool read_report(int in, struct report *r)
     size_t have = 0;
     while (have < sizeof *r) {
         ssize_t n = read(in, (char *)r + have, sizeof *r - have);
+        if (n < 0 && errno == EINTR && stopped_by == 0)
+            continue;
         if (n <= 0)
             return false;
         have += (size_t)n;
@@ -192,6 +205,8 @@ static unsigned run_all(const struct run_options *o, struct stats *total)
             stop_others(o, &w, r.worker);
     }
     close(pipe_ends[0]);
+    if (stopped_by != 0)
+        stop_others(o, &w, o->workers);
     for (uint32_t i = 0; i < o->workers; i++) {
         int status;
         if (waitpid(w.pid[i], &status, 0) != w.pid[i] || status == 0 ||
@@ -320,10 +335,13 @@ int main(int argc, char **argv)
     struct run_options o = {.from = 1};
     read_options(&o, argc, argv);
     trace_init((struct trace_config){.level = TRACE_ERROR, .fd = -1});
+    struct sigaction stop = {.sa_handler = on_stop}; /* no SA_RESTART: reading ends */
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
     drawer_open();
     double began = seconds_now();
     unsigned failed = run_all(&o, &total);
-    if (o.fresh > 0 && failed == 0) {
+    if (o.fresh > 0 && failed == 0 && stopped_by == 0) {
         struct run_options more = o;
         more.seeds = o.fresh;
         more.from = (uint64_t)time(NULL) * 1000;
@@ -333,6 +351,8 @@ int main(int argc, char **argv)
     }
     double seconds = seconds_now() - began;
     drawer_close();
+    if (stopped_by != 0)
+        return 128 + stopped_by;
     if (o.json) /* also when one failed: what the others came to */
         stats_print_json(stdout, &total, o.from, seconds);
     if (failed > 0)
