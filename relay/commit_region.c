@@ -1,5 +1,5 @@
-/* The commit thread's part of a region (relay/region.h): slots that come and go, and channels
- * with one end at another relay. */
+/* The commit thread's part of a region (relay/region.h): slots that come and go, and
+ * channels with one end at another relay. */
 #include "relay/region_internal.h"
 
 #include <stdlib.h>
@@ -72,8 +72,9 @@ void region_committed(struct commit *c, uint32_t slot)
 
 /* ---- what other relays' slots sent and settled ---- */
 
-/* Our own log is shorter than what another one cites. If another relay owns it by now, the
- * lease tells; else it comes back under a new epoch, and cited again it stays down. */
+/* Our own log is shorter than what another one cites. If another relay owns it by now,
+ * the lease tells; else it comes back under a new epoch, and cited again it stays down.
+ */
 static void contradicted(struct commit *c, uint32_t slot)
 {
     trace(TRACE_ERROR, "region.contradicted", TRACE_U64("slot", slot),
@@ -132,7 +133,8 @@ static void settled_up_to(struct commit *c, const struct lease_channel *row)
     }
     (void)sequencer_channel(c->q, row->source, row->slot, &after, &end);
     c->recount = c->recount || after != first;
-    atomic_store(&region_cell_of(c->r->region, row->source, row->slot)->index, row->index);
+    atomic_store(&region_cell_of(c->r->region, row->source, row->slot)->index,
+                 row->index);
 }
 
 void region_channels(struct commit *c, const struct region_batch *b)
@@ -162,11 +164,10 @@ static enum err channels_put(struct commit *c, uint32_t slot, const struct slotl
     for (uint32_t i = 0; i < h->channel_count && count < SLOTS_MAX; i++)
         for (uint32_t source = 0; source < c->r->slots; source++)
             if (strcmp(h->channels[i].origin, c->r->log_vkeys[source].name) == 0)
-                rows[count++] =
-                    (struct lease_channel){.slot = slot,
-                                           .source = source,
-                                           .next_in = h->channels[i].next_in,
-                                           .index = log->frontier.size - 1};
+                rows[count++] = (struct lease_channel){.slot = slot,
+                                                       .source = source,
+                                                       .next_in = h->channels[i].next_in,
+                                                       .index = log->frontier.size - 1};
     return l->ops->channels_put(l, rows, count, sequencer_epoch(c->q, slot));
 }
 

@@ -89,8 +89,7 @@ bool region_joined(const struct relay *r)
 
 bool region_fresh(const struct relay *r)
 {
-    return r->region == NULL ||
-           clock_mono_ms() < atomic_load(&r->region->fresh_until_ms);
+    return r->region == NULL || clock_mono_ms() < atomic_load(&r->region->fresh_until_ms);
 }
 
 void region_doubt(struct relay *r, uint32_t slot)
@@ -112,9 +111,10 @@ const char *region_waits(const struct relay *r)
     pthread_mutex_lock(&g->lock);
     size_t members = g->member_count;
     pthread_mutex_unlock(&g->lock);
-    return members == 0  ? "the store, to say that it is there"
-           : members > 1 ? "a share of the slots, from the relays that own them"
-                         : "slots whose owner is silent; they are taken when its leases end";
+    return members == 0 ? "the store, to say that it is there"
+           : members > 1
+               ? "a share of the slots, from the relays that own them"
+               : "slots whose owner is silent; they are taken when its leases end";
 }
 
 /* ---- between threads ---- */
@@ -205,8 +205,8 @@ static void take(struct region *g, const struct lease_step *s)
         (void)broken(g, e);
         return;
     }
-    metrics_count(g->r->metrics, METRIC_SLOTS_TAKEN, s->orphan ? M_TAKEN_ORPHAN : M_TAKEN_FREE,
-                  1);
+    metrics_count(g->r->metrics, METRIC_SLOTS_TAKEN,
+                  s->orphan ? M_TAKEN_ORPHAN : M_TAKEN_FREE, 1);
     g->since_ms[s->slot] = clock_mono_ms();
     order(g, s->slot, REGION_LOAD);
 }
@@ -216,8 +216,8 @@ static void let_go(struct region *g, const struct lease_step *s, enum region_ord
     trace(how == REGION_DROP ? TRACE_WARN : TRACE_INFO,
           how == REGION_DROP ? "region.slot_lost" : "region.slot_let_go",
           TRACE_U64("slot", s->slot));
-    metrics_count(g->r->metrics, METRIC_SLOTS_LEFT, how == REGION_DROP ? M_LEFT_LOST : M_LEFT_GIVEN,
-                  1);
+    metrics_count(g->r->metrics, METRIC_SLOTS_LEFT,
+                  how == REGION_DROP ? M_LEFT_LOST : M_LEFT_GIVEN, 1);
     atomic_store(&g->owns[s->slot], false);
     order(g, s->slot, how);
 }
@@ -389,8 +389,8 @@ static enum err share(struct region *g, struct store_lease **out, char *why)
 {
     struct store_why text = {{0}};
     struct store *s = g->r->store;
-    enum err e = s->ops->share == NULL ? ERR_CONFIG
-                                       : s->ops->share(s, &g->self, out, &text);
+    enum err e =
+        s->ops->share == NULL ? ERR_CONFIG : s->ops->share(s, &g->self, out, &text);
     if (e != ERR_OK)
         snprintf(why, STORE_WHY_MAX, "%s", text.text[0] ? text.text : err_text(e));
     return e;
@@ -439,7 +439,8 @@ enum err region_open(struct region **out, struct relay *r, char *why)
     g->cells = calloc((size_t)r->slots * r->slots, sizeof *g->cells);
     g->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     g->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    enum err e = g->cells && g->wake >= 0 && g->bell >= 0 ? own_folder(r, why) : ERR_MEMORY;
+    enum err e =
+        g->cells && g->wake >= 0 && g->bell >= 0 ? own_folder(r, why) : ERR_MEMORY;
     if (e == ERR_OK)
         e = share(g, &g->commits, why);
     if (e == ERR_OK)
@@ -463,10 +464,11 @@ static void own_address(struct region *g, uint16_t port)
     char host[CONFIG_TEXT_MAX];
     uint16_t unused;
     if (c->region.peer[0])
-        snprintf(g->self.peer, sizeof g->self.peer, "%.*s", LEASE_PEER_MAX, c->region.peer);
+        snprintf(g->self.peer, sizeof g->self.peer, "%.*s", LEASE_PEER_MAX,
+                 c->region.peer);
     else if (config_address(c->listen.client, host, &unused))
-        snprintf(g->self.peer, sizeof g->self.peer, strchr(host, ':') ? "[%.280s]:%u" : "%.280s:%u",
-                 host, (unsigned)port);
+        snprintf(g->self.peer, sizeof g->self.peer,
+                 strchr(host, ':') ? "[%.280s]:%u" : "%.280s:%u", host, (unsigned)port);
 }
 
 enum err region_start(struct region *g, uint16_t port)

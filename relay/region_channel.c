@@ -1,7 +1,8 @@
-/* The channel thread: payments between slots that different relays own. It reads what other
- * relays' slots sent to ours from their outboxes, and from their records how they settled
- * what ours sent, and hands both to the commit thread, one batch at a time. What it reads is
- * committed; that each item is settled once is enforced by the destination's own log. */
+/* The channel thread: payments between slots that different relays own. It reads what
+ * other relays' slots sent to ours from their outboxes, and from their records how they
+ * settled what ours sent, and hands both to the commit thread, one batch at a time. What
+ * it reads is committed; that each item is settled once is enforced by the destination's
+ * own log. */
 #include "relay/region_internal.h"
 
 #include <poll.h>
@@ -67,9 +68,10 @@ static void collect(struct looking *x, enum region_end end)
         size_t i = (x->turn + n) % all;
         uint64_t from;
         if (wants(&g->cells[i], end, &from))
-            x->pairs[x->pair_count++] = (struct lease_pair){
-                .source = (uint32_t)(i / slots), .destination = (uint32_t)(i % slots),
-                .from = from};
+            x->pairs[x->pair_count++] =
+                (struct lease_pair){.source = (uint32_t)(i / slots),
+                                    .destination = (uint32_t)(i % slots),
+                                    .from = from};
     }
     if (n < all) {
         x->turn = (x->turn + n) % all;
@@ -132,7 +134,8 @@ static bool slot_of_origin(const struct relay *r, struct bytes origin, uint32_t 
     return false;
 }
 
-static bool take_record(void *context, const struct record *rec, const struct hash *account)
+static bool take_record(void *context, const struct record *rec,
+                        const struct hash *account)
 {
     struct looking *x = context;
     struct entry e;
@@ -165,7 +168,8 @@ static bool take_record(void *context, const struct record *rec, const struct ha
 }
 
 /* The records of one destination that settled something of ours since we looked. */
-static enum err look_into(struct looking *x, const struct advanced *a, uint32_t destination)
+static enum err look_into(struct looking *x, const struct advanced *a,
+                          uint32_t destination)
 {
     struct region *g = x->g;
     uint64_t first = UINT64_MAX, last = 0;
@@ -192,8 +196,8 @@ static enum err look_into(struct looking *x, const struct advanced *a, uint32_t 
         return ERR_OK;
     x->destination = destination;
     x->failed = ERR_OK;
-    TRY(g->reader->ops->records(g->reader, destination, first, last - first + 1, take_record,
-                                x));
+    TRY(g->reader->ops->records(g->reader, destination, first, last - first + 1,
+                                take_record, x));
     return x->failed;
 }
 
@@ -219,8 +223,9 @@ static enum err look_for_settlements(struct looking *x)
 /* True: the commit thread has something to do, and rings when it has done it. */
 static bool hand_over(struct region *g, struct region_batch *b)
 {
-    struct request *q =
-        b->item_count + b->sent_count + b->jump_count > 0 ? request_new(REQUEST_CHANNEL, 0) : NULL;
+    struct request *q = b->item_count + b->sent_count + b->jump_count > 0
+                            ? request_new(REQUEST_CHANNEL, 0)
+                            : NULL;
     if (q == NULL) {
         region_batch_drop(b);
         return false;

@@ -1,9 +1,9 @@
 /* What relay/region.c, relay/region_channel.c and relay/commit_region.c share.
  *
- * Three threads: the region thread owns the leases; the commit thread loads slots and lets
- * them go; the channel thread reads what other relays' slots sent to ours, and how they
- * settled what ours sent. Orders go down by `order`, news come up by `news`, both one word a
- * slot; the tables below are atomics or stand behind `lock`. */
+ * Three threads: the region thread owns the leases; the commit thread loads slots and
+ * lets them go; the channel thread reads what other relays' slots sent to ours, and how
+ * they settled what ours sent. Orders go down by `order`, news come up by `news`, both
+ * one word a slot; the tables below are atomics or stand behind `lock`. */
 #ifndef RELAY_REGION_INTERNAL_H
 #define RELAY_REGION_INTERNAL_H
 
@@ -15,11 +15,12 @@
 #include "relay/region.h"
 #include "relay/relay.h"
 
-#define REGION_ITEMS_A_PAIR 512u   /* outbox items of one channel read at a time */
-#define REGION_ITEMS_MAX 8192u     /* .. of all, handed to the commit thread at once */
-#define REGION_SENT_MAX 8192u      /* settlements handed over at once */
-#define REGION_PAIRS_MAX 8192u     /* channels asked for at once; the rest in the next turn */
-#define REGION_LEAVE_MS 5000u      /* at the end: wait so long for slots to be let go */
+#define REGION_ITEMS_A_PAIR 512u /* outbox items of one channel read at a time */
+#define REGION_ITEMS_MAX 8192u   /* .. of all, handed to the commit thread at once */
+#define REGION_SENT_MAX 8192u    /* settlements handed over at once */
+#define REGION_PAIRS_MAX 8192u /* channels asked for at once; the rest in the next turn  \
+                                */
+#define REGION_LEAVE_MS 5000u  /* at the end: wait so long for slots to be let go */
 _Static_assert(REGION_PAIRS_MAX <= REGION_ITEMS_MAX, "one item of each at least");
 
 enum region_order {
@@ -39,9 +40,11 @@ enum region_news {
 enum region_end { REGION_NEITHER, REGION_SENDS, REGION_RECEIVES };
 struct region_cell {
     atomic_int end;
-    atomic_ullong from;  /* SENDS: first open out_seq; RECEIVES: first one not known here */
-    atomic_ullong to;    /* SENDS: after the last open one */
-    atomic_ullong index; /* SENDS: the destination's records up to this settle nothing open */
+    atomic_ullong
+        from;         /* SENDS: first open out_seq; RECEIVES: first one not known here */
+    atomic_ullong to; /* SENDS: after the last open one */
+    atomic_ullong
+        index; /* SENDS: the destination's records up to this settle nothing open */
 };
 #define REGION_INDEX_UNKNOWN UINT64_MAX
 
@@ -62,7 +65,7 @@ struct region {
     atomic_bool stop, drain, drained;
     atomic_bool joined;
     atomic_ullong fresh_until_ms; /* our leases hold so long at least, by our own clock */
-    atomic_bool waits_name; /* another process of our name is alive */
+    atomic_bool waits_name;       /* another process of our name is alive */
     atomic_ullong generation;
     atomic_bool owns[SLOTS_MAX];
     atomic_ullong epochs[SLOTS_MAX]; /* commit thread: of the slots it loaded */
@@ -89,8 +92,9 @@ void region_tell(struct region *g, uint32_t slot, enum region_news news);
 void region_bell(struct region *g);
 void *region_channel_thread(void *region);
 
-/* Bringing up and down (relay/start.c). region_open before the commit thread is opened, with
- * the store open; region_start when the listener stands, since its port may be ours. */
+/* Bringing up and down (relay/start.c). region_open before the commit thread is opened,
+ * with the store open; region_start when the listener stands, since its port may be ours.
+ */
 MUST_CHECK enum err region_open(struct region **out, struct relay *r, char *why);
 MUST_CHECK enum err region_start(struct region *g, uint16_t port);
 /* Give the leases back (the commit thread still runs) and end the threads. */

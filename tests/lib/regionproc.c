@@ -174,7 +174,8 @@ bool regionproc_owners(struct regionproc *r, int owner[REGIONPROC_SLOTS])
 /* The body of GET /metrics; false: no answer. */
 static bool get_metrics(uint16_t port, char *out, size_t cap)
 {
-    static const char ask[] = "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
+    static const char ask[] =
+        "GET /metrics HTTP/1.1\r\nHost: t\r\nConnection: close\r\n\r\n";
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
     struct timeval patience = {2, 0};
     size_t size = 0;
@@ -185,7 +186,8 @@ static bool get_metrics(uint16_t port, char *out, size_t cap)
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
         send(fd, ask, sizeof ask - 1, MSG_NOSIGNAL) == (ssize_t)sizeof ask - 1)
-        for (ssize_t n; size < cap - 1 && (n = recv(fd, out + size, cap - 1 - size, 0)) > 0;)
+        for (ssize_t n;
+             size < cap - 1 && (n = recv(fd, out + size, cap - 1 - size, 0)) > 0;)
             size += (size_t)n;
     close(fd);
     out[size] = 0;

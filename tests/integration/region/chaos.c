@@ -1,8 +1,8 @@
-/* A region of three relays, a Postgres behind cutting proxies and a Redis, and people who write
- * all the while. One fault after another, chosen by a seed; after each everything is put right
- * again, and what the people hold is compared with the ledger:
- *     region_chaos [--seconds N | --minutes N] [--seed N] [--fault NAME]
- * Exit 0: nothing was lost, doubled or invented; 1: something was, or did not come back. */
+/* A region of three relays, a Postgres behind cutting proxies and a Redis, and people who
+ * write all the while. One fault after another, chosen by a seed; after each everything
+ * is put right again, and what the people hold is compared with the ledger: region_chaos
+ * [--seconds N | --minutes N] [--seed N] [--fault NAME] Exit 0: nothing was lost, doubled
+ * or invented; 1: something was, or did not come back. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -28,8 +28,8 @@ struct chaos {
     struct cutter cut[RELAYS];
     struct town town;
     bool redis;
-    bool wrong_clocks;                  /* the library for them is there */
-    volatile int64_t *clock_ms[RELAYS]; /* how wrong each is */
+    bool wrong_clocks;                          /* the library for them is there */
+    volatile int64_t *clock_ms[RELAYS];         /* how wrong each is */
     char preload[600], clock_file[RELAYS][620]; /* of their environments */
     uint64_t seed;
 };
@@ -292,8 +292,9 @@ static bool verdict(struct chaos *c, const char *fault, uint64_t began)
         return failed(c, "verdict");
     printf("%-16s %5llu ms of it, writing after %5llu ms, fair after %5llu ms, true after"
            " %5llu ms; %llu receipts\n",
-           fault, (unsigned long long)(healed - began), (unsigned long long)(writing - healed),
-           (unsigned long long)(fair - healed), (unsigned long long)(mono_ms() - fair),
+           fault, (unsigned long long)(healed - began),
+           (unsigned long long)(writing - healed), (unsigned long long)(fair - healed),
+           (unsigned long long)(mono_ms() - fair),
            (unsigned long long)town_receipts(&c->town));
     fflush(stdout);
     return true;
@@ -372,7 +373,8 @@ static int run(struct chaos *c, uint64_t ms, const char *only)
     bool ok = begin(c);
     for (; ok && (rounds == 0 || mono_ms() < end); turn++) {
         const struct fault *f = &faults[turn % FAULTS];
-        if ((f->redis && !c->redis) || (f->clock && !c->wrong_clocks) || (only != NULL && strcmp(only, f->name) != 0))
+        if ((f->redis && !c->redis) || (f->clock && !c->wrong_clocks) ||
+            (only != NULL && strcmp(only, f->name) != 0))
             continue;
         ok = strike(c, f);
         rounds++;

@@ -17,8 +17,9 @@
 #define RELAYS 3
 #define ALL 7u
 #define SETTLE_MS 30000
-#define PATIENT_MS 12000 /* longer than a relay keeps an entry: whoever leaves was sent away */
-#define TAKEOVER_MS 5000  /* what is promised; printed when it takes longer .. */
+#define PATIENT_MS                                                                       \
+    12000 /* longer than a relay keeps an entry: whoever leaves was sent away */
+#define TAKEOVER_MS 5000      /* what is promised; printed when it takes longer .. */
 #define TAKEOVER_MS_MAX 20000 /* .. and what a crowded machine gets */
 
 static struct regionproc region;
@@ -81,7 +82,8 @@ static void taken_over(uint32_t slots, const char *what)
 {
     uint64_t waited = town_waited(&town, slots, TAKEOVER_MS_MAX);
     if (waited == UINT64_MAX)
-        fail_msg("nobody took over: %s", town.why[0] ? town.why : town_waiting(&town, slots));
+        fail_msg("nobody took over: %s",
+                 town.why[0] ? town.why : town_waiting(&town, slots));
     printf("takeover: %llu ms from %s to the last first entry%s\n",
            (unsigned long long)waited, what,
            waited > TAKEOVER_MS ? ", more than promised" : "");
@@ -147,7 +149,8 @@ static void an_owner_that_slept_past_its_lease_cannot_write(void **state)
     begin();
     go_on();
     uint32_t slots = slots_of(2);
-    double lost = regionproc_metric(&region, 2, "stoa_region_slots_left_total{how=\"lost\"}");
+    double lost =
+        regionproc_metric(&region, 2, "stoa_region_slots_left_total{how=\"lost\"}");
     hubproc_signal(&region.relay[2], SIGSTOP);
     town_gone(&town, 2);
     town_mark(&town);
@@ -220,7 +223,8 @@ static void a_payment_between_relays_settles_and_says_so(void **state)
     went_well = true;
 }
 
-/* Two processes of one name: the one that came second has nothing, until the first is gone. */
+/* Two processes of one name: the one that came second has nothing, until the first is
+ * gone. */
 static void a_name_is_one_relays(void **state)
 {
     struct hubproc *twin;
@@ -236,8 +240,8 @@ static void a_name_is_one_relays(void **state)
     settled(ALL); /* nobody lost anything by it */
     hubproc_kill(&region.relay[0]);
     int owner[REGIONPROC_SLOTS];
-    for (int tries = 0; regionproc_metric(&region, RELAYS, "stoa_region_slots_owned") <= 0;
-         tries++) {
+    for (int tries = 0;
+         regionproc_metric(&region, RELAYS, "stoa_region_slots_owned") <= 0; tries++) {
         if (tries == SETTLE_MS / 100)
             fail_msg("the second of a name does not take over");
         sleep_ms(100);

@@ -30,8 +30,8 @@ static void nap_ms(unsigned ms)
     nanosleep(&t, NULL);
 }
 
-__attribute__((format(printf, 2, 3))) static bool wrong(struct town *t, const char *format,
-                                                        ...)
+__attribute__((format(printf, 2, 3))) static bool wrong(struct town *t,
+                                                        const char *format, ...)
 {
     va_list args;
     va_start(args, format);
@@ -121,7 +121,8 @@ static bool see_note(struct citizen *c, uint32_t slot)
 {
     struct checkpoint n;
     if (!checkpoint_open(&n, c->k.notes[slot], c->k.note_size[slot], &c->k.log[slot]))
-        return wrong(c->town, "slot %u: a checkpoint that the log's key did not sign", slot);
+        return wrong(c->town, "slot %u: a checkpoint that the log's key did not sign",
+                     slot);
     if (c->note_size[slot] > 0 && n.size < c->note_of[slot])
         return wrong(c->town, "slot %u: %llu shown after %llu by relay %u", slot,
                      (unsigned long long)n.size, (unsigned long long)c->note_of[slot],
@@ -186,8 +187,9 @@ static bool deliver(struct citizen *c)
         }
         struct bytes one = person_bytes(&c->p);
         bool answered = wirekit_submit(&c->k, &one, 1, 0);
-        while (answered && (answered = wirekit_expect(&c->k, WIRE_RESULTS,
-                                                      (int)atomic_load(&c->town->answer_ms))) &&
+        while (answered &&
+               (answered = wirekit_expect(&c->k, WIRE_RESULTS,
+                                          (int)atomic_load(&c->town->answer_ms))) &&
                (w = wirekit_result(&c->k)).rid != c->k.rid)
             ;
         if (!answered) {
@@ -230,7 +232,8 @@ static void *live(void *context)
     struct citizen *c = context;
     struct town *t = c->town;
     for (; !atomic_load(&t->stop) && well(t); c->turn++) {
-        unsigned to = (c->number + 1 + (unsigned)(c->turn / 2) % (t->people - 1)) % t->people;
+        unsigned to =
+            (c->number + 1 + (unsigned)(c->turn / 2) % (t->people - 1)) % t->people;
         bool pays = c->turn % 2 == 1;
         uint64_t began = mono_ms();
         if (pays)
@@ -262,9 +265,9 @@ static bool give_points(struct citizen *c, const struct key *issuer)
         if ((!c->connected && !connect_somewhere(c)) ||
             !wirekit_head(&c->k, &c->p.account, &key))
             continue;
-        size_t n = issuer_accrue(issuer, &c->p.account, c->k.f.next_seq, &c->k.f.tip,
-                                 c->k.f.tip_lamport, 1, TOWN_POINTS, envelope,
-                                 sizeof envelope);
+        size_t n =
+            issuer_accrue(issuer, &c->p.account, c->k.f.next_seq, &c->k.f.tip,
+                          c->k.f.tip_lamport, 1, TOWN_POINTS, envelope, sizeof envelope);
         if (wirekit_submit_one(&c->k, bytes_of(envelope, n), &w) && w.code == 0)
             return true;
     }

@@ -42,8 +42,8 @@ static bool take(void *context, const struct record *record, const struct hash *
             abort();
     }
     r->leaves[r->count] = record_leaf_hash(record);
-    r->ids[r->count] = hash_context(CTX_ENTRY, record->envelope.data,
-                                    record->envelope.size - SIG_BYTES);
+    r->ids[r->count] =
+        hash_context(CTX_ENTRY, record->envelope.data, record->envelope.size - SIG_BYTES);
     if (!frontier_append(&r->f, &r->leaves[r->count++]))
         abort();
     struct hash root = frontier_root(&r->f);
@@ -123,8 +123,8 @@ bool town_verify(struct town *t)
     struct store_reader *reader = NULL;
     struct store_why why = {{0}};
     regionproc_uri(t->region, uri, sizeof uri);
-    bool ok = store_open(uri, &s, &why) == ERR_OK &&
-              s->ops->reader_open(s, &reader) == ERR_OK;
+    bool ok =
+        store_open(uri, &s, &why) == ERR_OK && s->ops->reader_open(s, &reader) == ERR_OK;
     if (!ok)
         snprintf(t->why, sizeof t->why, "%.300s", why.text);
     for (uint32_t slot = 0; ok && slot < REGIONPROC_SLOTS; slot++)

@@ -1,6 +1,6 @@
-/* Preloaded into a relay: its wall clock is off by as many milliseconds as the file named by
- * STOA_WRONG_CLOCK says (eight bytes, this machine's order), from one reading to the next. The
- * monotonic clock is left alone. Tests only. */
+/* Preloaded into a relay: its wall clock is off by as many milliseconds as the file named
+ * by STOA_WRONG_CLOCK says (eight bytes, this machine's order), from one reading to the
+ * next. The monotonic clock is left alone. Tests only. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -26,7 +26,8 @@ static void find(void)
     } symbol = {dlsym(RTLD_NEXT, "clock_gettime")};
     const char *path = getenv("STOA_WRONG_CLOCK");
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-    void *page = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof none, PROT_READ, MAP_SHARED, fd, 0);
+    void *page =
+        fd < 0 ? MAP_FAILED : mmap(NULL, sizeof none, PROT_READ, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
     off_ms = page == MAP_FAILED ? &none : page;

@@ -1,7 +1,8 @@
-/* Three relays with an outbox each and one ledger between them, by seed: slots send, settle, are
- * let go, taken over from one that does not know yet, lost and loaded again, in any order. Of
- * every channel each item is settled once and in order, no item is forgotten in the store that
- * is not settled, and when all come to rest everything sent has been settled. */
+/* Three relays with an outbox each and one ledger between them, by seed: slots send,
+ * settle, are let go, taken over from one that does not know yet, lost and loaded again,
+ * in any order. Of every channel each item is settled once and in order, no item is
+ * forgotten in the store that is not settled, and when all come to rest everything sent
+ * has been settled. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +67,8 @@ static enum err try_load(struct world *w, uint32_t r, uint32_t slot)
     return ERR_OK;
 }
 
-/* What a slot of old, another's by now, contradicts goes when everything is claimed again. */
+/* What a slot of old, another's by now, contradicts goes when everything is claimed
+ * again. */
 static void load(struct world *w, uint32_t r, uint32_t slot)
 {
     struct relay *me = &w->r[r];
@@ -200,7 +202,8 @@ static void hear(struct world *w, uint32_t r, uint32_t source, uint32_t destinat
         !outbox_span(w->r[r].o, source, destination, &settled, &end))
         return;
     if (draw(w, 2))
-        assert_int_equal(outbox_settle_sent_to(w->r[r].o, source, destination, in), ERR_OK);
+        assert_int_equal(outbox_settle_sent_to(w->r[r].o, source, destination, in),
+                         ERR_OK);
     else if (settled < in)
         assert_true(outbox_settle_sent(w->r[r].o, source, destination, settled, &item,
                                        &remaining));
