@@ -159,7 +159,8 @@ struct pg_link {
     X(WRITER_SLOT, PG_WRITER,                                                            \
       "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
     X(SLOT, PG_READER,                                                                   \
-      "SELECT epoch, size, edges, checkpoint FROM stoa.slot WHERE slot = $1::int4")      \
+      "SELECT epoch, size, edges, checkpoint, (placed IN ('away', 'coming'))::int4"      \
+      " FROM stoa.slot WHERE slot = $1::int4")                                           \
     X(SIZE, PG_READER, "SELECT size FROM stoa.slot WHERE slot = $1::int4")               \
     X(RANGE, PG_READER,                                                                  \
       "SELECT slot, " PG_RECORD_COLUMNS " FROM stoa.record WHERE slot = $1::int4"        \
@@ -396,6 +397,7 @@ struct postgres_reader {
     struct postgres_store *s;
     struct pg_link link;
     uint32_t slot; /* of the tree being read */
+    bool away; /* the slot that was looked at last is not here any more */
 };
 static inline struct postgres_reader *postgres_reader_of(struct store_reader *r)
 {

@@ -139,6 +139,20 @@ static void arrive(struct postgres_store *s, uint32_t slot, size_t at)
               TRACE_STR("at", s->places->store[at]->target.name));
 }
 
+enum err place_look(struct postgres_store *s, uint32_t slot)
+{
+    struct store_why why = {{0}};
+    uint64_t moves;
+    size_t at = 0;
+    enum err e = follow(s, slot, &at, &moves, &why);
+    if (e == ERR_OK)
+        arrive(s, slot, at);
+    else
+        trace(TRACE_WARN, "store.place", TRACE_U64("slot", slot), TRACE_ERR("error", e),
+              TRACE_STR("why", why.text));
+    return e == ERR_OK || e == ERR_IO || e == ERR_CORRUPT ? e : ERR_STORE;
+}
+
 /* Slots that were last found at place `i` and are there no more. */
 static enum err look_again(struct postgres_store *s, size_t i, struct store_why *why)
 {
@@ -214,6 +228,7 @@ static struct store *place_of_slot(struct store *base, uint32_t slot)
 
 static enum err place_slot(struct store *base, uint32_t slot, struct store_slot *out)
 {
+    TRY(place_look(postgres_of(base), slot));
     return postgres_slot(place_of_slot(base, slot), slot, out);
 }
 

@@ -31,6 +31,8 @@ static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
 {
     return atomic_load(&s->places->at[slot]);
 }
+/* Where is the slot? ERR_STORE: that cannot be told now. */
+enum err place_look(struct postgres_store *s, uint32_t slot);
 /* store_postgres_place_read.c, _lease.c */
 enum err place_reader_open(struct store *base, struct store_reader **out);
 enum err place_share(struct store *base, const struct lease_self *self,

@@ -43,9 +43,18 @@ static size_t places_of(const struct place_reader *r)
 static enum err read_slot(struct store_reader *base, uint32_t slot,
                           struct store_slot *out)
 {
-    struct store_reader *r;
-    TRY(reader_for(base, slot, &r));
-    return r->ops->slot(r, slot, out);
+    struct postgres_store *s = reader_of(base)->s;
+    for (;;) {
+        struct store_reader *r;
+        size_t was = place_at(s, slot);
+        TRY(reader_at(reader_of(base), was, &r));
+        TRY(r->ops->slot(r, slot, out));
+        if (!postgres_reader_of(r)->away)
+            return ERR_OK;
+        TRY(place_look(s, slot)); /* it has moved since this process last looked */
+        if (place_at(s, slot) == was)
+            return ERR_OK;
+    }
 }
 
 static enum err read_records(struct store_reader *base, uint32_t slot, uint64_t from,

@@ -33,11 +33,15 @@ static enum err read_slot(struct store_reader *base, uint32_t slot,
 {
     struct postgres_reader *r = postgres_reader_of(base);
     struct pg_step step = {.statement = PG_SLOT};
+    uint64_t away = 0;
     assert(slot < r->s->ledger.identity.slots);
     pg_add_i32(&step.p, slot);
     enum err e = postgres_ask(r, &step);
     if (e == ERR_OK)
         e = postgres_slot_row(step.result, out);
+    if (e == ERR_OK)
+        e = pg_u64(step.result, 0, 4, 1, &away);
+    r->away = away != 0;
     pg_clear(&step, 1);
     return e;
 }

@@ -165,12 +165,11 @@ static void a_rebuild_tells_and_mends_what_was_changed(void **state)
 {
     static const char *const damage[] = {
         "UPDATE stoa.account SET balance = balance + 1 WHERE slot = 0",
-        "DELETE FROM stoa.earning WHERE slot = 0 AND day = (SELECT min(day) FROM "
-        "stoa.earning"
-        " WHERE slot = 0)",
+        ("DELETE FROM stoa.earning WHERE slot = 0 AND day = (SELECT min(day) FROM"
+         " stoa.earning WHERE slot = 0)"),
         "UPDATE stoa.rich_list SET rank = 99 WHERE slot = 0 AND rank = 1",
-        "INSERT INTO stoa.account SELECT slot, sha256(account), 5, 1, 1, head, false FROM"
-        " stoa.account WHERE slot = 0"};
+        ("INSERT INTO stoa.account SELECT slot, sha256(account), 5, 1, 1, head, false FROM"
+         " stoa.account WHERE slot = 0")};
     struct store_why why = {{0}};
     struct projector_rebuilt done;
     (void)state;
