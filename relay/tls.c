@@ -210,6 +210,16 @@ void tls_text(const struct tls *t, char out[TLS_TEXT_MAX])
              digest[2], digest[3], digest[4], digest[5], date);
 }
 
+void *tls_nothing(void)
+{
+    return SSL_CTX_new(TLS_client_method());
+}
+
+void tls_nothing_free(void *ssl_context)
+{
+    SSL_CTX_free(ssl_context);
+}
+
 bool tls_use(const struct tls *t, void *ssl_context)
 {
     SSL_CTX *ctx = ssl_context;

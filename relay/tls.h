@@ -36,4 +36,9 @@ void tls_text(const struct tls *t, char out[TLS_TEXT_MAX]);
  * it. False: it was refused, and what was in force before still is. */
 bool tls_use(const struct tls *t, void *ssl_context);
 
+/* An SSL_CTX without anything in it, for a library that would otherwise load the system's roots
+ * into one that is never used. NULL: no memory. Released by tls_nothing_free; NULL is allowed. */
+void *tls_nothing(void);
+void tls_nothing_free(void *ssl_context);
+
 #endif

@@ -475,7 +475,12 @@ static bool open_context(struct ws *w)
 static bool make_secure(struct ws *w)
 {
     struct lws_context_creation_info info;
+    if (!w->no_client)
+        w->no_client = tls_nothing();
+    if (!w->no_client)
+        return false;
     fill_info(w, &info);
+    info.provided_client_ssl_ctx = w->no_client;
     info.vhost_name = "tls";
     info.alpn = "http/1.1";
     info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX;
@@ -578,6 +583,7 @@ void ws_close(struct ws *w)
     uv_run(&w->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)
         trace_event(TRACE_WARN, "ws.handles_left");
+    tls_nothing_free(w->no_client);
     free(w);
 }
 

@@ -59,6 +59,7 @@ struct ws {
     struct lws_vhost *plain, *secure; /* secure: made when it is first wanted */
     struct lws_vhost *vhost;          /* of the two, what the next connection gets */
     void *ssl_context;                /* the SSL_CTX of `secure` */
+    void *no_client;                  /* what it has for connections it never makes */
     struct ws_conn *dirty, **dirty_end; /* in the order they became so */
     unsigned connections;
 };

@@ -92,9 +92,9 @@ for i in 1 2 3 4 5 6 7 8; do
 done
 grep -q 'event=peer.up relay=r2' "$T/r1.err" || fail "the link does not come up with trust"
 kill -TERM $SECOND
-wait $SECOND || fail "r2 ended with $?"
+wait $SECOND || fail "r2 ended with $?: $(tail -n 60 "$T/r2.err")"
 SECOND=
 kill -TERM $HUB_PID
-wait $HUB_PID || fail "r1 ended with $?"
+wait $HUB_PID || fail "r1 ended with $?: $(tail -n 60 "$T/r1.err")"
 HUB_PID=
 echo ok
