@@ -12,6 +12,7 @@
 #define TOPICS_MAX 6
 #define HELLO_MS_MAX 8000
 #define FETCH_MAX 120
+#define KEPT_OUT_MAX 20
 
 /* A stream he follows. */
 struct topic_of {
@@ -20,6 +21,7 @@ struct topic_of {
     uint64_t next;   /* record he gets next */
     uint64_t rid;    /* of the question under way about it; 0: none */
     uint64_t on_rid; /* of the SUBSCRIBE that holds */
+    uint32_t kept_out; /* times, while it was not sure */
     uint64_t left_rid; /* of an UNSUBSCRIBE that came too late */
     bool on;         /* the hub said OK on this connection */
     bool leaves;     /* the question is an UNSUBSCRIBE */
@@ -364,7 +366,7 @@ static void on_error(struct world *w, struct listener *l, const struct wire_fram
         if (t->rid != f->rid && !(t->on && t->on_rid == f->rid))
             continue;
         if (f->code == ERR_NOT_ALLOWED && t->key.what == WIRE_ACCOUNT &&
-            l->site->unsure_ms[t->slot] >= l->line_since) {
+            l->site->unsure_ms[t->slot] >= l->line_since && t->kept_out++ < KEPT_OUT_MAX) {
             t->left_rid = t->leaves ? t->rid : 0;
             t->on = t->leaves = t->was_caught = false; /* a revocation that may not stand */
             t->rid = 0;
@@ -401,6 +403,7 @@ static void on_ok(struct world *w, struct listener *l, const struct wire_frame *
         if (t->rid != f->rid || t->rid == 0)
             continue;
         t->on = !t->leaves;
+        t->kept_out = 0;
         t->on_rid = f->rid;
         t->leaves = t->was_caught = false;
         t->rid = 0;
