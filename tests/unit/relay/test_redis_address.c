@@ -67,8 +67,8 @@ static void what_is_no_address_is_refused(void **state)
         "redis://host?sharded=maybe",
         "redis://host?passfile=a b",
         "redis+unix:",
-        "redis+unix:/a/path/that/is/much/too/long/for/an/address/of/a/unix/socket/"
-        "on/any/system/that/we/know/of/today/redis.sock",
+        ("redis+unix:/a/path/that/is/much/too/long/for/an/address/of/a/unix/socket/"
+         "on/any/system/that/we/know/of/today/redis.sock"),
         "rediss://host",
     };
     (void)state;
