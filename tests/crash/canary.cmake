@@ -82,9 +82,9 @@ stoa_canary(LAMPORT_UNCHECKED TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
   WORDS "lamport is not one above" FROM ledger/apply.c)
 stoa_canary(REVOKED_ACCEPTED TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
   WORDS "WRONG.*revoked" FROM ledger/apply_member.c)
-stoa_canary(RECEIPT_UNPROVEN TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
+stoa_canary(RECEIPT_UNPROVEN TESTER sim SECONDS 120 ARGS ${SIM_ARGS}
   WORDS "believes that .* is accepted: another entry" FROM client/deliver.c)
-stoa_canary(SMALLER_CHECKPOINT TESTER sim SECONDS 60 ARGS ${SIM_ARGS}
+stoa_canary(SMALLER_CHECKPOINT TESTER sim SECONDS 120 ARGS ${SIM_ARGS}
   WORDS "connects to a hub that shows less|checkpoint that shows less" FROM client/hub_slot.c)
 stoa_canary(NO_CAS ${SUITE} WORDS "FAILED.*only_the_slot_that_was_moved_is_lost"
   FROM ledger/store_sqlite_append.c)
