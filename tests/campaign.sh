@@ -166,6 +166,7 @@ if wanted asan; then
 fi
 if wanted tsan; then
     make_build tsan -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSTOA_SANITIZE=thread
+    export TSAN_OPTIONS="suppressions=$src/tests/tsan.supp"
     once tsan ctest ctest --test-dir "$build/tsan" -j "$jobs" -LE "bench|canary|crash|docs|fuzz|sim" \
         --output-on-failure
 fi

@@ -6,14 +6,6 @@
 
 #define RESULT_ROOM 512u
 
-/* For ThreadSanitizer: libuv closes descriptors by the bare system call, which it does not see.
- * A number that one thread's loop gave back and another thread's opens again looks shared. */
-const char *__tsan_default_suppressions(void);
-__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void)
-{
-    return "race:epoll_create1\nrace:uv_pipe\nrace:uv_async_init\n";
-}
-
 /* The ledger. */
 
 void fakeledger_open(struct fakeledger *l)
