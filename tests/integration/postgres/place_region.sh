@@ -11,6 +11,7 @@ SECOND=$(cat "$STOA_PG_PIPE.second")
 ok stoactl schema apply --store "$SECOND"
 hub_start "store.uri=$STOA_PG_URI" region.relay=a
 mkdir "$T/b"
+: >"$T/b.err"
 # shellcheck disable=SC2086
 stoad run $SET --set hub.state_dir="$T/b" --set hub.keys_dir="$T/hub/keys" --set listen.client=127.0.0.1:0 \
     --set region.relay=b >"$T/b.out" 2>"$T/b.err" </dev/null &
