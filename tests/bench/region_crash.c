@@ -55,6 +55,19 @@ static void take_answer(struct rawws *c, struct waiting waiting[], unsigned *lef
     }
 }
 
+/* A region that has just come up is still sharing its slots out. */
+static void wait_shared(struct bench_region *g)
+{
+    bool of[SLOTS_MAX];
+    uint64_t began = now_ns();
+    for (unsigned i = 0; i < g->relays; i++)
+        while (region_slots_of(g, i, of) < g->relay[0].slots / g->relays) {
+            if (seconds_since(began) > GIVE_UP_SECONDS)
+                die("relay %u does not get its share of the slots", i + 1);
+            usleep(AGAIN_MS * 1000);
+        }
+}
+
 /* The relay with the most slots, but not the first: that one is asked. */
 static unsigned victim_of(struct bench_region *g, bool of[SLOTS_MAX], unsigned *slots)
 {
@@ -86,6 +99,7 @@ void region_crash(struct bench_region *g, struct region_crash *out)
     crowd_open(&crowd, &h->federation, h->name, ACCOUNTS);
     load_all(h, &crowd, &crowd.opens);
     crowd_notes(&crowd, &notes, 1, BENCH_NOTE_BYTES);
+    wait_shared(g);
     unsigned victim = victim_of(g, of, &slots);
     for (size_t i = 0; i < crowd.count; i++) {
         uint32_t slot = slot_of(&crowd.people[i].id, h->slots);
