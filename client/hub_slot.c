@@ -493,8 +493,9 @@ stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
     struct hash path[MERKLE_PATH_MAX];
     if (index >= v->known.size)
         return because(error, ERR_CORRUPT,
-                       "hub shows a record past its own checkpoint of slot %u",
-                       v->row.slot);
+                       "hub shows record %llu of slot %u, past its own checkpoint of %llu",
+                       (unsigned long long)index, v->row.slot,
+                       (unsigned long long)v->known.size);
     TRY_R(send_proof(w, WIRE_INCLUSION, v->row.slot, index, v->known.size, deadline, &rid,
                      error));
     TRY_R(rpc_wait(w, rid, WIRE_PROOF_IS, deadline, &answer, error));
