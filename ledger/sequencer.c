@@ -245,6 +245,13 @@ void sequencer_slot_release(struct sequencer *q, uint32_t slot)
     settle_refresh(q);
 }
 
+void sequencer_slot_retry(struct sequencer *q, uint32_t slot)
+{
+    assert(slot < q->slots && !q->in_flight);
+    if (q->slot[slot].state == SEQ_SLOT_STOPPED)
+        q->slot[slot].state = SEQ_SLOT_DOWN;
+}
+
 enum err sequencer_receive(struct sequencer *q, const struct channel_item items[],
                            size_t count)
 {

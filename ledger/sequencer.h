@@ -62,6 +62,9 @@ void sequencer_slot_stop(struct sequencer *q, uint32_t slot);
 /* Another relay sequences the slot from now on. Allowed between batches, whatever the slot's
  * state; what is queued for it is refused ERR_UNAVAILABLE with the next outcome. */
 void sequencer_slot_release(struct sequencer *q, uint32_t slot);
+/* A slot that was stopped may be loaded again: what stopped it is looked at anew then. Allowed
+ * between batches, whatever the slot's state. */
+void sequencer_slot_retry(struct sequencer *q, uint32_t slot);
 enum seq_slot_state sequencer_slot_state(const struct sequencer *q, uint32_t slot);
 /* The slot's state, for reads by the owning thread (account heads, balances, digests). As of
  * the last submit, so with entries queued it is ahead of the store. NULL unless READY. */

@@ -148,7 +148,9 @@ static void ask_seal(struct commit *c, const struct request *q)
 
 void ask(struct commit *c, struct request *q)
 {
-    if (q->kind == REQUEST_STOP) {
+    if (q->kind == REQUEST_STOP && !slot_held(c, q->slot)) {
+        trace(TRACE_WARN, "commit.slot_gone", TRACE_U64("slot", q->slot)); /* meanwhile */
+    } else if (q->kind == REQUEST_STOP) {
         trace(TRACE_ERROR, "commit.slot_stopped", TRACE_U64("slot", q->slot),
               TRACE_STR("why", "a client holds a checkpoint we signed and do not have"));
         sequencer_slot_stop(c->q, q->slot);
@@ -307,6 +309,10 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     trace(usual ? TRACE_DEBUG : e == ERR_OK ? TRACE_WARN : TRACE_ERROR, "recover.reload",
           TRACE_U64("slot", slot), TRACE_U64("size", report.size), TRACE_ERR("result", e),
           TRACE_STR("why", report.why));
+    if (e == ERR_OK) { /* what other relays' slots sent it and settled is looked at anew */
+        c->introduced[slot] = false;
+        c->introduce_ms[slot] = 0;
+    }
     if (e == ERR_IO) {
         relay_broken(c->r, "reload", e);
         return;

@@ -102,6 +102,7 @@ bool region_doubts(struct commit *c, uint32_t slot)
         c->reload_ms[other] = 0;
         sequencer_slot_release(c->q, other); /* each is claimed again, or refused */
     }
+    sequencer_slot_retry(c->q, slot); /* its load had stopped it */
     region_tell(c->r->region, slot, REGION_DOUBT);
     return true;
 }
@@ -214,6 +215,7 @@ static void leave(struct commit *c, uint32_t slot, enum region_order how)
         snapshot(c, slot, log);
     if (c->held[slot])
         sequencer_slot_release(c->q, slot);
+    sequencer_slot_retry(c->q, slot); /* when it comes back, all of it is checked again */
     c->held[slot] = c->introduced[slot] = c->doubted[slot] = false;
     cells_place(c, slot, index);
     cells_refresh(c, slot);
