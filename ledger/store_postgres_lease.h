@@ -40,7 +40,8 @@
       " clock_timestamp()")                                                              \
     X(LEASE_RENEW, PG_LEASE,                                                             \
       "UPDATE stoa.lease SET until = " PG_LEASE_UNTIL("$2")                              \
-      " WHERE instance = $1::bytea")                                                     \
+      " WHERE instance = $1::bytea AND EXISTS (SELECT FROM stoa.relay AS r"              \
+      " WHERE r.instance = $1::bytea)")                                                  \
     X(LEASE_RELAYS, PG_LEASE,                                                            \
       "SELECT name, peer, (instance = $1::bytea)::int4, draining::int4, "                \
       PG_LEASE_MS("clock_timestamp() - seen_at") " FROM stoa.relay WHERE until >="       \
