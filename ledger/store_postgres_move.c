@@ -281,6 +281,19 @@ static enum err lock(struct mover *m)
                        (unsigned)m->o->slot);
 }
 
+/* Another move may have gone its way between the look and the lock. Then what stands at the new
+ * place may be the only copy. */
+static enum err still(struct mover *m, const struct row *at)
+{
+    struct row now;
+    TRY(look(m, &m->from, &now));
+    if (now.moves == at->moves &&
+        (strcmp(now.placed, "here") == 0 || strcmp(now.placed, "leaving") == 0))
+        return ERR_OK;
+    return fail(m, ERR_LOCKED, "slot %02x was moved by somebody else just now",
+                (unsigned)m->o->slot);
+}
+
 static enum err make_room(struct mover *m)
 {
     char sql[SQL_MAX],
@@ -585,6 +598,7 @@ static enum err run(struct mover *m)
     m->to_hub = strcmp(m->o->to, m->o->store) == 0;
     TRY(same_ledger(m));
     TRY(lock(m));
+    TRY(still(m, &at));
     TRY(tell(m, MOVE_FOUND));
     enum err e = make_room(m);
     if (e == ERR_EXISTS) { /* since a move that was broken off, say */
