@@ -394,19 +394,24 @@ void outbox_slot_gone(struct outbox *o, uint32_t slot)
 
 enum err outbox_receive(struct outbox *o, const struct channel_item items[], size_t count)
 {
+    enum err first = ERR_OK; /* a gap ends one channel's items, not the others' */
     for (size_t i = 0; i < count; i++) {
         const struct channel_item *item = &items[i];
-        if (item->source_slot >= o->slots || item->destination_slot >= o->slots)
-            return ERR_RANGE;
+        if (item->source_slot >= o->slots || item->destination_slot >= o->slots) {
+            first = ERR_RANGE;
+            continue;
+        }
         const struct queue *q = queue_of(o, item->source_slot, item->destination_slot);
         if (o->sources[item->source_slot].here || !o->settles[item->destination_slot] ||
             item->out_seq < q->end)
             continue;
-        if (item->out_seq != q->end)
-            return ERR_RANGE;
+        if (item->out_seq != q->end) {
+            first = ERR_RANGE;
+            continue;
+        }
         TRY(put_one(o, item, 0));
     }
-    return ERR_OK;
+    return first;
 }
 
 static bool sent_elsewhere(const struct outbox *o, uint32_t source, uint32_t destination)
