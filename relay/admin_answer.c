@@ -91,7 +91,7 @@ json_t *answer_lag(struct relay *r)
             true);
     lag_row(list, "main loop", false, 0, w.any,
             clock_mono_ms() - w.newest.mono_ms,
-            clock_mono_ms() - w.newest.mono_ms < WHY_LOOP_SILENT_MS);
+            !w.any || clock_mono_ms() - w.newest.mono_ms < WHY_LOOP_SILENT_MS);
     if (region_on(r) && settings(r)->region.bus[0] != 0)
         lag_row(list, "bus", false, 0, w.any, w.now.bus_silent_ms,
                 w.now.bus_silent_ms < WHY_BUS_SILENT_MS);

@@ -177,7 +177,8 @@ static void one_entry_goes_between_floods(void **state)
         assert_true(wirekit_open(&bad[i], hub.port, NULL));
     ops_make_flood(&flood, &good, 200);
     uint64_t fullest = 0;
-    for (int round = 0; served < 15 && round < 3000; served++) {
+    /* The relay looks at itself once a second: on a quick machine 15 are served before. */
+    for (int round = 0; (served < 15 || fullest < 2048) && round < 3000; served++) {
         bool answered = false;
         person_note(&p, 20);
         struct bytes b = person_bytes(&p);
@@ -196,7 +197,7 @@ static void one_entry_goes_between_floods(void **state)
         fullest = full > fullest ? full : fullest;
         json_decref(top);
     }
-    assert_int_equal(served, 15);
+    assert_true(served >= 15);
     assert_true(fullest >= 2048); /* it was a flood */
     assert_true(fullest <= 2 * 4096 + FLOODERS * 256);
     for (unsigned i = 0; i < FLOODERS; i++)
