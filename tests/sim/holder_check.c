@@ -60,7 +60,8 @@ static bool may_be(const struct holder *h, stoa_result r)
     if (r == STOA_USAGE)
         return code == ERR_EXISTS;
     if ((r == STOA_DENIED && code == ERR_HELLO) || (r == STOA_NO && code == ERR_SIGNATURE))
-        return h->relay_was_new || holder_relay_is_new(h);
+        return h->relay_was_new || holder_relay_is_new(h) ||
+               (h->site->relay_key_ms > 0 && h->site->relay_key_ms >= h->dialed_ms);
     if (r == STOA_DENIED && code == ERR_NOT_ALLOWED)
         return h->odd /* the root was rotated by the other copy */ || holder_is_out(h) ||
                may_not_stand(h);

@@ -160,6 +160,7 @@ struct site {
     struct digest_seen digests[SLOTS_MAX];
     struct note_seen notes[SLOTS_MAX];
     struct disk *backup;
+    uint64_t relay_key_ms; /* when it last went down to come up with a new relay key */
     uint64_t unsure_ms[SLOTS_MAX]; /* when an append was last not known to be there */
     struct disk *good; /* what it should run on; NULL: it does */
     uint64_t good_at;  /* when that is put back */

@@ -120,6 +120,7 @@ static void rekey(struct world *w, struct site *s)
         s->log_keys[s->log_count++] = pub_at(fresh);
     } else {
         s->hub.config.relay = key_at(fresh);
+        s->relay_key_ms = w->now_ms;
     }
 }
 
