@@ -21,7 +21,7 @@ struct channel_end {
     struct item_list sent;    /* by this slot, to slot i */
     struct item_list settled; /* by this slot, from slot i */
     uint64_t beyond;          /* number of the first settled item that does; UINT64_MAX: none */
-    uint64_t beyond_first, beyond_last; /* indices in slot i that they name */
+    uint64_t beyond_last;     /* index in slot i that the last one names */
 };
 
 struct seen {

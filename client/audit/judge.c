@@ -396,20 +396,15 @@ static void settled_at(struct slot_audit *s, const struct audit_record *r, uint3
 {
     struct channel_end *c = &s->channels[source];
     char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
-    bool past = index >= size_read(s->a, source);
     if (c->beyond != UINT64_MAX && index < c->beyond_last) {
         snprintf(expected, sizeof(expected), "%" PRIu64 " or more", c->beyond_last);
         decimal(found, index);
         find_at(s, AUDIT_CONSERVATION, s->index, r, expected, found,
                 "items of slot %02x are not settled in the order of its log", source);
         c->beyond = UINT64_MAX;
-    } else if (c->beyond != UINT64_MAX && !past) {
-        c->beyond = UINT64_MAX; /* what a saved state had past it has been read since */
-    } else if (past) {
-        if (c->beyond == UINT64_MAX) {
+    } else if (index >= size_read(s->a, source)) {
+        if (c->beyond == UINT64_MAX)
             c->beyond = c->settled.count;
-            c->beyond_first = index;
-        }
         c->beyond_last = index;
     }
 }

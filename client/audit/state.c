@@ -1,7 +1,7 @@
 /* What an auditor keeps between runs, in a folder of his own: the states every slot has reached
  * (one file, replaced whole, with a checksum), and every checkpoint ever seen.
  *
- *     state            "stoa-audit-state/2" LF, then per slot one MessagePack array, then SHA-256
+ *     state            "stoa-audit-state/3" LF, then per slot one MessagePack array, then SHA-256
  *     seen/<hex of H(origin)>/<size>-<root's first 16 hex digits>
  *
  * The folder is trusted as the auditor's own disk is; the checksum is against damage. */
@@ -21,7 +21,7 @@
 #include "ledger/mp.h"
 #include "ledger/scratch.h"
 
-#define STATE_FIRST "stoa-audit-state/2\n"
+#define STATE_FIRST "stoa-audit-state/3\n"
 #define STATE_NAME "state"
 #define PATH_ROOM 640
 #define SEEN_NAME 48   /* size, dash, start of the root, zero */
@@ -230,7 +230,7 @@ void channels_clear(struct slot_audit *s)
         item_list_close(&c->sent);
         item_list_close(&c->settled);
         c->beyond = UINT64_MAX;
-        c->beyond_first = c->beyond_last = 0;
+        c->beyond_last = 0;
     }
 }
 
@@ -328,7 +328,6 @@ static enum err save_channels(struct audit *a, struct slot_audit *s, struct buf 
         struct mp_writer w;
         TRY(reserve(b, 64, &w));
         mp_uint(&w, c->beyond);
-        mp_uint(&w, c->beyond_first);
         mp_uint(&w, c->beyond_last);
         b->size += w.size;
     }
@@ -522,8 +521,7 @@ static enum err load_slot(struct audit *a, struct slot_audit *s, struct mp_reade
         struct channel_end *c = &s->channels[a->slots[i].slot];
         TRY(load_list(a, r, &c->sent));
         TRY(load_list(a, r, &c->settled));
-        if (!mp_read_uint(r, &c->beyond) || !mp_read_uint(r, &c->beyond_first) ||
-            !mp_read_uint(r, &c->beyond_last))
+        if (!mp_read_uint(r, &c->beyond) || !mp_read_uint(r, &c->beyond_last))
             return ERR_CORRUPT;
         if (c->beyond_last < a->slots[i].checkpoint.size)
             c->beyond = UINT64_MAX; /* all of it stands in what is read now */
