@@ -430,13 +430,12 @@ static stoa_result cut_unproven(stoa_wallet *w, struct account_view *v, stoa_err
 
 /* A checkpoint over all that was shown so far. To open one whose key is new, the hub's own records
  * are followed, and those may be younger than it: then the next one has them. */
-static stoa_result refresh_over(stoa_wallet *w, const struct account_view *v,
-                                struct slot_view *slot, uint64_t deadline, stoa_error *error)
+static stoa_result refresh_over(stoa_wallet *w, struct slot_view *slot, uint64_t deadline,
+                                stoa_error *error)
 {
     for (unsigned i = 0; i < REFRESH_TRIES; i++) {
         TRY_R(slot_refresh(w, slot, deadline, error));
-        if ((slot->row.position == 0 || slot->f.hub_index < slot->known.size) &&
-            (v->f.account.position == 0 || v->f.account_index < slot->known.size))
+        if (slot->row.position == 0 || slot->f.hub_index < slot->known.size)
             break;
     }
     return STOA_OK;
@@ -447,7 +446,7 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
 {
     struct slot_view *slot;
     TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
-    TRY_R(refresh_over(w, v, slot, deadline, error));
+    TRY_R(refresh_over(w, slot, deadline, error));
     stoa_result r = STOA_OK;
     if (slot->row.proven != slot->row.position) {
         r = slot_includes(w, slot, slot->f.hub_index, follow_leaf(&slot->f.hub_newest),
