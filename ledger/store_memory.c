@@ -205,9 +205,9 @@ static bool write_records(struct memory_store *s, const struct store_append *a)
         struct memory_record *out = &records_of(slot)[a->old_size + i];
         uint8_t *envelope = vault_take(&s->vault, in->r.envelope.size);
         uint64_t place = store_place(a->slot, in->r.index);
-        if (envelope == NULL || !table_add(&s->entry, store_get64(in->id.b), place) ||
+        if (envelope == NULL || !table_add(&s->entry, be64(in->id.b), place) ||
             !table_add(&s->account,
-                       table_account_key(store_get64(in->account.b), in->r.position),
+                       table_account_key(be64(in->account.b), in->r.position),
                        place))
             return false;
         memcpy(envelope, in->r.envelope.data, in->r.envelope.size);
@@ -498,7 +498,7 @@ static const struct memory_record *record_at(struct memory_store *s, uint64_t pl
 static const struct memory_record *
 position_of(struct memory_store *s, const struct hash *account, uint64_t position)
 {
-    uint64_t key = table_account_key(store_get64(account->b), position), place = 0;
+    uint64_t key = table_account_key(be64(account->b), position), place = 0;
     struct table_walk w = table_find(&s->account, key);
     while (table_next(&s->account, key, &w, &place)) {
         const struct memory_record *m = record_at(s, place);
@@ -527,7 +527,7 @@ static enum err read_find(struct store_reader *base, const struct hash *id,
 {
     enum err e = ERR_OK;
     struct memory_store *s = enter(base, &e);
-    uint64_t key = store_get64(id->b), place = 0;
+    uint64_t key = be64(id->b), place = 0;
     struct table_walk w = table_find(&s->entry, key);
     bool found = false;
     while (e == ERR_OK && !found && table_next(&s->entry, key, &w, &place)) {

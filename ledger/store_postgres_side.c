@@ -84,7 +84,7 @@ enum err postgres_item_row(const PGresult *r, int row, uint32_t slot,
     TRY(pg_hash(r, row, 9, &i->payee));
     if (amount.size != 8)
         return ERR_CORRUPT;
-    i->amount = (int64_t)store_get64(amount.data);
+    i->amount = (int64_t)be64(amount.data);
     i->payee_index = (uint32_t)payee;
     i->source_slot = slot;
     i->destination_slot = (uint32_t)destination;

@@ -19,7 +19,7 @@
 
 static uint64_t prefix(const struct hash *h)
 {
-    return store_get64(h->b);
+    return be64(h->b);
 }
 
 static void put_low(uint8_t *out, uint64_t v, unsigned bytes)

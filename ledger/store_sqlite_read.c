@@ -69,8 +69,8 @@ enum err sqlite_record_row(sqlite3_stmt *q, uint32_t slot, struct record *r,
     memcpy(account->b, id != NULL ? id : r->envelope.data + ENVELOPE_ACCOUNT_AT,
            HASH_BYTES);
     memcpy(r->account_head.b, leaf + HASH_BYTES, HASH_BYTES);
-    r->hub_lamport = store_get64(leaf + 64);
-    r->hub_time_ms = store_get64(leaf + 72);
+    r->hub_lamport = be64(leaf + 64);
+    r->hub_time_ms = be64(leaf + 72);
     struct hash envelope = hash_sha256(r->envelope.data, r->envelope.size);
     return memcmp(leaf, envelope.b, HASH_BYTES) == 0 ? ERR_OK : ERR_CORRUPT;
 }

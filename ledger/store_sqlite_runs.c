@@ -393,7 +393,7 @@ static enum err seek(struct run_reader *r, uint64_t no, uint64_t blocks,
                      const struct range *x, uint64_t *out)
 {
     uint64_t low = 0, high = blocks, low_prefix = 0, high_prefix = UINT64_MAX;
-    uint64_t prefix = store_get64(x->from);
+    uint64_t prefix = be64(x->from);
     for (unsigned step = 0; high - low > 1; step++) {
         uint8_t first[RUN_ACCOUNT_BYTES];
         uint64_t at = step < SEEK_GUESSES
@@ -402,10 +402,10 @@ static enum err seek(struct run_reader *r, uint64_t no, uint64_t blocks,
         TRY(first_of(r, block_key(no, at), x->key, first));
         if (memcmp(first, x->from, x->key) < 0) {
             low = at;
-            low_prefix = store_get64(first);
+            low_prefix = be64(first);
         } else {
             high = at;
-            high_prefix = store_get64(first);
+            high_prefix = be64(first);
         }
     }
     *out = low;

@@ -25,8 +25,8 @@ static void item_encode(const struct channel_item *i, uint8_t out[ITEM_BYTES])
 
 static enum err item_decode(struct channel_item *i, const uint8_t in[ITEM_BYTES])
 {
-    uint64_t payee_index = store_get64(in + 96);
-    uint64_t source = store_get64(in + 112), destination = store_get64(in + 120);
+    uint64_t payee_index = be64(in + 96);
+    uint64_t source = be64(in + 112), destination = be64(in + 120);
     if (payee_index > UINT32_MAX || source >= SLOTS_MAX || destination >= SLOTS_MAX ||
         in[152] > 1)
         return ERR_CORRUPT;
@@ -34,12 +34,12 @@ static enum err item_decode(struct channel_item *i, const uint8_t in[ITEM_BYTES]
     memcpy(i->payer.b, in + 32, HASH_BYTES);
     memcpy(i->payee.b, in + 64, HASH_BYTES);
     i->payee_index = (uint32_t)payee_index;
-    i->amount = (int64_t)store_get64(in + 104);
+    i->amount = (int64_t)be64(in + 104);
     i->source_slot = (uint32_t)source;
     i->destination_slot = (uint32_t)destination;
-    i->source_index = store_get64(in + 128);
-    i->source_lamport = store_get64(in + 136);
-    i->out_seq = store_get64(in + 144);
+    i->source_index = be64(in + 128);
+    i->source_lamport = be64(in + 136);
+    i->out_seq = be64(in + 144);
     i->is_return = in[152] != 0;
     return ERR_OK;
 }

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "crypto/be64.h" /* reads what store_put64 writes */
 #include "ledger/store.h"
 
 #define STORE_SLOT_SHIFT 40 /* a record's place in one word: slot << 40 | index */
@@ -50,13 +51,6 @@ static inline void store_put64(uint8_t *out, uint64_t v)
 {
     for (int i = 0; i < 8; i++)
         out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-static inline uint64_t store_get64(const uint8_t *in)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | in[i];
-    return v;
 }
 
 #endif

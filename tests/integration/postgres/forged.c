@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "crypto/be64.h"
 #include "ledger/store.h"
 
 PGconn *forged_db;
@@ -51,14 +52,6 @@ static void add_hex(struct buf *b, const void *data, size_t size, const char *af
     add_text(b, "'");
     add_text(b, after);
     free(hex);
-}
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
 }
 
 /* The hub wrote leaf_hash over the leaf it signed; `leaf` is what the other columns say.

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto/be64.h"
 #include "crypto/context.h"
 #include "crypto/tlog_proof.h"
 #include "ledger/wire.h"
@@ -59,14 +60,6 @@ size_t pieces_proof(const struct pieces *p, uint64_t index, unsigned i,
     size_t n = ok ? tlog_proof_format(out, PIECES_PROOF_MAX, &t) : 0;
     assert(n > 0);
     return n;
-}
-
-static uint64_t be64(const uint8_t *at)
-{
-    uint64_t v = 0;
-    for (int i = 0; i < 8; i++)
-        v = v << 8 | at[i];
-    return v;
 }
 
 struct evidence_record pieces_record(const struct pieces *p, uint64_t index, unsigned i,
