@@ -186,6 +186,12 @@ static enum err look(struct mover *m, struct side *s, struct row *out)
                       (unsigned)m->o->slot);
 }
 
+/* The only place that may be written, or was until a move froze it. */
+static bool stands(const struct row *at)
+{
+    return strcmp(at->placed, "here") == 0 || strcmp(at->placed, "leaving") == 0;
+}
+
 static enum err arrived(struct mover *m, struct side *s, uint64_t moves)
 {
     char sql[200];
@@ -218,7 +224,7 @@ static enum err find(struct mover *m, struct row *at)
             TRY(arrived(m, &m->from, brought));
             return look(m, &m->from, at);
         }
-        if (strcmp(at->placed, "here") == 0 || strcmp(at->placed, "leaving") == 0)
+        if (stands(at))
             return ERR_OK;
         brought = strcmp(at->placed, "away") == 0 ? at->moves : UINT64_MAX;
         if (at->place[0] == '\0' && m->from_hub)
@@ -287,8 +293,7 @@ static enum err still(struct mover *m, const struct row *at)
 {
     struct row now;
     TRY(look(m, &m->from, &now));
-    if (now.moves == at->moves &&
-        (strcmp(now.placed, "here") == 0 || strcmp(now.placed, "leaving") == 0))
+    if (now.moves == at->moves && stands(&now))
         return ERR_OK;
     return fail(m, ERR_LOCKED, "slot %02x was moved by somebody else just now",
                 (unsigned)m->o->slot);
