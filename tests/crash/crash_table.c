@@ -15,6 +15,7 @@
 
 #include "ledger/failpoint.h"
 #include "tests/crash/recorder.h"
+#include "tests/lib/clock.h"
 
 #define ROUNDS 3
 #define ROUNDS_MORE 60 /* as long as the turn did not come */
@@ -38,13 +39,6 @@ static const char *const modes[] = {"kill", "fail", "happened", "full", "io"};
 static size_t mode_count(enum failpoint_kind k)
 {
     return k == FAILPOINT_PASS ? 1 : k == FAILPOINT_STEP ? 3 : 5;
-}
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 static void arm(struct table *t, const char *name, unsigned long turn, const char *mode)

@@ -9,6 +9,7 @@
 #include "crypto/context.h"
 #include "crypto/keyfile.h"
 #include "crypto/seal.h"
+#include "tests/lib/clock.h"
 
 #define ANSWER_MS 1500
 #define RESOLVE_MS 10000
@@ -16,13 +17,6 @@
 #define POINTS 1000000
 #define FRAME_ENTRIES (2 * RECORDER_PEOPLE)
 #define ATTACHMENT "an attachment"
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static void nap_ms(unsigned ms)
 {

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/clock.h"
+
 #ifndef STOA_STOAD
 #define STOA_STOAD "stoad"
 #endif
@@ -19,13 +21,6 @@
 #define STEP_MS 5
 #define LINE_BYTES 512
 #define ARGV_MAX (HUBPROC_WRAP_MAX + 2 * HUBPROC_ARGS_MAX + 16)
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static void nap(void)
 {

@@ -17,17 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/clock.h"
+
 #define START_MS 30000
 #define STOP_MS 20000
 #define STEP_MS 10
 #define VERSIONS_FOLDER "/usr/lib/postgresql"
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static void nap(void)
 {

@@ -14,18 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/clock.h"
+
 #define HEADER_MAX 4096
 #define READ_BYTES 65536
 #define FRAME_HEAD_MAX 14
 #define EVENTS_A_ROUND 256
 #define DEFAULT_TIMEOUT_MS 5000
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static bool wait_for(int fd, short events, int timeout_ms)
 {

@@ -8,17 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/clock.h"
+
 #define LEASE_MS 1000u
 #define POLL_MS 100u
 #define LOOK_MS 30
 #define METRICS_BYTES (512u << 10)
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 bool regionproc_there(const struct regionproc *r)
 {

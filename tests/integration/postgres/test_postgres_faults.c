@@ -6,6 +6,7 @@
 
 #include "ledger/store_postgres.h"
 #include "tests/integration/postgres/edge.h"
+#include "tests/lib/clock.h"
 
 #define SLOT 3u
 
@@ -86,13 +87,6 @@ static void sessions_that_were_cut_are_made_anew(void **state)
         suite_check_lookups(s, 1, 1);
     }
     suite_check_all(s);
-}
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 /* A session that is there and says nothing is waited for with a deadline, and replaced.

@@ -15,6 +15,7 @@
 #include "crypto/sig.h"
 #include "tests/integration/postgres/cutter.h"
 #include "tests/integration/region/town.h"
+#include "tests/lib/clock.h"
 
 #define RELAYS 3u
 #define ALL 7u
@@ -34,13 +35,6 @@ struct chaos {
     uint64_t seed;
 };
 static struct chaos all; /* the proxies' threads outlive a failure */
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static void nap_ms(uint64_t ms)
 {

@@ -11,18 +11,12 @@
 
 #include "crypto/context.h"
 #include "crypto/keyfile.h"
+#include "tests/lib/clock.h"
 
 #define ANSWER_MS 4000
 #define GIVE_UP_MS 60000 /* for one entry */
 #define BETWEEN_MS 4
 #define RETRY_MS_MAX 300u
-
-static uint64_t mono_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
 
 static void nap_ms(unsigned ms)
 {
