@@ -100,6 +100,20 @@ static void what_others_sent_is_taken_once_and_in_order(void **state)
     assert_int_equal(outbox_waiting(o, &oldest), 0); /* of ours */
 }
 
+/* Items come by channel, one channel after the other: a gap in one, or an item of no slot,
+ * says nothing of those behind it. */
+static void a_gap_ends_one_channels_items_only(void **state)
+{
+    struct outbox *o = *state;
+    struct channel_item all[] = {item(2, 1, 0), item(2, 1, 2), item(2, 1, 3),
+                                 item(SLOTS, 1, 0), item(3, 1, 0), item(3, 1, 1)};
+    assert_int_equal(outbox_receive(o, all, 6), ERR_RANGE);
+    spans(o, 2, 1, 0, 1);
+    spans(o, 3, 1, 0, 2);
+    assert_int_equal(outbox_receive(o, many(2, 1, 1, 3), 3), ERR_OK);
+    spans(o, 2, 1, 0, 4);
+}
+
 static void what_is_nothing_to_us_is_passed_over(void **state)
 {
     struct outbox *o = *state;
@@ -304,6 +318,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(what_others_sent_is_taken_once_and_in_order),
+        TEST(a_gap_ends_one_channels_items_only),
         TEST(what_is_nothing_to_us_is_passed_over),
         TEST(what_was_taken_is_due_again_when_the_slot_comes_back),
         TEST(a_slot_that_left_leaves_nothing_of_others),

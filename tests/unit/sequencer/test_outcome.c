@@ -263,6 +263,25 @@ static void a_stopped_slot_answers_and_stays_stopped(void **state)
     heal_and_check(w);
 }
 
+/* Whoever looked at what stopped it may have it loaded again; leaving alone does not do. */
+static void a_stopped_slot_that_is_tried_again_is_loaded(void **state)
+{
+    struct world *w = *state;
+    sequencer_slot_stop(w->hub.q, 3);
+    sequencer_slot_release(w->hub.q, 3);
+    assert_int_equal(sequencer_slot_state(w->hub.q, 3), SEQ_SLOT_STOPPED);
+    EXPECT(ERR_BEHIND, hub_recover(&w->hub, 3, NULL));
+    for (uint32_t i = 0; i < SLOTS; i++)
+        sequencer_slot_retry(w->hub.q, i); /* of one that was not stopped: nothing */
+    assert_int_equal(sequencer_slot_state(w->hub.q, 0), SEQ_SLOT_READY);
+    assert_int_equal(sequencer_slot_state(w->hub.q, 3), SEQ_SLOT_DOWN);
+    OK(hub_recover(&w->hub, 3, NULL));
+    one_each(w);
+    OK(hub_commit(&w->hub));
+    for (uint32_t i = 0; i < SLOTS; i++)
+        assert_true(result_of(&w->hub, i)->accepted);
+}
+
 static void a_slot_stopped_under_way_publishes_nothing(void **state)
 {
     struct world *w = *state;
@@ -332,6 +351,7 @@ int main(void)
         TEST(a_slot_whose_epoch_was_taken_never_commits),
         TEST(a_broken_store_stops_everything),
         TEST(a_stopped_slot_answers_and_stays_stopped),
+        TEST(a_stopped_slot_that_is_tried_again_is_loaded),
         TEST(a_slot_stopped_under_way_publishes_nothing),
         TEST(stopping_the_only_slot_of_a_kept_batch_frees_the_others),
         TEST(dropping_answers_and_takes_the_slots_down),
