@@ -93,7 +93,7 @@ static const char *const sql[Q_COUNT] = {
         "INSERT INTO account(id,slot,of_hub,name,position,proven,proven_size,"
         "checked_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
     [Q_ACCOUNT_PUT] = "UPDATE account SET name=?2,position=?3,proven=?4,proven_size=?5,"
-                      "checked_ms=?6 WHERE number=?1",
+                      "checked_ms=?6 WHERE number=?1 AND id=?7",
     [Q_ACCOUNT_AT] = "SELECT " ACCOUNT_COLUMNS " FROM account WHERE of_hub=?1 ORDER BY"
                      " number LIMIT 1 OFFSET ?2",
     [Q_ACCOUNT_GET] = "SELECT " ACCOUNT_COLUMNS " FROM account WHERE id=?1",
@@ -415,6 +415,10 @@ enum err client_store_end(struct client_store *s, bool keep)
     if (--s->depth > 0)
         return ERR_OK;
     enum err e = ERR_OK;
+    if (keep && s->doomed) {
+        say(s->why, "%s: a part of it failed; nothing was written", s->path);
+        e = ERR_FILE;
+    }
     if (!s->doomed) {
         e = faulty(s, "commit") ? ERR_FILE : query(s, Q_COMMIT, &q);
         if (e == ERR_OK)
@@ -496,7 +500,10 @@ enum err client_store_account_put(struct client_store *s, const struct client_ac
     bind_u64(q, 4, a->proven);
     bind_u64(q, 5, a->proven_size);
     bind_u64(q, 6, a->checked_ms);
-    return run(s, q);
+    bind_blob(q, 7, a->id.b, HASH_BYTES);
+    TRY(run(s, q));
+    return sqlite3_changes(s->db) == 1 ? ERR_OK
+                                       : damaged(s->path, s->why, "account row");
 }
 
 enum err client_store_account_at(struct client_store *s, bool of_hub, unsigned i,

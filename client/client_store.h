@@ -26,8 +26,9 @@ void client_store_close(struct client_store *s);
 /* Why the last call failed. */
 const char *client_store_why(const struct client_store *s);
 
-/* Transactions nest by counting; only the outermost commits. Durable when end returns OK.
- */
+/* Transactions nest by counting; only the outermost commits. Durable when end returns OK to
+ * `keep`. When an inner one was not kept nothing is, and the outermost end that was to keep
+ * returns ERR_FILE. */
 MUST_CHECK enum err client_store_begin(struct client_store *s);
 MUST_CHECK enum err client_store_end(struct client_store *s, bool keep);
 
@@ -51,6 +52,7 @@ struct client_account {
 };
 MUST_CHECK enum err client_store_account_add(struct client_store *s,
                                              struct client_account *a);
+/* ERR_CORRUPT when no row has this number and this id. */
 MUST_CHECK enum err client_store_account_put(struct client_store *s,
                                              const struct client_account *a);
 /* The i-th in order of adding; ERR_NOT_FOUND past the end. */

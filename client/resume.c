@@ -320,9 +320,15 @@ stoa_result stoa_batch_end(stoa_wallet *w, bool keep, stoa_error *error)
     if (!w->batch)
         return because(error, ERR_USAGE, "no batch is open");
     w->batch = 0;
+    bool card_due = w->card_due;
+    w->card_due = false;
     enum err e = client_store_end(w->store, keep);
-    for (unsigned i = 0; i < w->account_count; i++)
-        w->accounts[i]->head_known = false;
-    TRY_S(e);
-    return STOA_OK;
+    if (keep && e == ERR_OK) {
+        for (unsigned i = 0; i < w->account_count; i++)
+            w->accounts[i]->head_known = false;
+        return card_due ? wallet_save_card(w, error) : STOA_OK;
+    }
+    stoa_result r = e == ERR_OK ? STOA_OK : because_store(w, error, e);
+    accounts_reread(w);
+    return r;
 }

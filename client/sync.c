@@ -83,11 +83,34 @@ stoa_result account_add(stoa_wallet *w, const struct hash *id, const char *name,
                        "this wallet follows its largest number of accounts");
     row.slot = w->has_hub ? slot_of(id, w->slots) : UINT32_MAX;
     snprintf(row.name, sizeof(row.name), "%s", name ? name : "");
-    TRY_S(client_store_account_add(w->store, &row));
-    enum err e = view_add(w, &row, out);
+    enum err e = view_add(w, &row, &v);
     if (e != ERR_OK)
         return because(error, e, "out of memory");
+    e = client_store_account_add(w->store, &v->row);
+    if (e != ERR_OK) {
+        w->account_count--;
+        free(v);
+        return because_store(w, error, e);
+    }
+    *out = v;
     return STOA_OK;
+}
+
+void accounts_reread(stoa_wallet *w)
+{
+    unsigned kept = 0;
+    slots_close(w);
+    for (unsigned i = 0; i < w->account_count; i++) {
+        struct account_view *v = w->accounts[i];
+        struct client_account row;
+        follow_close(&v->f);
+        v->loaded = v->head_known = false;
+        if (client_store_account(w->store, &v->row.id, &row) == ERR_NOT_FOUND)
+            free(v);
+        else
+            w->accounts[kept++] = v;
+    }
+    w->account_count = kept;
 }
 
 /* ---- from disk -----------------------------------------------------------------------
@@ -174,13 +197,21 @@ static bool load_state(stoa_wallet *w, struct account_view *v,
     return false;
 }
 
+/* The row as the disk has it: what memory said of a save that failed is forgotten. */
+static enum err read_row(stoa_wallet *w, struct account_view *v)
+{
+    TRY(client_store_account(w->store, &v->row.id, &v->row));
+    if (v->row.slot == UINT32_MAX && w->has_hub)
+        v->row.slot = slot_of(&v->row.id, w->slots);
+    return ERR_OK;
+}
+
 static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *error)
 {
     struct slot_view *slot;
     if (!w->has_hub)
         return because(error, ERR_NET, "this wallet was never connected to its hub");
-    if (v->row.slot == UINT32_MAX)
-        v->row.slot = slot_of(&v->row.id, w->slots);
+    TRY_S(read_row(w, v));
     TRY_R(slot_load(w, v->row.slot, &slot, error));
     follow_close(&v->f);
     bool from_state = load_state(w, v, slot);
@@ -219,7 +250,6 @@ stoa_result account_need(stoa_wallet *w, const struct hash *id, struct account_v
 
 stoa_result account_reload(stoa_wallet *w, struct account_view *v, stoa_error *error)
 {
-    TRY_S(client_store_account(w->store, &v->row.id, &v->row));
     v->loaded = false;
     return load(w, v, error);
 }
@@ -325,7 +355,7 @@ static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
         return STOA_OK;
     /* Memory is ahead of the disk now. */
     v->loaded = false;
-    ignore(client_store_account(w->store, &v->row.id, &v->row));
+    ignore(read_row(w, v));
     if (r != STOA_OK)
         return r;
     if (e == ERR_OK)
@@ -413,19 +443,19 @@ static stoa_result fetch_page(stoa_wallet *w, struct account_view *v, bool *more
 }
 
 /* What was taken in and turned out not to be in the tree goes out again. */
-static stoa_result cut_unproven(stoa_wallet *w, struct account_view *v, stoa_error *error)
+static enum err cut_unproven(stoa_wallet *w, struct account_view *v)
 {
-    enum err e = client_store_begin(w->store);
-    TRY_S(e);
-    v->row.position = v->row.proven;
-    e = client_store_records_cut(w->store, &v->row, v->row.proven);
+    struct client_account row = v->row;
+    row.position = row.proven;
+    TRY(client_store_begin(w->store));
+    enum err e = client_store_records_cut(w->store, &row, row.proven);
     if (e == ERR_OK)
-        e = client_store_account_put(w->store, &v->row);
+        e = client_store_account_put(w->store, &row);
     enum err end = client_store_end(w->store, e == ERR_OK);
     v->loaded = false;
     if (e == ERR_OK && end == ERR_OK)
-        return STOA_OK;
-    return because_store(w, error, e != ERR_OK ? e : end);
+        v->row = row;
+    return e != ERR_OK ? e : end;
 }
 
 /* A checkpoint over all that was shown so far. To open one whose key is new, the hub's own records
@@ -461,7 +491,7 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
         r = slot_includes(w, slot, v->f.account_index, follow_leaf(&v->f.account_newest),
                           deadline, error);
     if (r == STOA_NO && v->row.proven < v->row.position)
-        (void)cut_unproven(w, v, NULL);
+        ignore(cut_unproven(w, v)); /* or the next sync does */
     TRY_R(r);
     v->row.proven = v->row.position;
     v->row.proven_size = slot->known.size;

@@ -82,6 +82,10 @@ stoa_result wallet_save_card(stoa_wallet *w, stoa_error *error)
 {
     struct buf b = {0};
     char hex[65], line[ADDRESS_TEXT_MAX + CLIENT_NAME_MAX + 2];
+    if (w->batch) {
+        w->card_due = true;
+        return STOA_OK;
+    }
     bool ok = buf_add(&b, CARD_FIRST "\n", strlen(CARD_FIRST) + 1);
     hex_encode(hex, device_key(w)->b, PUBKEY_BYTES);
     ok = ok && add_line(&b, "device", hex);
@@ -427,8 +431,10 @@ void stoa_wallet_close(stoa_wallet *w)
     if (!w)
         return;
     stoa_disconnect(w);
-    if (w->batch)
+    if (w->batch) {
         ignore(client_store_end(w->store, false));
+        accounts_reread(w);
+    }
     accounts_close(w);
     slots_close(w);
     client_store_close(w->store);

@@ -82,6 +82,7 @@ struct stoa_wallet {
     unsigned key_count;
     unsigned device; /* index in keys */
     unsigned batch;  /* inside stoa_batch_begin */
+    bool card_due;   /* the card is written when the batch is */
     uint64_t (*now_ms)(void);
 
     /* Hub identity, as recorded. */
@@ -195,6 +196,7 @@ static inline const struct pubkey *device_key(const stoa_wallet *w)
 /* ---- wallet (wallet.c) ----------------------------------------------------------------
  */
 
+/* Within a batch: at its end. */
 stoa_result wallet_save_card(stoa_wallet *w, stoa_error *error);
 uint64_t clock_ms(void);
 uint64_t mono_ms(void);
@@ -286,6 +288,10 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
 stoa_result account_save_state(stoa_wallet *w, struct account_view *v, stoa_error *error);
 void accounts_close(stoa_wallet *w);
 enum err accounts_load(stoa_wallet *w);
+/* After a save that was not kept: accounts that the disk does not hold are forgotten, of the
+ * others and of the slots memory may be ahead, so that is read again when needed. No view that
+ * a caller holds outlives this. */
+void accounts_reread(stoa_wallet *w);
 stoa_result account_reload(stoa_wallet *w, struct account_view *v, stoa_error *error);
 
 /* ---- writing (compose.c, deliver.c) ---------------------------------------------------

@@ -96,6 +96,8 @@ static stoa_result save_open(stoa_wallet *w, const stoa_open_params *p, const ch
     enum err e = client_store_end(w->store, r == STOA_OK);
     if (r == STOA_OK && e != ERR_OK)
         r = because_store(w, error, e);
+    if (r != STOA_OK)
+        accounts_reread(w);
     *account = o.account;
     *id = o.id;
     return r;

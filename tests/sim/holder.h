@@ -46,6 +46,7 @@ struct holder {
     bool is_over;      /* the world ends */
     bool odd;          /* it ran twice, or from an old copy */
     bool store_failed; /* in this call */
+    bool batch_failed; /* in a call since the batch began: nothing of it is kept */
     /* Lies: told on this connection, ever, and some that have to be noticed. */
     unsigned lies;
     bool lied_to, shown_less;

@@ -185,9 +185,14 @@ static void batch(struct holder *h, const stoa_account *a)
     holder_judge(h, "begins a batch", r);
     if (r != STOA_OK)
         return;
+    h->batch_failed = false;
     for (uint32_t i = 0; i < count && !holder_gone(h); i++)
         pay(h, a, true);
-    r = stoa_batch_end(h->wallet, chance(h, 6) > 0, &h->error);
+    bool keep = chance(h, 6) > 0;
+    r = stoa_batch_end(h->wallet, keep, &h->error);
+    if (r == STOA_OK && keep && h->batch_failed)
+        fail(h->w, "%s saved a batch of which a part failed", h->actor.name);
+    h->store_failed |= h->batch_failed;
     holder_judge(h, "ends a batch", r);
 }
 

@@ -230,7 +230,7 @@ static bool edge_store(void *context, const char *step)
         return false;
     if (goes_wrong(h->w, BAD_WALLET)) {
         say(h->w, "the disk of %s fails at %s", h->actor.name, step);
-        h->store_failed = true;
+        h->store_failed = h->batch_failed = true;
         return false;
     }
     return !holder_may_die(h, "while it writes to its disk");
