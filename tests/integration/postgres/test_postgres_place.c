@@ -1,6 +1,7 @@
 /* Slots on two servers, and moving them: what is asked of the store is what a model says,
  * wherever a slot is; a move that ends at any step leaves exactly one place that can be
  * written. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -254,6 +255,75 @@ static void a_move_that_breaks_off_leaves_one_place(void **state)
     write_and_check(s, SLOT, 20);
 }
 
+/* ---- two at once ---- */
+
+static void *hold_ledger(void *context)
+{
+    (void)context; /* ends when its session is */
+    (void)!pgproc_sql(&second, second_name,
+                      "BEGIN; LOCK TABLE stoa.ledger IN ACCESS EXCLUSIVE MODE;"
+                      " SELECT pg_sleep(60)",
+                      NULL, 0);
+    return NULL;
+}
+
+/* Until a session on the second server waits (or sleeps) as said. */
+static void until_there(const char *what)
+{
+    char text[300], out[16] = "";
+    snprintf(text, sizeof text,
+             "SELECT count(*) > 0 FROM pg_stat_activity WHERE datname = '%s' AND %s",
+             second_name, what);
+    for (int i = 0; i < 200 && out[0] != 't'; i++) {
+        assert_true(pgproc_sql(&second, second_name, text, out, sizeof out));
+        edge_nap(20);
+    }
+    assert_int_equal(out[0], 't');
+}
+
+/* One has looked where the slot is and sleeps; another one moves it meanwhile and dies when the
+ * old place has given it up. The first must not clear what is the only copy by now. */
+static void a_move_that_was_overtaken_clears_nothing(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    struct buf got = {0};
+    char items[2][16];
+    pthread_t holder;
+    int status;
+    must_move(s, OTHER, second_uri); /* which makes the ledger there */
+    assert_int_equal(suite_append_items(s, SLOT, 300, 0), STORE_COMMITTED);
+    const struct hash *entry = &s->slot[SLOT].records[2].id;
+    assert_int_equal(s->store->ops->sealed_put(s->store, entry, bytes_of("abc", 3)),
+                     ERR_OK);
+    static const char count[] = "SELECT count(*) FROM stoa.outbox WHERE slot = 3";
+    assert_true(pgproc_sql(suite_server(), suite_database(s), count, items[0], 16));
+    assert_int_equal(pthread_create(&holder, NULL, hold_ledger, NULL), 0);
+    until_there("wait_event = 'PgSleep'");
+    pid_t slow = fork();
+    if (slow == 0)
+        _exit((int)move(s, SLOT, second_uri, &why));
+    until_there("wait_event_type = 'Lock'"); /* it has looked, and comes to the new place */
+    assert_int_equal(kill(slow, SIGSTOP), 0);
+    second_sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+               " WHERE wait_event = 'PgSleep'");
+    pthread_join(holder, NULL);
+    break_off(s, (struct ending){MOVE_AWAY, true}, second_uri);
+    edge_nap(300); /* the server notices */
+    assert_int_equal(kill(slow, SIGCONT), 0);
+    assert_int_equal(waitpid(slow, &status, 0), slow);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ERR_LOCKED);
+    claim(s, SLOT);
+    claim(s, OTHER);
+    assert_true(at_second());
+    assert_true(pgproc_sql(&second, second_name, count, items[1], 16));
+    assert_string_equal(items[1], items[0]);
+    assert_int_equal(s->reader->ops->sealed(s->reader, entry, &got), ERR_OK);
+    buf_close(&got);
+    write_and_check(s, SLOT, 20);
+}
+
 /* While it is being moved a claim waits, and an owner of long ago stays out for ever. */
 struct held {
     struct suite *s;
@@ -445,6 +515,7 @@ static int all(void)
         PLACE(an_append_over_two_servers_is_answered_for_each_slot),
         PLACE(attachments_go_along_and_are_erased_everywhere),
         PLACE(a_move_that_breaks_off_leaves_one_place),
+        PLACE(a_move_that_was_overtaken_clears_nothing),
         PLACE(nobody_takes_a_slot_that_is_being_moved),
         PLACE(a_copy_that_is_not_what_was_signed_does_not_count),
         PLACE(a_place_from_before_the_move_is_refused),
