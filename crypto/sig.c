@@ -56,22 +56,18 @@ static const uint8_t order_minus_one[32] = {
     0xa2, 0xde, 0xf9, 0xde, 0x14, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
     0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x10};
 
-/* L * P is the identity exactly when (L - 1) * P is -P, and -P is P with its sign bit
- * turned (x is not 0: libsodium refused the small orders before). This does not lean on
- * the library's own subgroup check, which was wrong for points of order 2L
- * (CVE-2025-69277). */
-static bool has_prime_order(const struct pubkey *key)
+/* L * P is the identity exactly when (L - 1) * P is -P, and -P is P with its sign bit turned
+ * (x is not 0: libsodium refuses the small orders here). A product is always written in the
+ * canonical way, so a key that is not is never its own. This does not lean on the library's
+ * subgroup check, which was wrong for points of order 2L (CVE-2025-69277); asking
+ * crypto_core_ed25519_is_valid_point as well would make the same checks twice. */
+bool sig_key_enrollable(const struct pubkey *key)
 {
     uint8_t product[32];
     if (crypto_scalarmult_ed25519_noclamp(product, order_minus_one, key->b) != 0)
         return false;
     product[31] ^= 0x80;
     return memcmp(product, key->b, sizeof product) == 0;
-}
-
-bool sig_key_enrollable(const struct pubkey *key)
-{
-    return crypto_core_ed25519_is_valid_point(key->b) == 1 && has_prime_order(key);
 }
 
 bool pubkey_equal(const struct pubkey *a, const struct pubkey *b)
