@@ -158,15 +158,21 @@ static void take_row(sqlite3_stmt *q, uint32_t slot, struct store_raw_record *r)
                                   r->leaf) == (uint64_t)sum;
 }
 
-enum err store_raw_record(struct store_raw *s, uint32_t slot, uint64_t from,
-                          struct store_raw_record *out)
+static enum err prepare_records(struct store_raw *s, uint32_t slot)
 {
     char sql[160];
     snprintf(sql, sizeof(sql),
              "SELECT idx, position, sum, account, leaf, envelope FROM record_%u"
              " WHERE idx>=?1 ORDER BY idx",
              (unsigned)slot);
-    TRY(prepared(s, sql, &s->records[slot]));
+    return prepared(s, sql, &s->records[slot]);
+}
+
+enum err store_raw_record(struct store_raw *s, uint32_t slot, uint64_t from,
+                          struct store_raw_record *out)
+{
+    if (!s->records[slot])
+        TRY(prepare_records(s, slot));
     sqlite3_stmt *q = s->records[slot];
     if (!s->stepping[slot] || s->expected[slot] != from) {
         sqlite3_reset(q);

@@ -240,10 +240,11 @@ static void again_release(struct audit_source *s, void *hold)
     u->ops->release(u, hold);
 }
 static enum err again_tile(struct audit_source *s, uint32_t slot, unsigned level,
-                           uint64_t n, unsigned width, struct hash out[TILE_HASHES])
+                           uint64_t n, unsigned width, struct hash out[TILE_HASHES],
+                           struct hash *root)
 {
     struct audit_source *u = again_of(s)->under;
-    return u->ops->tile(u, slot, level, n, width, out);
+    return u->ops->tile(u, slot, level, n, width, out, root);
 }
 static enum err again_identity(struct audit_source *s, struct hash *federation,
                                char hub[HUB_NAME_MAX + 1], uint32_t *slots)

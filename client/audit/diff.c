@@ -42,8 +42,14 @@ static enum err tile(void *context, unsigned level, uint64_t n, unsigned width,
 {
     struct diff_log *l = context;
     const struct audit_source_ops *ops = l->source->ops;
-    enum err e = ops->tile ? ops->tile(l->source, l->slot, level, n, width, out)
+    struct hash root;
+    enum err e = ops->tile ? ops->tile(l->source, l->slot, level, n, width, out, &root)
                            : ERR_NOT_FOUND;
+    if (e == ERR_OK && l->source->tile_roots) {
+        struct hash computed = tile_root(out, width);
+        if (!hash_equal(&computed, &root))
+            return ERR_CORRUPT;
+    }
     if (e != ERR_NOT_FOUND)
         return e;
     if (level == 0)

@@ -62,10 +62,10 @@ static void release(struct audit_source *s, void *hold)
 }
 
 static enum err tile_of(struct audit_source *s, uint32_t slot, unsigned level, uint64_t n,
-                        unsigned width, struct hash out[TILE_HASHES])
+                        unsigned width, struct hash out[TILE_HASHES], struct hash *root)
 {
     struct audit_source *in = held_of(s)->inner;
-    return in->ops->tile(in, slot, level, n, width, out);
+    return in->ops->tile(in, slot, level, n, width, out, root);
 }
 
 static enum err edges_of(struct audit_source *s, uint32_t slot, tree_size *size,

@@ -123,11 +123,11 @@ void judge_blocks_close(struct slot_audit *s)
  */
 
 static enum err stored_tile(struct slot_audit *s, unsigned level, uint64_t n,
-                            unsigned width, struct hash out[TILE_HASHES])
+                            unsigned width, struct hash out[TILE_HASHES], struct hash *root)
 {
     struct audit_source *source = s->a->source;
     pthread_mutex_lock(&s->lock);
-    enum err e = source->ops->tile(source, s->slot, level, n, width, out);
+    enum err e = source->ops->tile(source, s->slot, level, n, width, out, root);
     if (e != ERR_OK)
         snprintf(s->read_where, sizeof(s->read_where), "%s",
                  audit_source_where(source, s->slot));
@@ -135,17 +135,19 @@ static enum err stored_tile(struct slot_audit *s, unsigned level, uint64_t n,
     return e;
 }
 
-/* A stored tile against the hashes its leaves give. One finding a slot: what is above a bad hash
- * is bad as well. */
-static void check_tile(struct slot_audit *s, unsigned level, uint64_t n, unsigned width)
+/* A stored tile against the hashes its leaves give, and their root (NULL: not full yet). One
+ * finding a slot: what is above a bad hash is bad as well. */
+static void check_tile(struct slot_audit *s, unsigned level, uint64_t n, unsigned width,
+                       const struct hash *computed)
 {
     UNINITIALIZED struct hash stored[TILE_HASHES];
+    struct hash root;
     char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX], name[96];
     if (!s->a->source->ops->tile || s->tile_bad || s->lost || s->differs)
         return;
     uint64_t first = n * TILE_HASHES << (8 * level);
     (void)tile_path(name, sizeof(name), (int)level, n, width);
-    enum err e = stored_tile(s, level, n, width, stored);
+    enum err e = stored_tile(s, level, n, width, stored, &root);
     if (e == ERR_NOT_FOUND && width < TILE_HASHES && s->a->source->own)
         return; /* a hub keeps full tiles only */
     if (e != ERR_OK) {
@@ -166,6 +168,14 @@ static void check_tile(struct slot_audit *s, unsigned level, uint64_t n, unsigne
                 found, "a stored hash of level %u is not the one its leaves give", level);
         return;
     }
+    if (computed && s->a->source->tile_roots && !hash_equal(&root, computed)) {
+        struct audit_record at = {.file = name};
+        hex(expected, computed);
+        hex(found, &root);
+        s->tile_bad = true;
+        find_at(s, AUDIT_INCLUSION, first, &at, expected, found,
+                "the root stored beside a tile of level %u is not that of its hashes", level);
+    }
 }
 
 static void add_to_tiles(struct slot_audit *s, struct hash leaf)
@@ -174,8 +184,8 @@ static void add_to_tiles(struct slot_audit *s, struct hash leaf)
         s->tile[level][s->tile_count[level]++] = leaf;
         if (s->tile_count[level] < TILE_HASHES)
             return;
-        check_tile(s, level, s->tile_number[level], TILE_HASHES);
         leaf = tile_root(s->tile[level], TILE_HASHES);
+        check_tile(s, level, s->tile_number[level], TILE_HASHES, &leaf);
         s->tile_count[level] = 0;
         s->tile_number[level]++;
     }
@@ -208,7 +218,7 @@ static void check_seen(struct slot_audit *s)
         struct hash root = frontier_root(&s->tree);
         if (hash_equal(&c->root, &root))
             continue;
-        char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+        UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
         hex(expected, &c->root);
         hex(found, &root);
         s->forked = s->seen_at; /* number + 1 */
@@ -243,7 +253,7 @@ static void add_leaf(struct slot_audit *s, const struct hash *computed,
 /* Stored columns that repeat what the leaf says. */
 static void check_columns(struct slot_audit *s, const struct audit_record *r)
 {
-    char expected[AUDIT_TEXT_MAX] = "", found[AUDIT_TEXT_MAX] = "";
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     const char *what = NULL;
     if (!(r->has & AUDIT_HAS_LEAF))
         return;
@@ -269,7 +279,7 @@ static void check_columns(struct slot_audit *s, const struct audit_record *r)
 /* Place, row and stored columns. False: nothing more can be said of this record. */
 static bool check_stored(struct slot_audit *s, const struct audit_record *r)
 {
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     if (r->r.index != s->index) {
         decimal(expected, s->index);
         decimal(found, r->r.index);
@@ -296,7 +306,7 @@ static bool check_stored(struct slot_audit *s, const struct audit_record *r)
 static bool check_leaf(struct slot_audit *s, const struct audit_record *r,
                        const struct hash *computed, const uint8_t data[LEAF_BYTES])
 {
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     struct hash stored = *computed;
     bool same = !(r->has & AUDIT_HAS_LEAF) || memcmp(r->leaf, data, LEAF_BYTES) == 0;
     if (!same)
@@ -322,7 +332,7 @@ static bool check_leaf(struct slot_audit *s, const struct audit_record *r,
 static void check_names(struct slot_audit *s, const struct audit_record *r,
                         const struct entry *e)
 {
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     if ((r->has & AUDIT_HAS_ID) && !hash_equal(&r->id, &e->id)) {
         hex(expected, &e->id);
         hex(found, &r->id);
@@ -395,7 +405,7 @@ static void settled_at(struct slot_audit *s, const struct audit_record *r, uint3
                        uint64_t index)
 {
     struct channel_end *c = &s->channels[source];
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     if (c->beyond != UINT64_MAX && index < c->beyond_last) {
         snprintf(expected, sizeof(expected), "%" PRIu64 " or more", c->beyond_last);
         decimal(found, index);
@@ -584,7 +594,7 @@ static enum err look_for_twin(struct slot_audit *s)
 
 static void check_length(struct slot_audit *s)
 {
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     if (s->read_err != ERR_OK) {
         find_at(s, AUDIT_SOURCE, s->next, NULL, "", "", "%.199s",
                 s->read_where[0] ? s->read_where : err_text(s->read_err));
@@ -599,7 +609,7 @@ static void check_length(struct slot_audit *s)
 
 static void check_root(struct slot_audit *s)
 {
-    char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+    UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
     judge_tree(s);
     struct hash root = frontier_root(&s->tree), stored = frontier_root(&s->stored);
     s->out->root = root;
@@ -646,12 +656,12 @@ enum err judge_finish(void *context)
     if (s->index == s->checkpoint.size && !s->lost && s->read_err == ERR_OK) {
         for (unsigned level = 0; level < TILE_LEVELS; level++)
             if (s->tile_count[level] > 0)
-                check_tile(s, level, s->tile_number[level], s->tile_count[level]);
+                check_tile(s, level, s->tile_number[level], s->tile_count[level], NULL);
         check_root(s);
         check_edges(s);
     }
     if (s->seen_at < s->seen_count && s->seen[s->seen_count - 1].size > s->checkpoint.size) {
-        char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
+        UNINITIALIZED char expected[AUDIT_TEXT_MAX], found[AUDIT_TEXT_MAX];
         decimal(expected, s->seen[s->seen_count - 1].size);
         decimal(found, s->checkpoint.size);
         find_at(s, AUDIT_CADENCE, NOWHERE, NULL, expected, found,

@@ -68,10 +68,11 @@ struct audit_source_ops {
     enum err (*read)(struct audit_source *s, uint32_t slot, uint64_t from, tree_size size,
                      struct audit_record out[], size_t max, size_t *count, void **hold);
     void (*release)(struct audit_source *s, void *hold);
-    /* Stored hashes of tile (level, n), `width` of them; ERR_NOT_FOUND: not stored. NULL: a
-     * source without tiles. */
+    /* Stored hashes of tile (level, n), `width` of them, and the root stored beside them where
+     * tile_roots says so, not held against each other; ERR_NOT_FOUND: not stored. NULL: a source without
+     * tiles. */
     enum err (*tile)(struct audit_source *s, uint32_t slot, unsigned level, uint64_t n,
-                     unsigned width, struct hash out[TILE_HASHES]);
+                     unsigned width, struct hash out[TILE_HASHES], struct hash *root);
     /* What else a hub's own file says of itself: the frontier it keeps beside a checkpoint
      * (lowest level first). NULL: a source without. */
     enum err (*edges)(struct audit_source *s, uint32_t slot, tree_size *size,
@@ -85,6 +86,7 @@ struct audit_source {
     const char *kind; /* "url", "directory", "export", "sqlite", "postgres" */
     char name[256];   /* as the user gave it, without credentials */
     bool own;       /* the hub's own file: pinned accounts may stand in it whole */
+    bool tile_roots; /* it keeps a root beside each tile */
 };
 
 /* Sentence of the last failure of a call for `slot`, "" when there was none. */

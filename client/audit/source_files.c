@@ -222,10 +222,11 @@ static void release(struct audit_source *s, void *hold)
 }
 
 static enum err tile_of(struct audit_source *s, uint32_t slot, unsigned level, uint64_t n,
-                        unsigned width, struct hash out[TILE_HASHES])
+                        unsigned width, struct hash out[TILE_HASHES], struct hash *root)
 {
     struct files *f = files_of(s);
     char name[PATH_MAX_BYTES];
+    (void)root;
     struct buf b = {0};
     enum err e = get_either(f, slot, (int)level, n, width, &b, name);
     size_t whole = strstr(name, ".p/") ? width : TILE_HASHES;

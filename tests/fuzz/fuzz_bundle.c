@@ -132,7 +132,8 @@ static void read_once(struct audit_source *s, uint64_t from, uint64_t size, size
 static void read_tile(struct audit_source *s, unsigned width)
 {
     static struct hash out[TILE_HASHES];
-    enum err e = s->ops->tile(s, SLOT, 0, 0, width, out);
+    struct hash root;
+    enum err e = s->ops->tile(s, SLOT, 0, 0, width, out, &root);
     bool whole = width == TILE_HASHES || served.missing & 1;
     size_t want = (whole ? TILE_HASHES : width) * (size_t)HASH_BYTES;
     if (whole && served.missing & 2)
