@@ -113,6 +113,7 @@ static void write_policy(const struct bench_hub *h, const char *path)
 void bench_audit(const struct options *o, struct report *r)
 {
     struct bench_hub h;
+    struct ledgerfile ledger;
     struct tempdir t;
     char db[500], policy[300], state[300];
     uint64_t records = o->n ? o->n : o->quick ? 5000 : RECORDS;
@@ -124,17 +125,18 @@ void bench_audit(const struct options *o, struct report *r)
     snprintf(state, sizeof state, "%s/state", t.path);
     snprintf(db, sizeof db, "%s", h.uri + strlen("sqlite:"));
     say("writing a tenth of %llu records", (unsigned long long)records);
-    (void)ledgerfile_fill(&h, records / 10, accounts);
+    ledgerfile_open(&ledger, &h, accounts);
+    (void)ledgerfile_grow(&ledger, records / 10);
     write_policy(&h, policy);
     struct run small = audit(db, policy, "--threads", "0");
     say("writing %llu records", (unsigned long long)records);
-    uint64_t written = records / 10 + ledgerfile_fill(&h, records - records / 10, accounts);
+    uint64_t written = ledgerfile_grow(&ledger, records);
     double before = limit_verify(slice, cores());
     struct run full = audit(db, policy, "--state", state);
     double limit = (before + limit_verify(slice, cores())) / 2;
     struct run tip = audit(db, policy, "--tip", NULL);
     struct run again = audit(db, policy, "--state", state);
-    uint64_t suffix = ledgerfile_fill(&h, o->quick ? 500 : SUFFIX, o->quick ? 5 : 50);
+    uint64_t suffix = ledgerfile_grow(&ledger, written + (o->quick ? 500 : SUFFIX)) - written;
     struct run news = audit(db, policy, "--state", state);
     report_open(r, "audit", "records/s, everything checked", BETTER_HIGH);
     report_result(r, (double)written / full.seconds, limit,
@@ -150,6 +152,7 @@ void bench_audit(const struct options *o, struct report *r)
     report_number(r, "suffix_records", (double)suffix);
     report_number(r, "suffix_s", news.seconds);
     report_number(r, "accounts", (double)accounts);
+    ledgerfile_close(&ledger);
     tempdir_remove(&t);
     hub_close(&h);
 }

@@ -1,7 +1,5 @@
 #include "tests/bench/ledgerfile.h"
 
-#include "tests/bench/engine.h"
-
 #define ROUND 200000u /* entries signed at a time */
 #define TRANSFER_EVERY 4u
 #define MAINTAIN_EVERY 32u /* commits */
@@ -17,28 +15,45 @@ static void submit_sheet(struct engine *e, const struct sheet *s)
     engine_settle(e);
 }
 
-uint64_t ledgerfile_fill(struct bench_hub *h, uint64_t records, size_t accounts)
+void ledgerfile_open(struct ledgerfile *l, const struct bench_hub *h, size_t accounts)
 {
-    struct engine e;
-    struct crowd crowd;
     struct sheet s;
-    engine_open_hub(&e, h->uri, h->keys);
-    crowd_open(&crowd, &e.federation, e.hub, accounts);
-    submit_sheet(&e, &crowd.opens);
-    crowd_accruals(&crowd, &s, e.issuer, 1000000);
-    submit_sheet(&e, &s);
+    engine_open_hub(&l->e, h->uri, h->keys);
+    crowd_open(&l->crowd, &l->e.federation, l->e.hub, accounts);
+    submit_sheet(&l->e, &l->crowd.opens);
+    crowd_accruals(&l->crowd, &s, l->e.issuer, 1000000);
+    submit_sheet(&l->e, &s);
     sheet_close(&s);
-    while (e.records < records) {
-        uint64_t left = (records - e.records) * TRANSFER_EVERY / (TRANSFER_EVERY + 1);
+}
+
+uint64_t ledgerfile_grow(struct ledgerfile *l, uint64_t records)
+{
+    struct sheet s;
+    size_t accounts = l->crowd.count;
+    while (l->e.records < records) {
+        uint64_t left = (records - l->e.records) * TRANSFER_EVERY / (TRANSFER_EVERY + 1);
         uint64_t n = left < ROUND ? left : ROUND;
-        crowd_mixed(&crowd, &s, (size_t)(n / accounts) + 1, BENCH_NOTE_BYTES, TRANSFER_EVERY);
-        submit_sheet(&e, &s);
+        crowd_mixed(&l->crowd, &s, (size_t)(n / accounts) + 1, BENCH_NOTE_BYTES,
+                    TRANSFER_EVERY);
+        submit_sheet(&l->e, &s);
         sheet_close(&s);
     }
-    uint64_t written = e.records;
-    need(e.store->ops->maintain(e.store), "maintain");
-    crowd_close(&crowd);
-    engine_close(&e);
+    need(l->e.store->ops->maintain(l->e.store), "maintain");
+    return l->e.records;
+}
+
+void ledgerfile_close(struct ledgerfile *l)
+{
+    crowd_close(&l->crowd);
+    engine_close(&l->e);
+}
+
+uint64_t ledgerfile_fill(const struct bench_hub *h, uint64_t records, size_t accounts)
+{
+    struct ledgerfile l;
+    ledgerfile_open(&l, h, accounts);
+    uint64_t written = ledgerfile_grow(&l, records);
+    ledgerfile_close(&l);
     return written;
 }
 
