@@ -90,6 +90,27 @@ static bool visit_item(void *context, const struct channel_item *item)
     return !v->stopped;
 }
 
+/* A place that is away keeps nobody from what is at the others. What is told is the first
+ * error, or the first that breaks the store. */
+struct told {
+    enum err e;
+    size_t place;
+};
+
+static void note(struct told *t, enum err e, size_t place)
+{
+    bool breaks = e == ERR_IO || e == ERR_CORRUPT, broke = t->e == ERR_IO || t->e == ERR_CORRUPT;
+    if (e != ERR_OK && (t->e == ERR_OK || (breaks && !broke)))
+        *t = (struct told){e, place};
+}
+
+static enum err tell(struct place_lease *l, const struct told *t)
+{
+    if (t->e != ERR_OK && l->at[t->place] != NULL)
+        l->last = l->at[t->place];
+    return t->e;
+}
+
 static enum err items(struct store_lease *base, const struct lease_pair pairs[],
                       size_t count, uint32_t max,
                       bool (*visit)(void *context, const struct channel_item *item),
@@ -98,14 +119,17 @@ static enum err items(struct store_lease *base, const struct lease_pair pairs[],
     struct place_lease *l = lease_of(base);
     struct items_visit v = {visit, context, false};
     size_t places = atomic_load(&l->s->places->count);
+    struct told t = {ERR_OK, 0};
     for (size_t i = 0; i < places && !v.stopped; i++) {
         size_t n = part(l, pairs, count, i, true);
         if (n == 0)
             continue;
-        TRY(lease_at(l, i));
-        TRY(l->at[i]->ops->items(l->at[i], l->pairs, n, max, visit_item, &v));
+        enum err e = lease_at(l, i);
+        if (e == ERR_OK)
+            e = l->at[i]->ops->items(l->at[i], l->pairs, n, max, visit_item, &v);
+        note(&t, e, i);
     }
-    return ERR_OK;
+    return tell(l, &t);
 }
 
 struct channels_visit {
@@ -129,14 +153,17 @@ static enum err channels(struct store_lease *base, const struct lease_pair pairs
     struct place_lease *l = lease_of(base);
     struct channels_visit v = {visit, context, false};
     size_t places = atomic_load(&l->s->places->count);
+    struct told t = {ERR_OK, 0};
     for (size_t i = 0; i < places && !v.stopped; i++) {
         size_t n = part(l, pairs, count, i, false);
         if (n == 0)
             continue;
-        TRY(lease_at(l, i));
-        TRY(l->at[i]->ops->channels(l->at[i], l->pairs, n, visit_channel, &v));
+        enum err e = lease_at(l, i);
+        if (e == ERR_OK)
+            e = l->at[i]->ops->channels(l->at[i], l->pairs, n, visit_channel, &v);
+        note(&t, e, i);
     }
-    return ERR_OK;
+    return tell(l, &t);
 }
 
 /* All rows are of one slot. */

@@ -42,6 +42,13 @@ static struct region_batch *batch_new(void)
     return NULL;
 }
 
+/* Each look is made whatever became of the one before: slots may be on several servers, and
+ * one that is away concerns its own. An error that breaks the store is not forgotten. */
+static enum err worse(enum err a, enum err b)
+{
+    return a == ERR_OK || (a != ERR_IO && b == ERR_CORRUPT) || b == ERR_IO ? b : a;
+}
+
 /* ---- which channels ---- */
 
 static bool wants(const struct region_cell *c, enum region_end end, uint64_t *from)
@@ -101,9 +108,9 @@ static enum err look_for_items(struct looking *x)
     /* An answer is held in memory whole, so it is no longer than what may be kept. */
     uint32_t most = (uint32_t)(REGION_ITEMS_MAX / x->pair_count);
     most = most < REGION_ITEMS_A_PAIR ? most : REGION_ITEMS_A_PAIR;
-    TRY(l->ops->items(l, x->pairs, x->pair_count, most, keep_item, x));
+    enum err e = l->ops->items(l, x->pairs, x->pair_count, most, keep_item, x);
     x->more = x->more || x->batch->item_count >= most;
-    return ERR_OK;
+    return e;
 }
 
 /* ---- what became of ours ---- */
@@ -212,8 +219,8 @@ static enum err look_for_settlements(struct looking *x)
         return ERR_MEMORY;
     a->x = x;
     enum err e = l->ops->channels(l, x->pairs, x->pair_count, keep_row, a);
-    for (uint32_t d = 0; e == ERR_OK && d < x->g->r->slots && a->count > 0; d++)
-        e = look_into(x, a, d);
+    for (uint32_t d = 0; d < x->g->r->slots && a->count > 0; d++)
+        e = worse(e, look_into(x, a, d));
     free(a);
     return e;
 }
@@ -244,8 +251,7 @@ static bool look(struct looking *x)
     if (x->batch == NULL)
         return false;
     enum err e = look_for_items(x);
-    if (e == ERR_OK)
-        e = look_for_settlements(x);
+    e = worse(e, look_for_settlements(x));
     if (e == ERR_IO || e == ERR_CORRUPT) {
         relay_broken(g->r, "region.channels", e);
         region_batch_drop(x->batch);

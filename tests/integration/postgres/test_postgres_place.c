@@ -25,18 +25,21 @@ static void ignore_row(void *context, const struct postgres_schema_row *row)
     (void)row;
 }
 
-/* An empty database on the second server for each test. */
-static int setup(void **state)
+static bool make_place(struct pgproc *p, const char *name, char uri[400])
 {
     struct store_why why;
     int version;
+    if (!pgproc_database(p, name))
+        return false;
+    pgproc_uri(p, name, 0, uri, 400);
+    return postgres_schema_apply(uri, &version, ignore_row, NULL, &why) == ERR_OK;
+}
+
+/* An empty database on the second server for each test. */
+static int setup(void **state)
+{
     snprintf(second_name, sizeof second_name, "place%u", databases++);
-    if (!pgproc_database(&second, second_name))
-        return 1;
-    pgproc_uri(&second, second_name, 0, second_uri, sizeof second_uri);
-    if (postgres_schema_apply(second_uri, &version, ignore_row, NULL, &why) != ERR_OK)
-        return 1;
-    return suite_setup(state);
+    return make_place(&second, second_name, second_uri) ? suite_setup(state) : 1;
 }
 
 static void second_sql(const char *sql)
@@ -507,6 +510,44 @@ static void relays_share_what_is_on_two_servers(void **state)
     other->ops->close(other);
 }
 
+/* Two places, and the first of them is away: what is at the other one is read. */
+static void a_place_that_is_away_hides_no_other(void **state)
+{
+    struct suite *s = *state;
+    struct lease_self self = {.relay = "a", .peer = "h:1", .ttl_ms = 60000};
+    struct store_lease *l = NULL;
+    struct store_why why;
+    struct seen seen = {0, 0, 0};
+    char third[400];
+    assert_true(make_place(suite_server(), "third", third));
+    must_move(s, SLOT, second_uri);
+    must_move(s, OTHER, third);
+    claim(s, SLOT);
+    claim(s, OTHER);
+    assert_int_equal(suite_append_items(s, SLOT, 60, 0), STORE_COMMITTED);
+    assert_int_equal(suite_append_items(s, OTHER, 60, 0), STORE_COMMITTED);
+    suite_reopen(s);
+    assert_int_equal(s->store->ops->share(s->store, &self, &l, &why), ERR_OK);
+    struct lease_channel row = {OTHER, SLOT, 17, 5};
+    assert_int_equal(l->ops->channels_put(l, &row, 1, s->slot[OTHER].feed.epoch), ERR_OK);
+    struct lease_pair pairs[2 * SUITE_SLOTS];
+    for (uint32_t i = 0; i < SUITE_SLOTS; i++) {
+        pairs[i] = (struct lease_pair){SLOT, i, 0};
+        pairs[SUITE_SLOTS + i] = (struct lease_pair){OTHER, i, 0};
+    }
+    struct lease_pair settled[] = {{OTHER, SLOT, 0}, {SLOT, OTHER, 0}};
+    pgproc_stop(&second, SIGQUIT);
+    assert_int_equal(l->ops->items(l, pairs, 2 * SUITE_SLOTS, 1000, count_item, &seen),
+                     ERR_STORE);
+    assert_int_equal(seen.items, s->slot[OTHER].item_count);
+    assert_int_equal(seen.of_moved, 0);
+    assert_int_equal(l->ops->channels(l, settled, 2, count_channel, &seen), ERR_STORE);
+    assert_int_equal(seen.channels, 1);
+    assert_non_null(strstr(l->ops->why(l), second_name));
+    assert_true(pgproc_start(&second));
+    l->ops->close(l);
+}
+
 static int all(void)
 {
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, setup, suite_teardown)
@@ -521,6 +562,7 @@ static int all(void)
         PLACE(a_place_from_before_the_move_is_refused),
         PLACE(a_place_is_no_hub),
         PLACE(relays_share_what_is_on_two_servers),
+        PLACE(a_place_that_is_away_hides_no_other),
     };
     int code = pgproc_there() && !pgproc_open(&second) ? 1 : 0;
     if (code == 0)
