@@ -298,8 +298,11 @@ static void reload(struct commit *c, uint32_t slot, uint64_t now_mono_ms)
     struct recover_mark mark = highwater_get(&c->r->highwater, slot);
     struct recover_report report = {.slot = slot};
     enum err e = recover_slot(c->q, &c->config, c->r->store, slot, &mark, &report);
-    if (e == ERR_OK)
+    if (e == ERR_OK) {
         e = pinned_load(c, slot);
+        if (e != ERR_OK) /* not served before it is known whose the records are; again later */
+            sequencer_slot_release(c->q, slot);
+    }
     if (e == ERR_OK) {
         event_reloaded(c, slot);
         c->recount = true;

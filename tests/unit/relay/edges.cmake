@@ -1,3 +1,5 @@
+stoa_unit_test(test_reload ${CMAKE_CURRENT_SOURCE_DIR}/test_reload.c LIBS sim_hub relay_edge)
+target_link_options(test_reload PRIVATE LINKER:--wrap=pinned_load LINKER:--wrap=event_reloaded)
 foreach(name config keys metrics)
   stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c
                  LIBS relay_${name} Threads::Threads)
