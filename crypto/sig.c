@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sodium.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "crypto/context.h"
@@ -58,16 +59,26 @@ static const uint8_t order_minus_one[32] = {
 
 /* L * P is the identity exactly when (L - 1) * P is -P, and -P is P with its sign bit turned
  * (x is not 0: libsodium refuses the small orders here). A product is always written in the
- * canonical way, so a key that is not is never its own. This does not lean on the library's
- * subgroup check, which was wrong for points of order 2L (CVE-2025-69277); asking
- * crypto_core_ed25519_is_valid_point as well would make the same checks twice. */
-bool sig_key_enrollable(const struct pubkey *key)
+ * canonical way, so a key that is not is never its own. */
+static bool has_prime_order(const struct pubkey *key)
 {
     uint8_t product[32];
     if (crypto_scalarmult_ed25519_noclamp(product, order_minus_one, key->b) != 0)
         return false;
     product[31] ^= 0x80;
     return memcmp(product, key->b, sizeof product) == 0;
+}
+
+/* The library's own check takes half the time and is right but for points of order 2L, which
+ * it took for points of order L (CVE-2025-69277). It is leaned on when it is seen to refuse
+ * one (start); before that, and where it does not, ours decides. */
+static atomic_bool library_is_exact;
+
+bool sig_key_enrollable(const struct pubkey *key)
+{
+    return atomic_load_explicit(&library_is_exact, memory_order_relaxed)
+               ? crypto_core_ed25519_is_valid_point(key->b) == 1
+               : has_prime_order(key);
 }
 
 bool pubkey_equal(const struct pubkey *a, const struct pubkey *b)
@@ -146,12 +157,20 @@ static bool predicate_is_ours(void)
     return true;
 }
 
+/* The key of the honest signature above plus (0, -1), the point of order 2. */
+static const struct pubkey order_2l = {
+    {0xf1, 0xad, 0x32, 0x71, 0x9d, 0xe7, 0x5e, 0x5c, 0x72, 0x5b, 0x81,
+     0x2f, 0xfd, 0xcf, 0x0f, 0xa7, 0xf7, 0xe9, 0x12, 0xec, 0x45, 0xcc,
+     0xfc, 0x53, 0xa2, 0x14, 0x6e, 0xea, 0xb7, 0x6f, 0x7f, 0xda}};
+
 static pthread_once_t start_once = PTHREAD_ONCE_INIT;
 static bool started;
 
 static void start(void)
 {
     started = sodium_init() >= 0 && hash_start() && predicate_is_ours();
+    atomic_store(&library_is_exact,
+                 started && crypto_core_ed25519_is_valid_point(order_2l.b) == 0);
 }
 
 bool crypto_start(void)
