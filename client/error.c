@@ -124,6 +124,8 @@ void because_hint(stoa_error *e, const char *hint)
 stoa_result because_store(stoa_wallet *w, stoa_error *e, enum err code)
 {
     const char *why = w->store ? client_store_why(w->store) : "";
+    if (code == ERR_MEMORY)
+        return because(e, code, "out of memory");
     if (code == ERR_CORRUPT)
         return because_as(e, STOA_CONFIG, code, "%s", why);
     return because_as(e, STOA_CONFIG, code, "%s", why[0] ? why : err_text(code));

@@ -151,8 +151,8 @@ static stoa_result take_hub_records(stoa_wallet *w, struct slot_view *v, size_t 
     if (e == ERR_OK && end == ERR_OK)
         return STOA_OK;
     v->loaded = false; /* what memory holds is ahead of the disk */
-    if (e == ERR_OK)
-        return because_store(w, error, end);
+    if (e == ERR_OK || of_disk(e))
+        return because_store(w, error, e == ERR_OK ? end : e);
     return because_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
                       "hub shows records of slot %u's hub account that do not verify: %s",
                       v->row.slot, err_text(e));
@@ -164,10 +164,12 @@ stoa_result slot_take(stoa_wallet *w, struct slot_view *v, const struct record *
     return take_hub_records(w, v, 1, r, NULL, error);
 }
 
+/* Those that were never proven may be why the next ones do not go on from them: once they are
+ * asked for anew. */
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
                         stoa_error *error)
 {
-    for (;;) {
+    for (bool again = v->row.position > v->row.proven;;) {
         struct wire_frame f = {.type = WIRE_FETCH,
                                .key = {.what = WIRE_ACCOUNT, .id = v->row.id},
                                .from = v->row.position,
@@ -178,8 +180,15 @@ stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
             return slot_evidence(w, v, (struct bytes){0}, ERR_BEHIND,
                                  "hub shows fewer records of its own account than before",
                                  error);
-        if (page.count > 0)
-            TRY_R(take_hub_records(w, v, page.count, NULL, &page.list, error));
+        stoa_result r =
+            page.count > 0 ? take_hub_records(w, v, page.count, NULL, &page.list, error) : STOA_OK;
+        if (r == STOA_NO && again) {
+            again = false;
+            TRY_S(slot_cut_unproven(w, v));
+            TRY_R(slot_load(w, v->row.slot, &v, error));
+            continue;
+        }
+        TRY_R(r);
         if (page.count == 0 || v->row.position >= page.end)
             return STOA_OK;
     }

@@ -473,10 +473,9 @@ static void forget_records(stoa_wallet *w)
     }
 }
 
-static stoa_result watch_loop(stoa_wallet *w, struct account_view *v, uint64_t until,
-                              struct visiting *x, stoa_error *error)
+static stoa_result watch_loop(stoa_wallet *w, struct account_view *v, uint64_t told,
+                              uint64_t until, struct visiting *x, stoa_error *error)
 {
-    uint64_t told = v->row.position;
     while (!x->stopped) {
         struct kept *k = NULL;
         struct wire_frame f;
@@ -513,12 +512,19 @@ stoa_result stoa_watch(stoa_wallet *w, const stoa_id *account, uint32_t for_ms,
     uint64_t until = for_ms ? mono_ms() + for_ms : UINT64_MAX;
     TRY_R(need_connection(w, error));
     TRY_R(account_need(w, &id, &v, error));
+    uint64_t told = v->row.position;
+    if (account_unproven(w, v)) {
+        TRY_R(account_sync(w, v, deadline_of(w, 0), error));
+        if (v->row.proven > told)
+            TRY_R(visit_range(w, &v->row, told, v->row.proven - told, &x, error));
+        told = v->row.position;
+    }
     f.key.what = WIRE_ACCOUNT;
     f.key.id = id;
     f.from = v->row.position;
     TRY_R(rpc_call(w, &f, WIRE_OK, deadline_of(w, 0), &answer, error));
     forget_records(w);
-    stoa_result r = watch_loop(w, v, until, &x, error);
+    stoa_result r = watch_loop(w, v, told, until, &x, error);
     if (w->connected) {
         struct wire_frame end = {.type = WIRE_UNSUBSCRIBE};
         end.key = f.key;

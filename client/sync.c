@@ -8,7 +8,7 @@
 #include "client/verify.h"
 #include "client/wallet.h"
 
-#define REFRESH_TRIES 3u /* a key changes twice in a row at most */
+#define REFRESH_TRIES 3u /* a key changes, or records are cut, twice in a row at most */
 #define PARALLEL_FROM 64 /* signatures worth starting threads for */
 
 /* ---- in memory -----------------------------------------------------------------------
@@ -360,7 +360,7 @@ static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
         return r;
     if (e == ERR_OK)
         return because_store(w, error, end);
-    if (e == ERR_FILE || e == ERR_STORE_FULL)
+    if (of_disk(e))
         return because_store(w, error, e);
     return because_as(error, e == ERR_RULES_AHEAD ? STOA_DATA : STOA_NO, e,
                       "hub shows a record %llu of this account that does not verify: %s",
@@ -377,6 +377,8 @@ stoa_result account_take(stoa_wallet *w, struct account_view *v, struct record r
     bool ignored = false;
     if (count == 0)
         return STOA_OK;
+    if (!v->loaded) /* records of its slot were cut meanwhile */
+        TRY_R(load(w, v, error));
     TRY_R(slot_load(w, v->row.slot, &slot, error));
     d.entries = malloc(count * sizeof(*d.entries));
     d.errs = calloc(count, sizeof(*d.errs));
@@ -442,20 +444,43 @@ static stoa_result fetch_page(stoa_wallet *w, struct account_view *v, bool *more
     return r;
 }
 
+static enum err cut_row(stoa_wallet *w, struct client_account row)
+{
+    row.position = row.proven;
+    TRY(client_store_records_cut(w->store, &row, row.proven));
+    return client_store_account_put(w->store, &row);
+}
+
 /* What was taken in and turned out not to be in the tree goes out again. */
 static enum err cut_unproven(stoa_wallet *w, struct account_view *v)
 {
-    struct client_account row = v->row;
-    row.position = row.proven;
-    TRY(client_store_begin(w->store));
-    enum err e = client_store_records_cut(w->store, &row, row.proven);
-    if (e == ERR_OK)
-        e = client_store_account_put(w->store, &row);
-    enum err end = client_store_end(w->store, e == ERR_OK);
     v->loaded = false;
+    TRY(client_store_begin(w->store));
+    enum err e = cut_row(w, v->row);
+    enum err end = client_store_end(w->store, e == ERR_OK);
     if (e == ERR_OK && end == ERR_OK)
-        v->row = row;
+        v->row.position = v->row.proven;
     return e != ERR_OK ? e : end;
+}
+
+enum err slot_cut_unproven(stoa_wallet *w, struct slot_view *v)
+{
+    v->loaded = false;
+    TRY(client_store_begin(w->store));
+    enum err e = cut_row(w, v->row);
+    for (unsigned i = 0; i < w->account_count && e == ERR_OK; i++)
+        if (w->accounts[i]->row.slot == v->row.slot) {
+            w->accounts[i]->loaded = false;
+            e = cut_row(w, w->accounts[i]->row);
+        }
+    enum err end = client_store_end(w->store, e == ERR_OK);
+    if (e != ERR_OK || end != ERR_OK)
+        return e != ERR_OK ? e : end;
+    v->row.position = v->row.proven;
+    for (unsigned i = 0; i < w->account_count; i++)
+        if (w->accounts[i]->row.slot == v->row.slot)
+            w->accounts[i]->row.position = w->accounts[i]->row.proven;
+    return ERR_OK;
 }
 
 /* A checkpoint over all that was shown so far. To open one whose key is new, the hub's own records
@@ -477,22 +502,23 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
     struct slot_view *slot;
     TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
     TRY_R(refresh_over(w, slot, deadline, error));
-    stoa_result r = STOA_OK;
     if (slot->row.proven != slot->row.position) {
-        r = slot_includes(w, slot, slot->f.hub_index, follow_leaf(&slot->f.hub_newest),
-                          deadline, error);
-        if (r == STOA_OK) {
-            slot->row.proven = slot->row.position;
-            slot->row.proven_size = slot->known.size;
-            TRY_S(client_store_account_put(w->store, &slot->row));
-        }
+        stoa_result r = slot_includes(w, slot, slot->f.hub_index,
+                                      follow_leaf(&slot->f.hub_newest), deadline, error);
+        if (r == STOA_NO)
+            ignore(slot_cut_unproven(w, slot)); /* or the next sync does */
+        TRY_R(r);
+        slot->row.proven = slot->row.position;
+        slot->row.proven_size = slot->known.size;
+        TRY_S(client_store_account_put(w->store, &slot->row));
     }
-    if (r == STOA_OK && v->f.account.position > 0)
-        r = slot_includes(w, slot, v->f.account_index, follow_leaf(&v->f.account_newest),
-                          deadline, error);
-    if (r == STOA_NO && v->row.proven < v->row.position)
-        ignore(cut_unproven(w, v)); /* or the next sync does */
-    TRY_R(r);
+    if (v->f.account.position > 0) {
+        stoa_result r = slot_includes(w, slot, v->f.account_index,
+                                      follow_leaf(&v->f.account_newest), deadline, error);
+        if (r == STOA_NO && v->row.proven < v->row.position)
+            ignore(cut_unproven(w, v));
+        TRY_R(r);
+    }
     v->row.proven = v->row.position;
     v->row.proven_size = slot->known.size;
     v->row.checked_ms = w->now_ms();
@@ -500,19 +526,56 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
     return STOA_OK;
 }
 
+static stoa_result bring_up(stoa_wallet *w, struct account_view *v, uint64_t deadline,
+                            stoa_error *error)
+{
+    struct account_view *same;
+    for (unsigned i = 0; i < REFRESH_TRIES; i++) {
+        TRY_R(account_need(w, &v->row.id, &same, error));
+        for (bool more = true; more;)
+            TRY_R(fetch_page(w, v, &more, deadline, error));
+        TRY_R(account_prove(w, v, deadline, error));
+        if (v->loaded) /* nothing of its slot was cut meanwhile */
+            break;
+    }
+    return STOA_OK;
+}
+
+/* Not for what was kept as evidence: two notes contradict each other, whatever the records. */
+static bool of_records(const stoa_error *e)
+{
+    return e->code != ERR_FORK && e->code != ERR_BEHIND && e->code != ERR_SIGNATURE;
+}
+
+bool account_unproven(const stoa_wallet *w, const struct account_view *v)
+{
+    const struct client_account *slot = &w->slot[v->row.slot]->row;
+    return v->row.position > v->row.proven || slot->position > slot->proven;
+}
+
+/* When something does not fit, what was never proven is asked for anew before this hub is said
+ * to be wrong. */
 stoa_result account_sync(stoa_wallet *w, struct account_view *v, uint64_t deadline,
                          stoa_error *error)
 {
     struct account_view *same;
     struct slot_view *slot;
-    bool more = true;
+    stoa_error why = {.size = sizeof(why)};
     TRY_R(need_connection(w, error));
     TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
     TRY_R(account_need(w, &v->row.id, &same, error));
-    while (more)
-        TRY_R(fetch_page(w, v, &more, deadline, error));
-    TRY_R(account_prove(w, v, deadline, error));
-    return reconcile(w, v, error);
+    bool unproven = account_unproven(w, v);
+    stoa_result r = bring_up(w, v, deadline, &why);
+    if (r == STOA_NO && unproven && of_records(&why)) {
+        TRY_S(slot_cut_unproven(w, slot));
+        TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
+        r = bring_up(w, v, deadline, &why);
+    }
+    if (r == STOA_OK)
+        return reconcile(w, v, error);
+    if (error)
+        give(error, &why, sizeof(why));
+    return r;
 }
 
 /* ---- public --------------------------------------------------------------------------

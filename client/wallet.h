@@ -142,6 +142,12 @@ stoa_result result_of(enum err code);
             return because_store(w, error, try_s_);                                      \
     } while (0)
 
+/* Did the disk or the memory fail here, and not what somebody shows? */
+static inline bool of_disk(enum err e)
+{
+    return e == ERR_FILE || e == ERR_STORE_FULL || e == ERR_LOCKED || e == ERR_MEMORY;
+}
+
 /* For calls whose failure changes nothing here. */
 static inline void ignore(enum err e)
 {
@@ -240,6 +246,9 @@ stoa_result slot_load(stoa_wallet *w, uint32_t slot, struct slot_view **out,
 /* Apply and store the next record of the slot's hub account. */
 stoa_result slot_take(stoa_wallet *w, struct slot_view *v, const struct record *r,
                       stoa_error *error);
+/* Records of the slot that were taken in and never proven go out again: the hub account's, and
+ * those of the accounts in it, which were read by them. None of these views is loaded then. */
+MUST_CHECK enum err slot_cut_unproven(stoa_wallet *w, struct slot_view *v);
 /* Fetch new records of the slot's hub account and apply them (not yet proven). */
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
                         stoa_error *error);
@@ -282,6 +291,9 @@ typedef bool (*seen_fn)(void *context, const struct entry *e, const struct recor
 stoa_result account_take(stoa_wallet *w, struct account_view *v, struct record records[],
                          size_t count, seen_fn seen, void *context, bool *stopped,
                          stoa_error *error);
+/* Does something of the account, loaded, or of its slot wait for its proof since an earlier call
+ * that ended before? It may be a liar's: account_sync proves it, or asks for it anew. */
+bool account_unproven(const stoa_wallet *w, const struct account_view *v);
 /* Prove the newest record under the newest checkpoint. */
 stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadline,
                           stoa_error *error);

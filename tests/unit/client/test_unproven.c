@@ -1,0 +1,160 @@
+/* Records that were shown, taken in and never proven, because they are a liar's or the process
+ * ended first: they are no reason to refuse what an honest hub shows afterwards. */
+#include "desk.h"
+#include "unit/account/kit.h"
+
+#define LATE_MS 3600000u /* no signature covers a record's clock, only the tree does */
+#define ROUNDS_MAX 30
+
+struct nth {
+    int left;
+    bool hit;
+};
+
+static bool fail_nth(void *context, const char *step)
+{
+    struct nth *n = context;
+    (void)step;
+    if (n->left-- != 0)
+        return true;
+    n->hit = true;
+    return false;
+}
+
+struct lie {
+    struct hash account;
+    uint64_t position;
+};
+
+static bool show_late(void *context, struct record *r, struct buf *envelope)
+{
+    const struct lie *x = context;
+    struct entry e;
+    if (entry_decode(&e, envelope->data, envelope->size) == ERR_OK &&
+        hash_equal(entry_account(&e), &x->account) && r->position == x->position)
+        r->hub_time_ms += LATE_MS;
+    return true;
+}
+
+static uint32_t slot_of_first(struct desk *d)
+{
+    struct hash id = hash_of(&d->account[0]);
+    return slot_of(&id, d->hub.h.slots);
+}
+
+static void write_note(struct desk *d)
+{
+    desk_connect(d, 0);
+    GOOD(d, stoa_note(d->w[0], &d->account[0], "x", 1, NULL, NULL, &d->error));
+}
+
+/* Wallet 1 only reads; what it synced before is proven. */
+static void reader(struct desk *d)
+{
+    stoa_account a = {.size = sizeof(a)};
+    desk_funded(d, 0, 10 * POINT);
+    desk_wallet(d, 1);
+    d->account[1] = d->account[0];
+    GOOD(d, stoa_account_at(d->w[0], 0, &a, &d->error));
+    GOOD(d, stoa_account_follow(d->w[1], a.address, "", NULL, &d->error));
+}
+
+/* A sync at the liar, the disk failing at its n-th step. False: it has no such step. */
+static bool lied_to(struct desk *d, const struct lie *x, int n)
+{
+    struct nth at = {n, false};
+    d->hub.show = show_late;
+    d->hub.show_context = (void *)(uintptr_t)x;
+    desk_connect(d, 1);
+    client_store_set_fault(d->w[1]->store, fail_nth, &at);
+    d->error.size = sizeof(d->error);
+    stoa_result r = stoa_sync(d->w[1], &d->account[1], 0, &d->error);
+    client_store_set_fault(d->w[1]->store, NULL, NULL);
+    d->hub.show = NULL;
+    assert_true(r == STOA_NO || (at.hit && r == STOA_CONFIG));
+    if (n % 2)
+        desk_again(d, 1, false);
+    return at.hit;
+}
+
+static void honest_again(struct desk *d)
+{
+    stoa_balance b = {.size = sizeof(b)};
+    stoa_account a = {.size = sizeof(a)}, own = {.size = sizeof(own)};
+    desk_connect(d, 1);
+    desk_sync(d, 1);
+    GOOD(d, stoa_balance_get(d->w[1], &d->account[1], &b, &d->error));
+    assert_int_equal(b.unproven, 0);
+    GOOD(d, stoa_account_at(d->w[1], 0, &a, &d->error));
+    desk_connect(d, 0);
+    desk_sync(d, 0);
+    GOOD(d, stoa_account_at(d->w[0], 0, &own, &d->error));
+    assert_int_equal(a.position, own.position);
+}
+
+static void a_record_of_a_liar_is_replaced_by_the_true_one(void **state)
+{
+    struct desk *d = *state;
+    reader(d);
+    struct lie x = {.account = hash_of(&d->account[0])};
+    int n = 0;
+    for (bool more = true; more; n++) {
+        assert_in_range(n, 0, ROUNDS_MAX);
+        write_note(d);
+        x.position = d->w[1]->accounts[0]->row.position;
+        more = lied_to(d, &x, n);
+        if (n % 3)
+            write_note(d); /* the true one does not follow on the liar's */
+        honest_again(d);
+    }
+    assert_true(n > 4);
+}
+
+static void log_key_changes(struct desk *d, uint32_t slot, uint32_t n)
+{
+    static struct kit_entry e;
+    static struct payload p;
+    struct hub *h = &d->hub.h;
+    struct refusal r;
+    const struct hub_account *hub = &sequencer_slotlog(h->q, slot)->hub;
+    kit_hub_key(&p, hub, ROLE_LOG, h->config.log, kit_key(50 + n));
+    kit_build_hub(&e, hub, kit_key(HUB_KEY_RELAY), &p);
+    hub_crash(h);
+    h->config.log = kit_key(50 + n);
+    assert_int_equal(hub_start(h), ERR_OK);
+    assert_int_equal(sequencer_submit(h->q, &e.e, 1, false, h->now_ms, &r), SEQ_QUEUED);
+    assert_int_equal(hub_commit(h), ERR_OK);
+}
+
+/* The hub's own records are what others are read by: with a wrong one nothing goes on. */
+static void a_record_of_the_hub_is_replaced_likewise(void **state)
+{
+    struct desk *d = *state;
+    reader(d);
+    uint32_t slot = slot_of_first(d);
+    struct lie x = {.account = d->w[1]->log_open[slot]};
+    int n = 0;
+    for (bool more = true; more; n++) {
+        assert_in_range(n, 0, ROUNDS_MAX);
+        x.position = sequencer_slotlog(d->hub.h.q, slot)->hub.position;
+        log_key_changes(d, slot, 2 * (uint32_t)n);
+        more = lied_to(d, &x, n);
+        if (n % 3)
+            log_key_changes(d, slot, 2 * (uint32_t)n + 1);
+        if (n % 4 > 1)
+            write_note(d);
+        honest_again(d);
+    }
+    assert_true(n > 4);
+}
+
+#define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(a_record_of_a_liar_is_replaced_by_the_true_one),
+        CASE(a_record_of_the_hub_is_replaced_likewise),
+    };
+    return cmocka_run_group_tests_name("unproven", tests, NULL, NULL);
+}
