@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto/hash.h"
 #include "crypto/key.h"
 #include "crypto/sig.h"
 
@@ -16,6 +17,10 @@ struct key {
     uint8_t secret[KEY_SECRET_BYTES]; /* libsodium's form: seed || public */
     struct pubkey pub;
 };
+
+/* The key itself, where it is known: in tests. NULL when locked memory cannot be had. */
+struct mac_key;
+struct mac_key *mac_key_from(const uint8_t secret[HASH_BYTES]);
 
 /* Fetch the digest; idempotent, thread-safe. False when libcrypto has no SHA-256. */
 bool hash_start(void);

@@ -12,6 +12,8 @@
 #include "crypto/hash.h"
 #include "crypto/key.h"
 
+#define MAC_PARTS_MAX 8u /* pieces of one message (asserted) */
+
 struct mac_key; /* opaque: hides locked memory */
 
 /* The key of one conversation: a hash of the signature by `k` of context || 00 || message.

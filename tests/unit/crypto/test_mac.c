@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "crypto/internal.h"
+#include "crypto/note.h"
 #include "support.h"
 
 #define CONTEXT "stoa/peer-mac/v1"
@@ -58,12 +60,55 @@ static void another_key_conversation_number_or_text_does_not(void **state)
     key_free(other);
 }
 
+/* RFC 4231, test cases 1 to 4: keys of up to a hash's size. The first eight bytes of a text are
+ * the message's number. */
+static void it_is_the_hmac_of_rfc_4231(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t key[HASH_BYTES];
+        const char *text, *mac;
+    } cases[] = {
+        {{11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11, 11},
+         "Hi There",
+         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {{'J', 'e', 'f', 'e'},
+         "what do ya want for nothing?",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {{170, 170, 170, 170, 170, 170, 170, 170, 170, 170,
+          170, 170, 170, 170, 170, 170, 170, 170, 170, 170},
+         "\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd"
+         "\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd"
+         "\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd\xdd",
+         "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+        {{1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13,
+          14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25},
+         "\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd"
+         "\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd"
+         "\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd\xcd",
+         "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct mac_key *m = mac_key_from(cases[i].key);
+        struct hash_part rest[1] = {part(cases[i].text + 8)};
+        struct hash want;
+        uint64_t number = 0;
+        for (unsigned b = 0; b < 8; b++)
+            number = number << 8 | (uint8_t)cases[i].text[b];
+        assert_true(hex_decode(want.b, HASH_BYTES, cases[i].mac, 2 * HASH_BYTES));
+        struct hash mac = mac_make(m, number, rest, 1);
+        assert_memory_equal(mac.b, want.b, HASH_BYTES);
+        mac_key_free(m);
+    }
+}
+
 int main(void)
 {
     if (!crypto_start())
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whoever_holds_the_key_makes_the_same),
+        cmocka_unit_test(it_is_the_hmac_of_rfc_4231),
         cmocka_unit_test(another_key_conversation_number_or_text_does_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
