@@ -5,7 +5,8 @@
  * rest with every slot held by exactly one live relay, in equal shares.
  *
  * A slot here goes AWAY -> TAKING -> HELD -> LETTING_GO -> GONE -> AWAY. All times are
- * monotonic milliseconds of this process; the store judges whose lease has run out. */
+ * milliseconds of a clock of this machine that never jumps and goes on while it is suspended;
+ * the store judges whose lease has run out. */
 #ifndef FEDERATION_LEASE_H
 #define FEDERATION_LEASE_H
 

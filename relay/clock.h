@@ -1,4 +1,4 @@
-/* The two clocks of an edge, in milliseconds. Cores get the time as an argument. */
+/* The clocks of an edge, in milliseconds. Cores get the time as an argument. */
 #ifndef RELAY_CLOCK_H
 #define RELAY_CLOCK_H
 
@@ -22,6 +22,17 @@ static inline uint64_t clock_wall_ms(void)
 static inline uint64_t clock_mono_ms(void)
 {
     return clock_ms_of(CLOCK_MONOTONIC);
+}
+
+/* The same, and it goes on while the machine is suspended (Linux; elsewhere the monotonic one
+ * has to do): for what ends by itself meanwhile, such as a lease. */
+static inline uint64_t clock_boot_ms(void)
+{
+#ifdef CLOCK_BOOTTIME
+    return clock_ms_of(CLOCK_BOOTTIME);
+#else
+    return clock_mono_ms();
+#endif
 }
 
 static inline uint64_t clock_mono_us(void)

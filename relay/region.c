@@ -89,7 +89,7 @@ bool region_joined(const struct relay *r)
 
 bool region_fresh(const struct relay *r)
 {
-    return r->region == NULL || clock_mono_ms() < atomic_load(&r->region->fresh_until_ms);
+    return r->region == NULL || clock_boot_ms() < atomic_load(&r->region->fresh_until_ms);
 }
 
 void region_doubt(struct relay *r, uint32_t slot)
@@ -182,7 +182,7 @@ static void take_news(struct region *g)
         case REGION_LOADED:
             lease_loaded(&g->core, slot);
             trace(TRACE_INFO, "region.slot_taken", TRACE_U64("slot", slot),
-                  TRACE_MS("took", clock_mono_ms() - g->since_ms[slot]));
+                  TRACE_MS("took", clock_boot_ms() - g->since_ms[slot]));
             break;
         case REGION_LEFT:
             lease_gone(&g->core, slot);
@@ -207,7 +207,7 @@ static void take(struct region *g, const struct lease_step *s)
     }
     metrics_count(g->r->metrics, METRIC_SLOTS_TAKEN,
                   s->orphan ? M_TAKEN_ORPHAN : M_TAKEN_FREE, 1);
-    g->since_ms[s->slot] = clock_mono_ms();
+    g->since_ms[s->slot] = clock_boot_ms();
     order(g, s->slot, REGION_LOAD);
 }
 
@@ -229,7 +229,7 @@ static void do_step(struct region *g, const struct lease_step *s)
         take(g, s);
         break;
     case LEASE_DO_LOAD:
-        g->since_ms[s->slot] = clock_mono_ms();
+        g->since_ms[s->slot] = clock_boot_ms();
         order(g, s->slot, REGION_LOAD);
         break;
     case LEASE_DO_LET_GO:
@@ -308,7 +308,7 @@ static void publish(struct region *g)
 
 static void beat(struct region *g)
 {
-    uint64_t began = clock_mono_us();
+    uint64_t began = clock_mono_us(), now = clock_boot_ms();
     enum err e = g->leases->ops->beat(g->leases, g->core.draining);
     if (e == ERR_OK)
         metrics_observe(g->r->metrics, METRIC_LEASE_RENEW, 0, clock_mono_us() - began);
@@ -320,10 +320,19 @@ static void beat(struct region *g)
               TRACE_STR("relay", g->self.relay), TRACE_BOOL("taken_by_another", named));
     if (e != ERR_OK && !named)
         trace(TRACE_WARN, "region.not_renewed", TRACE_ERR("why", e));
-    lease_beat(&g->core, e == ERR_OK, began / 1000);
-    if (e == ERR_OK)
-        atomic_store(&g->fresh_until_ms, began / 1000 + g->self.ttl_ms);
+    lease_beat(&g->core, e == ERR_OK, now);
     (void)broken(g, e);
+}
+
+/* Who slept renews what is left to him. What is another's by now the commit thread may still
+ * hold for a moment, and is not to answer for. */
+static bool drops_any(const struct region *g)
+{
+    for (uint32_t slot = 0; slot < g->r->slots; slot++)
+        if (g->core.phase[slot] == LEASE_LETTING_GO &&
+            g->look.slots[slot].holder != LEASE_MINE)
+            return true;
+    return false;
 }
 
 /* Look, and do what follows from it. The steps change what a look would show, so there is
@@ -337,10 +346,12 @@ static void look(struct region *g)
         (void)broken(g, e);
         return;
     }
-    size_t count = lease_look(&g->core, &g->look, clock_mono_ms(), g->steps);
+    size_t count = lease_look(&g->core, &g->look, clock_boot_ms(), g->steps);
     for (size_t i = 0; i < count; i++)
         do_step(g, &g->steps[i]);
     publish(g);
+    if (!drops_any(g))
+        atomic_store(&g->fresh_until_ms, g->core.beat_ms + g->self.ttl_ms);
 }
 
 static bool goes_on(const struct region *g, uint64_t *leave_ms)
@@ -349,7 +360,7 @@ static bool goes_on(const struct region *g, uint64_t *leave_ms)
         return false;
     if (!atomic_load(&g->stop))
         return true;
-    uint64_t now = clock_mono_ms();
+    uint64_t now = clock_boot_ms();
     if (*leave_ms == 0)
         *leave_ms = now + REGION_LEAVE_MS;
     return !lease_empty(&g->core) && g->core.steady && now < *leave_ms;
@@ -366,13 +377,13 @@ static void *region_thread(void *context)
             due = 0; /* others are told at once */
         }
         take_news(g);
-        if (clock_mono_ms() >= due) {
-            due = clock_mono_ms() + lease_beat_every_ms(&g->core);
+        if (clock_boot_ms() >= due) {
+            due = clock_boot_ms() + lease_beat_every_ms(&g->core);
             beat(g);
         }
         look(g);
         atomic_store(&g->drained, g->core.draining && lease_empty(&g->core));
-        uint64_t now = clock_mono_ms();
+        uint64_t now = clock_boot_ms();
         uint64_t wait = due > now ? due - now : 0;
         g->leases->ops->wait(g->leases, g->wake, lease_next_ms(&g->core, &g->look, wait));
         unring(g->wake);

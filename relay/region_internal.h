@@ -64,7 +64,7 @@ struct region {
     int wake, bell; /* eventfds of the two threads */
     atomic_bool stop, drain, drained;
     atomic_bool joined;
-    atomic_ullong fresh_until_ms; /* our leases hold so long at least, by our own clock */
+    atomic_ullong fresh_until_ms; /* our leases hold so long at least (clock_boot_ms) */
     atomic_bool waits_name;       /* another process of our name is alive */
     atomic_ullong generation;
     atomic_bool owns[SLOTS_MAX];
