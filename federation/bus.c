@@ -197,6 +197,8 @@ static enum bus_why judge_batch(struct bus *b, const struct bus_slot *s,
     if (!is_signed(b, m->slot, m->note, &c))
         return BUS_UNSIGNED;
     b->bad--;
+    b->slot[m->slot].carried = true;
+    b->slot[m->slot].carried_ms = now_ms;
     return BUS_USED;
 }
 
@@ -235,14 +237,30 @@ void bus_hear(struct bus *b, uint32_t channel, const struct bus_message *m,
 /* ---- the store -----------------------------------------------------------------------
  */
 
-void bus_ring(struct bus *b, uint32_t slot, tree_size size)
+/* Nobody before has a longer wait for somebody who comes later. */
+static void ring_at(struct bus *b, uint32_t slot, tree_size size, uint64_t ask_ms)
 {
     struct bus_slot *s = slot < b->slots ? &b->slot[slot] : NULL;
     if (!s || (s->followed && size > 0 && size <= s->at.size))
         return;
+    if (!s->rung || ask_ms < s->ask_ms)
+        s->ask_ms = ask_ms;
     s->rung = true;
     if (size > s->rung_size)
         s->rung_size = size;
+}
+
+void bus_ring(struct bus *b, uint32_t slot, tree_size size)
+{
+    ring_at(b, slot, size, 0);
+}
+
+void bus_expect(struct bus *b, uint32_t slot, tree_size size, uint64_t poll_ms,
+                uint64_t now_ms)
+{
+    const struct bus_slot *s = slot < b->slots ? &b->slot[slot] : NULL;
+    bool carries = s && s->carried && now_ms - s->carried_ms < poll_ms;
+    ring_at(b, slot, size, carries ? now_ms + BUS_EXPECT_MS : 0);
 }
 
 uint64_t bus_wait_ms(const struct bus *b, uint32_t slot, uint64_t poll_ms,
@@ -262,6 +280,8 @@ uint64_t bus_wait_ms(const struct bus *b, uint32_t slot, uint64_t poll_ms,
     if (pause > poll_ms)
         pause = poll_ms;
     uint64_t rung = since < pause ? pause - since : 0;
+    if (s->ask_ms > now_ms && s->ask_ms - now_ms > rung)
+        rung = s->ask_ms - now_ms;
     return rung < wait ? rung : wait;
 }
 

@@ -35,6 +35,9 @@
 /* After a ring for which the store had nothing new, the next is obeyed only this much later,
  * twice as long after each one more, at most as long as between two polls. */
 #define BUS_VAIN_MS 5u
+/* What an answer of a slot's owner has shown comes on the bus too, with the records, a moment
+ * later. Where it does as a rule, the store is asked only when it stays away for so long. */
+#define BUS_EXPECT_MS 50u
 
 /* [version, sender, slot, epoch, first, last, note, [record..]], one canonical MessagePack
  * array; record: [account_head, hub_lamport, hub_time_ms, envelope]. `records` stands at the
@@ -93,6 +96,9 @@ struct bus_slot {
     /* Looking into the store. */
     bool rung;         /* somebody said that there is more */
     uint64_t rung_size; /* that much; 0: not told */
+    uint64_t ask_ms;    /* with `rung`: the bus may bring it until then */
+    bool carried;       /* a batch of this slot was used .. */
+    uint64_t carried_ms; /* .. at this time */
     uint64_t looked_ms, heard_ms; /* last look; last look or used batch */
     unsigned vain;     /* looks in a row, after a ring, that found nothing */
 };
@@ -122,6 +128,10 @@ void bus_hear(struct bus *b, uint32_t channel, const struct bus_message *m, uint
               struct bus_heard *out);
 /* Somebody who may know says that the slot's log has `size` records (0: more than before). */
 void bus_ring(struct bus *b, uint32_t slot, tree_size size);
+/* The same from somebody who is quicker than the bus: where that has carried a batch of the slot
+ * within the last poll_ms, it has BUS_EXPECT_MS to bring this one too. */
+void bus_expect(struct bus *b, uint32_t slot, tree_size size, uint64_t poll_ms,
+                uint64_t now_ms);
 
 /* Milliseconds until the store has to be asked about this slot: 0 now, UINT64_MAX never. It is
  * asked after a ring, and when nothing was heard for poll_ms: a silent bus is no bus. */

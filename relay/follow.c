@@ -36,15 +36,25 @@ static void wake(struct follow *f)
         atomic_store(&f->ringing, false);
 }
 
+static void leave_word(_Atomic uint64_t *word, tree_size size)
+{
+    uint64_t told = size == UINT64_MAX ? size : size + 1, was = atomic_load(word);
+    while (was < told && !atomic_compare_exchange_weak(word, &was, told))
+        ;
+}
+
 void follow_ring(struct relay *r, uint32_t slot, tree_size size)
 {
     if (!r->follow || slot >= r->slots)
         return;
-    _Atomic uint64_t *rung = &r->follow->rung[slot];
-    uint64_t told = size == UINT64_MAX ? size : size + 1, was = atomic_load(rung);
-    while (was < told && !atomic_compare_exchange_weak(rung, &was, told))
-        ;
+    leave_word(&r->follow->rung[slot], size);
     wake(r->follow);
+}
+
+void follow_expect(struct follow *f, uint32_t slot, tree_size size)
+{
+    leave_word(&f->expected[slot], size);
+    wake(f);
 }
 
 void follow_owners(struct relay *r)
@@ -90,10 +100,14 @@ static void bus_changed(void *context, bool up)
 static void take_rings(struct follow *f)
 {
     atomic_store(&f->ringing, false); /* first: a ring from now on wakes us again */
+    uint64_t now = clock_mono_ms(), poll_ms = settings(f->r)->region.poll_ms;
     for (uint32_t slot = 0; slot < f->r->slots; slot++) {
         uint64_t told = atomic_exchange(&f->rung[slot], 0);
         if (told > 0)
             bus_ring(&f->bus, slot, told - 1);
+        told = atomic_exchange(&f->expected[slot], 0);
+        if (told > 0)
+            bus_expect(&f->bus, slot, told - 1, poll_ms, now);
     }
 }
 

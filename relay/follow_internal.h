@@ -9,7 +9,7 @@
 /* What the thread is told. */
 enum news_kind {
     NEWS_MESSAGE, /* from the bus */
-    NEWS_RING,    /* the sizes are in follow->rung; or owners changed */
+    NEWS_RING,    /* the sizes are in follow->rung, ->expected; or owners changed */
     NEWS_BUS_UP   /* messages were missed until now */
 };
 struct news {
@@ -58,6 +58,7 @@ struct follow {
     atomic_size_t news_count, news_bytes;
     atomic_bool ringing;              /* a NEWS_RING is in the queue */
     _Atomic uint64_t rung[SLOTS_MAX]; /* 0 none; else size + 1 */
+    _Atomic uint64_t expected[SLOTS_MAX]; /* the same of what the bus may bring */
     atomic_uint loading;              /* slots that cannot be read yet */
     atomic_bool joined;               /* there were none, or it took too long */
     uint64_t began_ms;
@@ -81,6 +82,8 @@ struct arrivals {
 /* follow.c: for tests, which turn the wheel themselves. `store` is borrowed and used by the
  * follower alone. ERR_MEMORY; errors of reader_open. */
 MUST_CHECK enum err follow_make(struct relay *r, struct store *store);
+/* As follow_ring, where the bus may be about to bring it. */
+void follow_expect(struct follow *f, uint32_t slot, tree_size size);
 /* Handle what is in the queue, then whatever is due. Milliseconds until it is due again. */
 uint64_t follow_turn(struct follow *f, uint64_t wait_ms);
 void follow_heard(void *follow, uint32_t slot, struct bytes message);

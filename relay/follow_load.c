@@ -85,6 +85,7 @@ enum err follow_adopt(struct follow *f, struct follow_loaded *l)
     (void)bus_looked(&f->bus, slot, l->at.epoch, l->at.size, l->began_ms);
     follow_show(f, slot, l->at.size, bytes_of(l->at.checkpoint, l->at.checkpoint_size),
                 false);
+    region_ring(f->r, slot);
     if (view_size(f, slot) > l->at.size) /* by our own last commits */
         bus_ring(&f->bus, slot, 0);
     trace(TRACE_INFO, "follow.loaded", TRACE_U64("slot", slot),

@@ -47,6 +47,7 @@ static enum err take_readers(struct follow *f, struct slotlog *log,
 static enum err replay(struct follow *f, const struct arrivals *a)
 {
     struct slotlog *log = f->slots[a->slot].log;
+    bool channels = false; /* something was sent to another slot, or settled */
     for (size_t i = 0; i < a->count; i++) {
         struct store_record *s = &f->records[i];
         uint64_t told = s->r.position;
@@ -56,7 +57,10 @@ static enum err replay(struct follow *f, const struct arrivals *a)
                        ? ERR_RULES_AHEAD
                        : ERR_CORRUPT;
         TRY(slotlog_replay(log, &s->r, &f->fx));
+        channels = channels || f->fx.item_count > 0 || f->fx.settles;
     }
+    if (channels)
+        region_ring(f->r, a->slot);
     TRY(take_readers(f, log, a));
     metrics_count(f->r->metrics, METRIC_FOLLOWED, a->source, a->count);
     return ERR_OK;
@@ -89,7 +93,6 @@ void follow_show(struct follow *f, uint32_t slot, tree_size old_size, struct byt
         event_fill(m->event, f->r, f->records);
     highwater_set(&f->r->highwater, slot, log->frontier.size, &root);
     view_grow(f, slot, log->frontier.size, note, m);
-    region_ring(f->r, slot);
 }
 
 /* ---- the bus ---- */

@@ -134,7 +134,7 @@ void follow_seen(struct relay *r, uint32_t slot, tree_size size)
         v->seen = size;
     pthread_mutex_unlock(&f->lock);
     if (more)
-        follow_ring(r, slot, size);
+        follow_expect(f, slot, size);
 }
 
 uint32_t follow_loading(const struct relay *r)

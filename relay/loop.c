@@ -314,10 +314,11 @@ static void on_mail_hello(struct loop *l, struct mail *m)
 static bool seen_checkpoint(const struct loop *l, const struct mail *m, struct checkpoint *c)
 {
     const char *note = (const char *)frame_data(m->frame);
-    if (!m->own)
-        return checkpoint_open(c, note, m->frame->size, &l->r->log_vkeys[m->slot]);
     const char *end = memmem(note, m->frame->size, "\n\n", 2);
-    return end && checkpoint_parse(c, note, (size_t)(end + 1 - note));
+    return end && checkpoint_parse(c, note, (size_t)(end + 1 - note)) &&
+           c->size > l->published[m->slot].size && /* news: only now is the signature dear */
+           (m->own ||
+            checkpoint_open(c, note, m->frame->size, &l->r->log_vkeys[m->slot]));
 }
 
 /* Whoever was shown a tree and then a smaller one has evidence against the hub: what an
@@ -327,7 +328,7 @@ static void on_seen(struct loop *l, const struct mail *m)
     struct published *p = &l->published[m->slot];
     struct checkpoint c;
     const char *note = (const char *)frame_data(m->frame);
-    if (!seen_checkpoint(l, m, &c) || c.size <= p->size)
+    if (!seen_checkpoint(l, m, &c))
         return;
     follow_seen(l->r, m->slot, c.size);
     p->size = c.size;

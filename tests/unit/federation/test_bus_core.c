@@ -272,6 +272,30 @@ static void silence_sends_to_the_store(void **state)
     assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 501), POLL - 1);
 }
 
+static void what_the_bus_carries_as_a_rule_is_left_to_it_for_a_moment(void **state)
+{
+    (void)state;
+    bus_expect(&bus, SLOT, 11, POLL, NOW); /* nothing was ever carried */
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW), 0);
+    say(10, 13, true);
+    assert_int_equal(hear(), BUS_USED);
+    bus_follow(&bus, SLOT, &heard.after, NOW);
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW), POLL);
+    bus_expect(&bus, SLOT, 13, POLL, NOW + 10); /* known */
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 10), POLL - 10);
+    bus_expect(&bus, SLOT, 14, POLL, NOW + 10);
+    bus_expect(&bus, SLOT, 15, POLL, NOW + 20); /* who comes later waits no longer */
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 20), BUS_EXPECT_MS - 10);
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 10 + BUS_EXPECT_MS), 0);
+    bus_ring(&bus, SLOT, 14); /* who knows that the bus does not bring it */
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 20), 0);
+    struct frontier at = bus_kit_at(&kit, 15);
+    bus_follow(&bus, SLOT, &at, NOW + 30);
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + 30), POLL);
+    bus_expect(&bus, SLOT, 16, POLL, NOW + POLL); /* it has been silent since */
+    assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW + POLL), 0);
+}
+
 static void malformed_messages_do_not_decode(void **state)
 {
     (void)state;
@@ -363,6 +387,8 @@ int main(void)
         cmocka_unit_test_setup(a_flood_of_bad_batches_is_not_looked_into, fresh),
         cmocka_unit_test_setup(rings_for_nothing_are_obeyed_ever_later, fresh),
         cmocka_unit_test_setup(silence_sends_to_the_store, fresh),
+        cmocka_unit_test_setup(what_the_bus_carries_as_a_rule_is_left_to_it_for_a_moment,
+                               fresh),
         cmocka_unit_test_setup(malformed_messages_do_not_decode, fresh),
         cmocka_unit_test_setup(counts_and_sizes_must_agree, fresh),
         cmocka_unit_test_setup(the_largest_batch_fits_a_message, fresh),

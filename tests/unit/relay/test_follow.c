@@ -480,6 +480,63 @@ static void a_reader_waits_for_what_an_owner_has_shown(void **state)
     assert_true(follow_wait(&w.r, 0, size + 1, 20));
 }
 
+/* Its answer is quicker than the bus, which brings the records and costs the store nothing. */
+static void what_an_owner_has_shown_is_left_to_the_bus_for_a_moment(void **state)
+{
+    (void)state;
+    tree_size at = 0;
+    w.config.region.poll_ms = 60000;
+    turn();
+    for (int i = 0; i < 3; i++) {
+        tree_size first = disk_slot_of(0)->size;
+        owner_writes(&w.people[0], 1);
+        uint64_t looks = count_of(METRIC_FOLLOW_LOOKS, 0);
+        follow_seen(&w.r, 0, first + 1);
+        turn();
+        /* Until the bus has carried something, it is not waited for. */
+        assert_int_equal(count_of(METRIC_FOLLOW_LOOKS, 0), looks + (i == 0));
+        struct bus_out *said = owner_says(0, first);
+        if (i == 0) {
+            owner_writes(&w.people[0], 1);
+            free(said);
+            said = owner_says(0, first + 1);
+        }
+        hear(0, said);
+        turn();
+        (void)check_events(0, &at);
+    }
+    assert_int_equal(count_of(METRIC_BUS_HEARD, BUS_USED), 3);
+    owner_writes(&w.people[0], 1); /* and when it stays away, the store has it */
+    follow_seen(&w.r, 0, disk_slot_of(0)->size);
+    uint64_t began = clock_mono_ms();
+    turn_until_even();
+    assert_true(clock_mono_ms() - began >= BUS_EXPECT_MS - 5);
+    assert_int_equal(check_events(0, &at), 1);
+}
+
+/* The channels of this relay look at the store when there is something on them. */
+static void only_payments_ring_for_the_channels(void **state)
+{
+    (void)state;
+    w.config.region.poll_ms = 60000;
+    turn();
+    unsigned rung = region_rung;
+    tree_size first = disk_slot_of(0)->size;
+    owner_writes(&w.people[0], 3);
+    hear(0, owner_says(0, first));
+    turn();
+    assert_int_equal(region_rung, rung);
+    first = disk_slot_of(0)->size;
+    person_pay(&w.people[0], &w.people[1].id, 5); /* who is in the other slot */
+    person_send(&w.people[0], &w.hub, 1);
+    OK(hub_commit(&w.hub));
+    hub_forget(&w.hub);
+    hear(0, owner_says(0, first));
+    turn();
+    assert_true(region_rung > rung);
+    turn_until_even();
+}
+
 static void a_store_that_does_not_answer_is_asked_again(void **state)
 {
     (void)state;
@@ -630,6 +687,8 @@ int main(void)
         TEST(a_slot_of_our_own_is_not_followed),
         TEST(nothing_older_is_shown_when_the_store_is_set_back),
         TEST(a_reader_waits_for_what_an_owner_has_shown),
+        TEST(what_an_owner_has_shown_is_left_to_the_bus_for_a_moment),
+        TEST(only_payments_ring_for_the_channels),
         TEST(a_store_that_does_not_answer_is_asked_again),
         TEST(a_flood_is_dropped_and_looked_up),
         TEST(a_fork_on_the_bus_is_kept_as_evidence),
