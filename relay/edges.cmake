@@ -34,7 +34,7 @@ add_library(relay_log STATIC
   stoactl_log_source.c
   stoactl_log_tree.c)
 target_link_libraries(relay_log
-  PUBLIC relay_core relay_config ledger_store
+  PUBLIC relay_core relay_config ledger_folder ledger_store
   PRIVATE ledger_store_sqlite ledger_store_postgres PkgConfig::JANSSON)
 if(TARGET ledger_link)
   add_executable(stoactl

@@ -117,7 +117,7 @@ static enum err read_old(struct publisher *p, uint32_t slot, char *why)
     struct log_slot *s = &p->slot[slot];
     s->old.size = 0;
     log_checkpoint_path(path, slot);
-    enum err e = log_dir_read(&p->dir, path, NOTE_BYTES_MAX, &b);
+    enum err e = folder_read(&p->dir.folder, path, NOTE_BYTES_MAX, &b);
     if (e == ERR_OK && !log_note_read(&s->old, (const char *)b.data, b.size)) {
         snprintf(why, LOG_WHY_MAX, "%s in the directory is no checkpoint", path);
         e = ERR_SIGNATURE;
@@ -181,7 +181,7 @@ static void write_all(struct publisher *p)
         sync = sync || !small;
         any = true;
     }
-    enum err synced = any && sync ? log_dir_sync(&p->dir, why) : ERR_OK;
+    enum err synced = any && sync ? folder_sync(&p->dir.folder, why) : ERR_OK;
     for (uint32_t i = 0; i < p->slots; i++) {
         if (!wanted(p, i))
             continue;
@@ -296,7 +296,7 @@ static int open_all(struct publisher *p)
 
 static void close_all(struct publisher *p)
 {
-    log_dir_close(&p->dir);
+    folder_close(&p->dir.folder);
     log_source_close(p->source);
     pinned_close(&p->pinned);
     free(p->slot);
@@ -344,7 +344,7 @@ int ctl_log_publish(struct ctl *c)
                           .check = c->value[OPT_CHECK] != NULL,
                           .rebuild = c->value[OPT_REBUILD] != NULL};
     uint64_t every_ms = 0;
-    p.dir.fd = -1;
+    p.dir.folder.fd = -1;
     if (c->value[OPT_EVERY] &&
         (!config_ms_parse(c->value[OPT_EVERY], &every_ms) || every_ms == 0 || p.check))
         return ctl_fail(c, EXIT_USAGE, ERR_USAGE, NULL,

@@ -10,13 +10,14 @@
 
 #include "crypto/merkle.h"
 #include "crypto/note.h"
+#include "ledger/folder.h"
 #include "ledger/store.h"
 #include "relay/config.h"
 #include "relay/pinned.h"
 #include "relay/stoactl.h"
 
 #define LOG_WHY_MAX CTL_MESSAGE_MAX
-#define LOG_PATH_MAX 96 /* of a file within the directory */
+#define LOG_PATH_MAX FOLDER_PATH_MAX
 #define LOG_KEYS_MAX 64 /* log keys in the life of one log */
 #define LOG_TILE_LEVELS (MERKLE_LEVELS_MAX / TILE_HEIGHT)
 
@@ -88,25 +89,16 @@ MUST_CHECK enum err log_record_open(struct entry *e, const struct log_record *r)
 
 /* stoactl_log_dir.c: the directory. Whoever reads it finds a file whole or not at all. */
 struct log_dir {
-    int fd;
-    uint64_t made;    /* names of files on their way */
+    struct folder folder;
     uint64_t files;   /* written so far */
     uint64_t bytes;   /* .. in them */
     uint64_t removed; /* partial files that a full one stands for */
 };
-/* Made when it is not there; locked against a second writer. ERR_FILE, ERR_LOCKED. */
+/* Made when it is not there; locked against a second writer. Errors of folder_open. */
 MUST_CHECK enum err log_dir_open(struct log_dir *d, const char *path, char *why);
-void log_dir_close(struct log_dir *d);
-/* A whole file of at most `max` bytes. ERR_NOT_FOUND, ERR_TOO_LARGE, ERR_FILE,
- * ERR_MEMORY. */
-MUST_CHECK enum err log_dir_read(const struct log_dir *d, const char *path, size_t max,
-                                 struct buf *out);
-/* By a rename; a file that holds these bytes already is left alone. `durable`: bytes and
- * name are on disk when it returns. ERR_FILE, ERR_STORE_FULL, ERR_MEMORY. */
+/* folder_put; a file that holds these bytes already is left alone. */
 MUST_CHECK enum err log_dir_put(struct log_dir *d, const char *path, struct bytes data,
                                 bool durable, char *why);
-/* All that was put so far is on disk. ERR_FILE. */
-MUST_CHECK enum err log_dir_sync(const struct log_dir *d, char *why);
 /* Partial files of a tile; `whole` is the path of the full one. */
 void log_dir_drop_partial(struct log_dir *d, const char *whole);
 

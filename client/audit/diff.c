@@ -170,11 +170,11 @@ static bool open_side(struct diff_slot *d, struct side *s)
 static enum err write_evidence(const struct diff_options *o, struct diff_slot *d,
                                struct side *small, struct side *large)
 {
-    struct fetch_dir dir;
+    struct folder dir;
     char why[AUDIT_WHY_MAX], name[FETCH_EVIDENCE_NAME_MAX];
     if (!o->evidence_dir)
         return ERR_OK;
-    enum err e = fetch_dir_open(&dir, o->evidence_dir, why);
+    enum err e = folder_open(&dir, o->evidence_dir, why);
     if (e == ERR_OK) {
         const struct fetch_evidence_of pair = {
             .folder = "",
@@ -184,7 +184,7 @@ static enum err write_evidence(const struct diff_options *o, struct diff_slot *d
             .small_size = small->v.checkpoint.size,
             .tree = &large->log.tree};
         e = fetch_evidence_write(&dir, &pair, name);
-        fetch_dir_close(&dir);
+        folder_close(&dir);
     }
     if (e == ERR_OK)
         snprintf(d->evidence, sizeof(d->evidence), "%s", name);

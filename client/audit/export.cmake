@@ -4,14 +4,14 @@ if(NOT TARGET audit_source)
 endif()
 add_library(audit_fetch STATIC
   fetch.c
-  fetch_dir.c
+  fetch_path.c
   fetch_evidence.c
   fetch_lock.c
   fetch_pool.c
   fetch_tree.c
   fetch_unit.c)
 target_link_libraries(audit_fetch
-  PUBLIC audit_source ledger_codec crypto
+  PUBLIC audit_source ledger_codec ledger_folder crypto
   PRIVATE stoa_flags ledger_evidence Threads::Threads)
 
 # What writers and readers of an export share.

@@ -195,13 +195,13 @@ static void drop_partials(const struct fetch_log *l, tree_size old_size)
         unsigned keep = tile_width(size, i, n);
         keep = keep == TILE_HASHES ? 0 : keep;
         fetch_path_tile(path, l->out->slot, i, n, TILE_HASHES);
-        fetch_dir_drop_partial(&l->run->dir, path, keep);
+        fetch_drop_partial(&l->run->dir, path, keep);
         if (i > 0)
             continue;
         fetch_path_entries(path, l->out->slot, n, TILE_HASHES);
-        fetch_dir_drop_partial(&l->run->dir, path, keep);
+        fetch_drop_partial(&l->run->dir, path, keep);
         fetch_path_envelopes(path, l->out->slot, n, TILE_HASHES);
-        fetch_dir_drop_partial(&l->run->dir, path, keep);
+        fetch_drop_partial(&l->run->dir, path, keep);
     }
 }
 
@@ -216,26 +216,26 @@ static void keep_later(struct fetch_run *run, const struct fetch_log *l)
                  note.size <= NOTE_BYTES_MAX;
     snprintf(path, sizeof(path), "log/%02x/checkpoint.later", (unsigned)l->out->slot);
     if (there && (note.size != l->note.size || memcmp(note.data, l->note.data, note.size) != 0))
-        there = fetch_dir_write(&run->dir, path, bytes_of(note.data, note.size), false, why) ==
+        there = folder_put(&run->dir, path, bytes_of(note.data, note.size), false, why) ==
                 ERR_OK;
     else
         there = false;
     if (!there)
-        fetch_dir_remove(&run->dir, path);
+        folder_remove(&run->dir, path);
     buf_close(&note);
 }
 
 /* Everything a checkpoint promises is on the disk before the checkpoint is. */
 static enum err commit(struct fetch_run *run, char why[AUDIT_WHY_MAX])
 {
-    TRY(fetch_dir_sync(&run->dir, why));
+    TRY(folder_sync(&run->dir, why));
     for (size_t i = 0; i < run->log_count; i++) {
         struct fetch_log *l = &run->logs[i];
         char path[FETCH_PATH_MAX];
         if (!l->tree || l->dead || l->units_done != l->units || l->out->why[0])
             continue;
         snprintf(path, sizeof(path), "log/%02x/checkpoint", (unsigned)l->out->slot);
-        TRY(fetch_dir_write(&run->dir, path, bytes_of(l->note.data, l->note.size), true,
+        TRY(folder_put(&run->dir, path, bytes_of(l->note.data, l->note.size), true,
                             why));
         l->out->state = l->behind ? FETCH_BEHIND : FETCH_DONE;
         if (l->behind)
@@ -245,7 +245,7 @@ static enum err commit(struct fetch_run *run, char why[AUDIT_WHY_MAX])
         drop_partials(l, l->out->before);
         drop_partials(l, l->seen_size);
         snprintf(path, sizeof(path), FETCH_SEEN, (unsigned)l->out->slot);
-        fetch_dir_remove(&run->dir, path);
+        folder_remove(&run->dir, path);
     }
     bool grown = false; /* else every log stood where it stands in the copy */
     for (size_t i = 0; i < run->log_count; i++)
@@ -291,7 +291,7 @@ enum err fetch_run(const struct audit_files *files, const char *dir,
         e = ERR_USAGE;
     }
     if (e == ERR_OK)
-        e = fetch_dir_open(&run.dir, dir, why);
+        e = folder_open(&run.dir, dir, why);
     if (e != ERR_OK) {
         free(run.logs);
         return e;
@@ -299,7 +299,7 @@ enum err fetch_run(const struct audit_files *files, const char *dir,
     pthread_mutex_init(&run.lock, NULL);
     e = work(&run, why);
     pthread_mutex_destroy(&run.lock);
-    fetch_dir_close(&run.dir);
+    folder_close(&run.dir);
     for (size_t i = 0; i < SLOTS_MAX; i++) {
         for (unsigned k = 0; k < FETCH_LEVELS_MAX; k++)
             free(run.logs[i].level[k]);

@@ -24,7 +24,7 @@ static enum err path_of(const struct fetch_evidence_of *pair,
 }
 
 /* One file that stands alone; where none can be made, the two notes have to do. */
-static enum err write_proof(struct fetch_dir *d, const struct fetch_evidence_of *pair,
+static enum err write_proof(struct folder *d, const struct fetch_evidence_of *pair,
                             const char *tag, char name[FETCH_EVIDENCE_NAME_MAX])
 {
     struct hash path[MERKLE_PATH_MAX + 1];
@@ -36,7 +36,7 @@ static enum err write_proof(struct fetch_dir *d, const struct fetch_evidence_of 
         e = evidence_fork(&out, pair->log, pair->small, pair->large, path, count);
     if (e == ERR_OK) {
         snprintf(file, sizeof(file), "%.20sfork-%s.evidence", pair->folder, tag);
-        e = fetch_dir_write(d, file, bytes_of(out.data, out.size), true, why);
+        e = folder_put(d, file, bytes_of(out.data, out.size), true, why);
         if (e == ERR_OK)
             memcpy(name, file, sizeof(file));
     } else if (e != ERR_MEMORY) {
@@ -46,7 +46,7 @@ static enum err write_proof(struct fetch_dir *d, const struct fetch_evidence_of 
     return e;
 }
 
-enum err fetch_evidence_write(struct fetch_dir *d, const struct fetch_evidence_of *pair,
+enum err fetch_evidence_write(struct folder *d, const struct fetch_evidence_of *pair,
                               char name[FETCH_EVIDENCE_NAME_MAX])
 {
     char file[FETCH_PATH_MAX], why[AUDIT_WHY_MAX], tag[17];
@@ -55,8 +55,8 @@ enum err fetch_evidence_write(struct fetch_dir *d, const struct fetch_evidence_o
     struct hash both = hash_parts(parts, 2);
     hex_encode(tag, both.b, 8); /* the same two notes: the same name */
     snprintf(name, FETCH_EVIDENCE_NAME_MAX, "%.20sfork-%s-a.note", pair->folder, tag);
-    TRY(fetch_dir_write(d, name, pair->small, true, why));
+    TRY(folder_put(d, name, pair->small, true, why));
     snprintf(file, sizeof(file), "%.20sfork-%s-b.note", pair->folder, tag);
-    TRY(fetch_dir_write(d, file, pair->large, true, why));
+    TRY(folder_put(d, file, pair->large, true, why));
     return write_proof(d, pair, tag, name);
 }

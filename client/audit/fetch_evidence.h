@@ -4,7 +4,7 @@
 #define CLIENT_AUDIT_FETCH_EVIDENCE_H
 
 #include "client/audit/fetch.h"
-#include "client/audit/fetch_dir.h"
+#include "client/audit/fetch_path.h"
 #include "client/audit/fetch_tree.h"
 
 struct fetch_evidence_of {
@@ -17,7 +17,7 @@ struct fetch_evidence_of {
 /* Writes <folder>fork-<hash of both notes>-a.note, -b.note and .evidence; `name` becomes that of
  * the last, or of the first where tiles for a path could not be had. ERR_FILE, ERR_STORE_FULL,
  * ERR_MEMORY. */
-MUST_CHECK enum err fetch_evidence_write(struct fetch_dir *d,
+MUST_CHECK enum err fetch_evidence_write(struct folder *d,
                                          const struct fetch_evidence_of *pair,
                                          char name[FETCH_EVIDENCE_NAME_MAX]);
 

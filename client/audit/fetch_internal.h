@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "client/audit/fetch.h"
-#include "client/audit/fetch_dir.h"
+#include "client/audit/fetch_path.h"
 #include "client/audit/fetch_tree.h"
 
 #define FETCH_SEEN "seen/%02x.note" /* largest checkpoint seen that is not copied yet */
@@ -27,7 +27,7 @@ struct fetch_log {
 struct fetch_run {
     const struct audit_files *files;
     const struct fetch_options *o;
-    struct fetch_dir dir;
+    struct folder dir;
     struct fetch_report *r;
     struct fetch_log *logs;
     size_t log_count;

@@ -32,7 +32,7 @@ static void check_note(const struct fetch_run *run, uint32_t slot, struct seen *
 static enum err read_seen(struct fetch_log *l, const char *path, struct seen *s,
                           char why[AUDIT_WHY_MAX])
 {
-    enum err e = fetch_dir_read(&l->run->dir, path, &s->note);
+    enum err e = fetch_read(&l->run->dir, path, &s->note);
     if (e == ERR_NOT_FOUND)
         return ERR_OK;
     if (e != ERR_OK) {
@@ -86,7 +86,7 @@ static enum err edge_tile(void *context, unsigned level, uint64_t n, unsigned wi
     enum err e = ERR_NOT_FOUND;
     fetch_path_tile(path, l->out->slot, level, n, width);
     if (!l->anew)
-        e = fetch_dir_read(&l->run->dir, path, &b);
+        e = fetch_read(&l->run->dir, path, &b);
     if (e != ERR_OK || b.size != width * HASH_BYTES)
         e = fetch_download(l, &w, &b, why);
     if (e == ERR_OK)
@@ -137,10 +137,10 @@ static enum err write_edges(struct fetch_log *l, char why[AUDIT_WHY_MAX])
         if (width == 0)
             continue;
         fetch_path_tile(path, l->out->slot, i, n, width);
-        if (fetch_dir_read(&l->run->dir, path, &b) == ERR_OK && b.size == size &&
+        if (fetch_read(&l->run->dir, path, &b) == ERR_OK && b.size == size &&
             memcmp(b.data, t->edge[i], size) == 0)
             continue;
-        e = fetch_dir_write(&l->run->dir, path, bytes_of(t->edge[i], size), false, why);
+        e = folder_put(&l->run->dir, path, bytes_of(t->edge[i], size), false, why);
     }
     buf_close(&b);
     return e;
@@ -220,7 +220,7 @@ static enum err decide(struct fetch_log *l, struct seen *fresh, struct seen *kep
         TRY(check_beginning(l, all[i], why));
     snprintf(path, sizeof(path), FETCH_SEEN, (unsigned)l->out->slot);
     if (best == fresh)
-        TRY(fetch_dir_write(&l->run->dir, path, bytes_of(l->note.data, l->note.size), true,
+        TRY(folder_put(&l->run->dir, path, bytes_of(l->note.data, l->note.size), true,
                             why));
     TRY(write_edges(l, why));
     return fill_levels(l);

@@ -68,7 +68,7 @@ enum err fetch_file(struct fetch_log *l, const struct fetch_want *w, struct buf 
     char path[FETCH_PATH_MAX], what[AUDIT_WHY_MAX];
     size_t size;
     path_of(l, w, w->width, path);
-    enum err e = fetch_dir_read(&l->run->dir, path, out);
+    enum err e = fetch_read(&l->run->dir, path, out);
     if (e == ERR_OK) {
         size = out->size;
         if (w->good(w->context, bytes_of(out->data, out->size), &size, what) &&
@@ -87,7 +87,7 @@ enum err fetch_file(struct fetch_log *l, const struct fetch_want *w, struct buf 
         size = out->size;
         if (w->good(w->context, bytes_of(out->data, out->size), &size, what) &&
             size == out->size)
-            return fetch_dir_write(&l->run->dir, path, bytes_of(out->data, out->size),
+            return folder_put(&l->run->dir, path, bytes_of(out->data, out->size),
                                    false, why);
         snprintf(why, AUDIT_WHY_MAX, "%s: %.280s", path, what);
         e = ERR_CORRUPT;

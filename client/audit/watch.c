@@ -142,7 +142,7 @@ static enum err keep(struct look *k, uint32_t slot, const struct policy_verdict 
     l->bad = false;
     if (grew) {
         snprintf(path, sizeof(path), NOTE_FILE, (unsigned)slot);
-        TRY(fetch_dir_write(&k->s->dir, path, bytes_of(note->data, note->size), true, k->why));
+        TRY(folder_put(&k->s->dir, path, bytes_of(note->data, note->size), true, k->why));
         l->known = true;
         memcpy(l->origin, c->origin, sizeof(l->origin));
         l->size = c->size;
@@ -180,7 +180,7 @@ static enum err judge_note(struct look *k, uint32_t slot, const struct buf *note
         }
         if (fork) {
             snprintf(path, sizeof(path), NOTE_FILE, (unsigned)slot);
-            e = fetch_dir_read(&k->s->dir, path, &kept);
+            e = fetch_read(&k->s->dir, path, &kept);
             if (e == ERR_OK)
                 e = fork_found(k, slot, v, note, &kept, log);
             buf_close(&kept);
@@ -402,7 +402,7 @@ enum err watch_open(struct watch *w, char *const where[], size_t count,
         folder_of(where[i], s->folder);
         snprintf(path, sizeof(path), "%.600s/%s", w->state_dir, s->folder);
         w->count = i + 1;
-        TRY(fetch_dir_open(&s->dir, path, why));
+        TRY(folder_open(&s->dir, path, why));
         enum err e = watch_load(s);
         if (e != ERR_OK) {
             snprintf(why, AUDIT_WHY_MAX,
@@ -416,7 +416,7 @@ enum err watch_open(struct watch *w, char *const where[], size_t count,
 void watch_close(struct watch *w)
 {
     for (size_t i = 0; i < w->count; i++)
-        fetch_dir_close(&w->sources[i].dir);
+        folder_close(&w->sources[i].dir);
     free(w->sources);
     w->sources = NULL;
     w->count = 0;

@@ -9,7 +9,7 @@
 #define CLIENT_AUDIT_WATCH_H
 
 #include "client/audit/audit.h"
-#include "client/audit/fetch_dir.h"
+#include "client/audit/fetch_path.h"
 
 #define WATCH_SOURCES_MAX 64
 #define WATCH_HOOKS_MAX 32
@@ -42,7 +42,7 @@ struct watch_log {
 struct watched {
     const char *where;
     char folder[80]; /* in the state folder */
-    struct fetch_dir dir;
+    struct folder dir;
     struct watch_log logs[SLOTS_MAX];
     uint64_t began_ms, heartbeat_ms;
     uint64_t event_number;

@@ -169,13 +169,13 @@ enum err watch_tell(const struct watch *w, struct watched *s, const struct watch
         return ERR_MEMORY;
     s->event_number++;
     snprintf(file, sizeof(file), "events/%08" PRIu64 ".json", s->event_number);
-    enum err e = fetch_dir_write(&s->dir, file, bytes_of(text, strlen(text)), true, why);
+    enum err e = folder_put(&s->dir, file, bytes_of(text, strlen(text)), true, why);
     free(text);
     TRY(e);
     if (s->event_number > WATCH_EVENTS_KEPT) {
         snprintf(old, sizeof(old), "events/%08" PRIu64 ".json",
                  s->event_number - WATCH_EVENTS_KEPT);
-        fetch_dir_remove(&s->dir, old);
+        folder_remove(&s->dir, old);
     }
     fprintf(stderr, "%s: %s\n", watch_event_word(t->event), t->summary);
     call(w, s, t, file);

@@ -41,7 +41,7 @@ enum err watch_save(struct watched *s, char why[AUDIT_WHY_MAX])
     json_decref(o);
     if (!text)
         return ERR_MEMORY;
-    enum err e = fetch_dir_write(&s->dir, STATE, bytes_of(text, strlen(text)), true, why);
+    enum err e = folder_put(&s->dir, STATE, bytes_of(text, strlen(text)), true, why);
     free(text);
     return e;
 }
@@ -96,7 +96,7 @@ enum err watch_load(struct watched *s)
 {
     struct buf b = {0};
     json_error_t problem;
-    enum err e = fetch_dir_read(&s->dir, STATE, &b);
+    enum err e = fetch_read(&s->dir, STATE, &b);
     if (e == ERR_NOT_FOUND) {
         s->began_ms = watch_now_ms();
         buf_close(&b);

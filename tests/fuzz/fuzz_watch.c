@@ -13,7 +13,7 @@
 #define STATE "watch.json"
 
 static struct watched made, first, second;
-static struct fetch_dir dir = {.fd = -1};
+static struct folder dir = {.fd = -1};
 
 static void write_state(struct bytes text)
 {
@@ -96,7 +96,7 @@ static void check_made(struct input *in)
 
 static void end(void)
 {
-    fetch_dir_close(&dir);
+    folder_close(&dir);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -104,7 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = input_of(data, size);
     char why[AUDIT_WHY_MAX];
     if (dir.fd < 0) {
-        PROPERTY(fetch_dir_open(&dir, scratch_folder(), why) == ERR_OK);
+        PROPERTY(folder_open(&dir, scratch_folder(), why) == ERR_OK);
         (void)atexit(end);
     }
     if (take_below(&in, 2))
