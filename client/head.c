@@ -226,7 +226,7 @@ stoa_result stoa_head_get(stoa_wallet *w, const stoa_id *account, char *text, st
     text[0] = 0;
     TRY_R(need_connection(w, error));
     TRY_R(slot_need(w, slot_of(&id, w->slots), deadline, &v, error));
-    TRY_R(slot_follow(w, v, deadline, error));
+    TRY_R(slot_sync(w, v, deadline, error));
     TRY_R(ask_head(w, v, &id, deadline, &h, error));
     TRY_R(slot_refresh(w, v, deadline, error));
     TRY_S(client_store_note_load(w->store, v->row.slot, &note, &seen));

@@ -11,6 +11,8 @@
 #include "ledger/evidence.h"
 #include "ledger/scratch.h"
 
+#define REFRESH_TRIES 3u /* a key changes twice in a row at most */
+
 static void slot_drop(struct slot_view *v)
 {
     follow_close(&v->f);
@@ -515,4 +517,60 @@ stoa_result slot_includes(stoa_wallet *w, struct slot_view *v, uint64_t index,
     return because(error, ERR_CORRUPT,
                    "record %llu of slot %u is not in the tree that the hub signed",
                    (unsigned long long)index, v->row.slot);
+}
+
+/* ---- what is proven ------------------------------------------------------------------
+ */
+
+/* A checkpoint over all that was shown so far. To open one whose key is new, the hub's own records
+ * are followed, and those may be younger than it: then the next one has them. */
+static stoa_result refresh_over(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                                stoa_error *error)
+{
+    for (unsigned i = 0; i < REFRESH_TRIES; i++) {
+        TRY_R(slot_refresh(w, v, deadline, error));
+        if (v->row.position == 0 || v->f.hub_index < v->known.size)
+            break;
+    }
+    return STOA_OK;
+}
+
+stoa_result slot_prove(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                       stoa_error *error)
+{
+    TRY_R(refresh_over(w, v, deadline, error));
+    if (v->row.proven == v->row.position)
+        return STOA_OK;
+    stoa_result r = slot_includes(w, v, v->f.hub_index, follow_leaf(&v->f.hub_newest), deadline,
+                                  error);
+    if (r == STOA_NO)
+        ignore(slot_cut_unproven(w, v)); /* or the next call does */
+    TRY_R(r);
+    v->row.proven = v->row.position;
+    v->row.proven_size = v->known.size;
+    TRY_S(client_store_account_put(w->store, &v->row));
+    return STOA_OK;
+}
+
+bool blames_records(const stoa_error *e)
+{
+    return e->code != ERR_FORK && e->code != ERR_BEHIND && e->code != ERR_SIGNATURE;
+}
+
+stoa_result slot_sync(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                      stoa_error *error)
+{
+    for (bool again = v->row.position > v->row.proven;; again = false) {
+        stoa_error why = {.size = sizeof(why)};
+        TRY_R(slot_follow(w, v, deadline, error));
+        if (v->row.position == v->row.proven)
+            return STOA_OK;
+        stoa_result r = slot_prove(w, v, deadline, &why);
+        if (r != STOA_NO || !again || !blames_records(&why)) {
+            if (r != STOA_OK && error)
+                give(error, &why, sizeof(why));
+            return r;
+        }
+        TRY_R(slot_need(w, v->row.slot, deadline, &v, error));
+    }
 }

@@ -8,7 +8,7 @@
 #include "client/verify.h"
 #include "client/wallet.h"
 
-#define REFRESH_TRIES 3u /* a key changes, or records are cut, twice in a row at most */
+#define CUT_TRIES 3u     /* records of a slot are cut twice in a row at most */
 #define PARALLEL_FROM 64 /* signatures worth starting threads for */
 
 /* ---- in memory -----------------------------------------------------------------------
@@ -483,40 +483,17 @@ enum err slot_cut_unproven(stoa_wallet *w, struct slot_view *v)
     return ERR_OK;
 }
 
-/* A checkpoint over all that was shown so far. To open one whose key is new, the hub's own records
- * are followed, and those may be younger than it: then the next one has them. */
-static stoa_result refresh_over(stoa_wallet *w, struct slot_view *slot, uint64_t deadline,
-                                stoa_error *error)
-{
-    for (unsigned i = 0; i < REFRESH_TRIES; i++) {
-        TRY_R(slot_refresh(w, slot, deadline, error));
-        if (slot->row.position == 0 || slot->f.hub_index < slot->known.size)
-            break;
-    }
-    return STOA_OK;
-}
-
 stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadline,
                           stoa_error *error)
 {
     struct slot_view *slot;
     TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
-    TRY_R(refresh_over(w, slot, deadline, error));
-    if (slot->row.proven != slot->row.position) {
-        stoa_result r = slot_includes(w, slot, slot->f.hub_index,
-                                      follow_leaf(&slot->f.hub_newest), deadline, error);
-        if (r == STOA_NO)
-            ignore(slot_cut_unproven(w, slot)); /* or the next sync does */
-        TRY_R(r);
-        slot->row.proven = slot->row.position;
-        slot->row.proven_size = slot->known.size;
-        TRY_S(client_store_account_put(w->store, &slot->row));
-    }
+    TRY_R(slot_prove(w, slot, deadline, error));
     if (v->f.account.position > 0) {
         stoa_result r = slot_includes(w, slot, v->f.account_index,
                                       follow_leaf(&v->f.account_newest), deadline, error);
         if (r == STOA_NO && v->row.proven < v->row.position)
-            ignore(cut_unproven(w, v));
+            ignore(cut_unproven(w, v)); /* or the next sync does */
         TRY_R(r);
     }
     v->row.proven = v->row.position;
@@ -530,7 +507,7 @@ static stoa_result bring_up(stoa_wallet *w, struct account_view *v, uint64_t dea
                             stoa_error *error)
 {
     struct account_view *same;
-    for (unsigned i = 0; i < REFRESH_TRIES; i++) {
+    for (unsigned i = 0; i < CUT_TRIES; i++) {
         TRY_R(account_need(w, &v->row.id, &same, error));
         for (bool more = true; more;)
             TRY_R(fetch_page(w, v, &more, deadline, error));
@@ -539,12 +516,6 @@ static stoa_result bring_up(stoa_wallet *w, struct account_view *v, uint64_t dea
             break;
     }
     return STOA_OK;
-}
-
-/* Not for what was kept as evidence: two notes contradict each other, whatever the records. */
-static bool of_records(const stoa_error *e)
-{
-    return e->code != ERR_FORK && e->code != ERR_BEHIND && e->code != ERR_SIGNATURE;
 }
 
 bool account_unproven(const stoa_wallet *w, const struct account_view *v)
@@ -566,7 +537,7 @@ stoa_result account_sync(stoa_wallet *w, struct account_view *v, uint64_t deadli
     TRY_R(account_need(w, &v->row.id, &same, error));
     bool unproven = account_unproven(w, v);
     stoa_result r = bring_up(w, v, deadline, &why);
-    if (r == STOA_NO && unproven && of_records(&why)) {
+    if (r == STOA_NO && unproven && blames_records(&why)) {
         TRY_S(slot_cut_unproven(w, slot));
         TRY_R(slot_need(w, v->row.slot, deadline, &slot, error));
         r = bring_up(w, v, deadline, &why);

@@ -252,6 +252,14 @@ MUST_CHECK enum err slot_cut_unproven(stoa_wallet *w, struct slot_view *v);
 /* Fetch new records of the slot's hub account and apply them (not yet proven). */
 stoa_result slot_follow(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
                         stoa_error *error);
+/* Prove the hub account's newest record under a fresh checkpoint; what is not in its tree is cut. */
+stoa_result slot_prove(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                       stoa_error *error);
+/* Follow and prove; what an earlier call left unproven is asked for anew when it does not fit. */
+stoa_result slot_sync(stoa_wallet *w, struct slot_view *v, uint64_t deadline,
+                      stoa_error *error);
+/* Of a result STOA_NO: did records not fit, and not two notes, which are kept as evidence? */
+bool blames_records(const stoa_error *e);
 /* Believe notes of one slot, in any order of size: signature, and consistency with the
  * newest known and with each other. The largest becomes the newest known. out[i] is
  * filled. */

@@ -148,6 +148,23 @@ static void a_record_of_the_hub_is_replaced_likewise(void **state)
     assert_true(n > 4);
 }
 
+/* At the first meeting the hub's records are known by their ids, which say nothing of a clock. */
+static void a_head_is_made_though_the_first_meeting_was_with_a_liar(void **state)
+{
+    static char text[STOA_HEAD_MAX];
+    struct desk *d = *state;
+    stoa_head head = {.size = sizeof(head)};
+    desk_funded(d, 0, 0);
+    struct lie x = {.account = d->w[0]->log_open[slot_of_first(d)]};
+    d->hub.show = show_late;
+    d->hub.show_context = &x;
+    desk_wallet(d, 1);
+    d->hub.show = NULL;
+    desk_connect(d, 1);
+    GOOD(d, stoa_head_get(d->w[1], &d->account[0], text, &head, &d->error));
+    assert_int_equal(head.position, 1);
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
 
 int main(void)
@@ -155,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(a_record_of_a_liar_is_replaced_by_the_true_one),
         CASE(a_record_of_the_hub_is_replaced_likewise),
+        CASE(a_head_is_made_though_the_first_meeting_was_with_a_liar),
     };
     return cmocka_run_group_tests_name("unproven", tests, NULL, NULL);
 }
