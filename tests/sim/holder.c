@@ -127,6 +127,7 @@ static void put_files(struct holder *h)
     if (h->from_old) {
         memset(h->known, 0, sizeof h->known);
         h->followed_count = 0;
+        h->in_doubt = h->lied_to;
     }
     for (unsigned i = 0; i < h->followed_count; i++)
         h->followed[i].checked = 0;
@@ -266,6 +267,7 @@ void holder_clone(struct holder *from)
     h->has_shared = from->has_shared;
     h->shared = from->shared;
     h->lied_to = from->lied_to;
+    h->in_doubt = from->in_doubt;
     drawer_copy(from->dir, h->dir);
     snprintf(h->actor.name, sizeof h->actor.name, "holder %u bis", h->actor.id);
     say(h->w, "%s is a clone of %s", h->actor.name, from->actor.name);

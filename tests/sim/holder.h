@@ -50,6 +50,7 @@ struct holder {
     /* Lies: told on this connection, ever, and some that have to be noticed. */
     unsigned lies;
     bool lied_to, shown_less;
+    bool in_doubt; /* it may hold a liar's records: a sync or connecting is to find that */
     bool asks_checkpoint; /* this slot's */
     uint32_t asked_slot;
     char *stale[SLOTS_MAX]; /* the first note it saw of each slot */

@@ -53,6 +53,8 @@ static bool may_be(const struct holder *h, stoa_result r)
         return true;
     if (h->lies > 0 && (r == STOA_NO || r == STOA_DATA || r == STOA_DENIED))
         return true;
+    if (r == STOA_NO && h->in_doubt)
+        return code == ERR_CORRUPT;
     if (r == STOA_NO && code == ERR_BEHIND)
         return h->on_backup || h->site->good != NULL;
     if (r == STOA_CONFIG) /* its disk was told to fail */

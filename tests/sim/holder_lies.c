@@ -6,6 +6,8 @@
 
 #include "holder.h"
 
+#define LATER UINT64_C(1000000000000)
+
 static uint8_t room[1u << 20];
 
 static void replace(struct holder *h, struct letter **at, const struct mp_writer *m)
@@ -132,8 +134,35 @@ static bool lie_in_results(struct holder *h, struct letter **at, struct wire_fra
 
 /* ---- records ---- */
 
-static bool lie_in_records(struct holder *h, struct wire_frame *f)
+/* The place and the clocks of the newest record, which no signature covers: nothing true goes
+ * on from them. */
+static bool lie_of_newest(struct holder *h, struct letter **at, struct wire_frame *f)
 {
+    struct mp_writer m = mp_writer_of(room, sizeof room);
+    uint32_t which = draw(h->w, 3);
+    struct record r;
+    wire_put(&m, f);
+    for (uint32_t i = 0; i < f->count; i++) {
+        wire_next_record(&f->list, &r);
+        if (i + 1 == f->count) {
+            r.hub_time_ms += which == 0 ? LATER : 0;
+            r.hub_lamport += which == 1 ? LATER : 0;
+            r.index += which == 2 ? LATER : 0;
+        }
+        wire_put_record(&m, &r);
+    }
+    if (f->type == WIRE_PAGE)
+        wire_put_page_end(&m, f->next, f->end);
+    else
+        wire_put_note(&m, f->note);
+    replace(h, at, &m);
+    return true;
+}
+
+static bool lie_in_records(struct holder *h, struct letter **at, struct wire_frame *f)
+{
+    if (f->count > 0 && draw(h->w, 2) == 0)
+        return lie_of_newest(h, at, f);
     struct record r = {.index = 0};
     uint32_t which = f->count == 0 ? 0 : draw(h->w, (uint32_t)f->count);
     for (uint32_t i = 0; f->count > 0 && i <= which; i++)
@@ -156,7 +185,7 @@ void holder_lie(struct holder *h, struct letter **at)
         break;
     case WIRE_PAGE:
     case WIRE_RECORDS:
-        lied = lie_in_records(h, &f);
+        lied = lie_in_records(h, at, &f);
         break;
     case WIRE_PROOF_IS:
         lied = turn_bit(h, f.path);
@@ -170,7 +199,7 @@ void holder_lie(struct holder *h, struct letter **at)
     if (!lied)
         return;
     h->lies++;
-    h->lied_to = true;
+    h->lied_to = h->in_doubt = true;
     saw(h->w, SEEN_WALLET_LIED_TO);
     say(h->w, "somebody lies to %s in a frame of type %llu", h->actor.name,
         (unsigned long long)f.type);
