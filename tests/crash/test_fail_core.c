@@ -13,44 +13,10 @@
 #include "crypto/context.h"
 #include "ledger/receipt.h"
 #include "ledger/wire.h"
+#include "tests/crash/fail_alloc.h"
 #include "tests/unit/audit/pieces.h"
 
 #define ROUNDS_MAX 10000
-
-/* ---- allocations ------------------------------------------------------------------------- */
-
-static long left; /* 0: none fails */
-static bool hit;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails(void)
-{
-    if (left == 0 || --left > 0)
-        return false;
-    hit = true;
-    return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
 
 /* ---- what is made ------------------------------------------------------------------------ */
 
@@ -194,10 +160,9 @@ static void each_failure(const char *name, enum err (*make)(struct buf *out), st
     for (long n = 1; n < ROUNDS_MAX; n++) {
         struct buf b = {0};
         assert_true(buf_add(&b, "before", 6));
-        hit = false;
-        left = n;
+        fail_alloc_arm(n);
         enum err e = make(&b);
-        left = 0;
+        bool hit = fail_alloc_disarm();
         if (!hit) {
             assert_int_equal(e, ERR_OK);
             assert_true(buf_add(out, b.data + 6, b.size - 6));
@@ -219,10 +184,9 @@ static void judged(const char *name, const struct buf *b, enum evidence_verdict 
     const struct evidence_trust trust = {.logs = vkey, .log_count = 1};
     for (long n = 1; n < ROUNDS_MAX; n++) {
         struct evidence_result r;
-        hit = false;
-        left = n;
+        fail_alloc_arm(n);
         evidence_check(b->data, b->size, &trust, &r);
-        left = 0;
+        bool hit = fail_alloc_disarm();
         assert_true(r.why[0] != 0);
         if (!hit) {
             assert_int_equal(r.verdict, wanted);
@@ -264,10 +228,9 @@ static void a_head_file_is_made_whole_or_not(void **state)
     (void)state;
     each_failure("head file", make_head_file, &b);
     for (long n = 1; n < ROUNDS_MAX; n++) {
-        hit = false;
-        left = n;
+        fail_alloc_arm(n);
         enum err e = head_file_check(b.data, b.size, &trust, &f);
-        left = 0;
+        bool hit = fail_alloc_disarm();
         if (!hit) {
             assert_int_equal(e, ERR_OK);
             break;
@@ -285,10 +248,9 @@ static void a_receipt_is_made_and_read_whole_or_not(void **state)
     (void)state;
     each_failure("receipt text", make_receipt, &b);
     for (long n = 1; n < ROUNDS_MAX; n++) {
-        hit = false;
-        left = n;
+        fail_alloc_arm(n);
         enum err e = receipt_parse(&r, (const char *)b.data, b.size);
-        left = 0;
+        bool hit = fail_alloc_disarm();
         receipt_close(&r);
         if (!hit) {
             assert_int_equal(e, ERR_OK);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "crypto/sig.h"
+#include "tests/crash/fail_alloc.h"
 #include "tests/crash/power.h"
 
 #define RECORDS 20
@@ -19,49 +20,16 @@
 
 /* ---- allocations ---- */
 
-static long left; /* 0: none fails */
-static bool hit;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool fails(void)
-{
-    if (left == 0 || --left > 0)
-        return false;
-    hit = true;
-    return true;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
-
 static sqlite3_mem_methods usual;
 
 static void *sqlite_malloc(int size)
 {
-    return fails() ? NULL : usual.xMalloc(size);
+    return fail_alloc_now() ? NULL : usual.xMalloc(size);
 }
 
 static void *sqlite_realloc(void *p, int size)
 {
-    return fails() ? NULL : usual.xRealloc(p, size);
+    return fail_alloc_now() ? NULL : usual.xRealloc(p, size);
 }
 
 static bool take_allocations(void)
@@ -80,8 +48,7 @@ enum what { WHAT_MEMORY, WHAT_WRITE, WHAT_SYNC };
 
 static void arm(enum what what, long n)
 {
-    hit = false;
-    left = what == WHAT_MEMORY ? n : 0;
+    fail_alloc_arm(what == WHAT_MEMORY ? n : 0);
     power_fail_nth(what == WHAT_WRITE  ? POWER_FAULT_WRITE
                    : what == WHAT_SYNC ? POWER_FAULT_SYNC
                                        : POWER_FAULT_NONE,
@@ -90,8 +57,7 @@ static void arm(enum what what, long n)
 
 static bool disarm(void)
 {
-    bool was = hit || power_failed();
-    left = 0;
+    bool was = fail_alloc_disarm() || power_failed();
     power_fail_nth(POWER_FAULT_NONE, 0);
     return was;
 }
