@@ -1,21 +1,16 @@
 #include "tests/integration/ops/kit.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "relay/admin_socket.h"
+#include "tests/integration/hub.h"
 
 #define ASK_MS 30000u
 #define STEP_MS 100u
+#define STOP_MS 15000
 
 static json_t *newest; /* the newest answer of why */
 
@@ -28,6 +23,24 @@ void ops_nap(unsigned ms)
 void ops_socket(struct hubproc *h)
 {
     hubproc_set(h, "listen.admin=%s/a.sock", h->dir);
+}
+
+void ops_start(struct hubproc *h, unsigned count, const char *const settings[])
+{
+    assert_true(hubproc_open(h, true));
+    ops_socket(h);
+    for (unsigned i = 0; i < count; i++)
+        hubproc_set(h, "%s", settings[i]);
+    hub_start(h);
+}
+
+void ops_stop(struct hubproc *h)
+{
+    ops_close();
+    hubproc_signal(h, SIGTERM);
+    int code = hubproc_wait(h, STOP_MS);
+    hubproc_close(h);
+    assert_int_equal(code, 0);
 }
 
 json_t *ops_ask(const struct hubproc *h, const char *what)

@@ -10,6 +10,10 @@
 
 #define OPS_WAIT_MS 15000u
 
+/* A hub in memory with these settings ("section.key=value") and an admin socket; and its end,
+ * which must be a clean one. */
+void ops_start(struct hubproc *h, unsigned count, const char *const settings[]);
+void ops_stop(struct hubproc *h);
 /* Give a hub that is not started yet a socket in its folder. */
 void ops_socket(struct hubproc *h);
 /* The answer to {"do": what}; to be released. */

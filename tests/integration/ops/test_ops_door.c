@@ -14,24 +14,6 @@
 
 static struct hubproc hub;
 
-static void start(unsigned count, const char *const set[])
-{
-    assert_true(hubproc_open(&hub, true));
-    ops_socket(&hub);
-    for (unsigned i = 0; i < count; i++)
-        hubproc_set(&hub, "%s", set[i]);
-    hub_start(&hub);
-}
-
-static void stop(void)
-{
-    ops_close();
-    hubproc_signal(&hub, 15);
-    int code = hubproc_wait(&hub, 15000);
-    hubproc_close(&hub);
-    assert_int_equal(code, 0);
-}
-
 /* The code of the next note of `p`; *retry_ms is when a refused one may come again. */
 static uint64_t note(struct wirekit *k, struct person *p, uint64_t *retry_ms)
 {
@@ -67,7 +49,7 @@ static void a_device_has_one_bucket_over_all_its_connections(void **state)
     struct person p, q;
     uint64_t retry;
     (void)state;
-    start(2, set);
+    ops_start(&hub, 2, set);
     assert_true(wirekit_open(&anybody, hub.port, NULL));
     open_account(&anybody, &p, 1);
     open_account(&anybody, &q, 2);
@@ -95,7 +77,7 @@ static void a_device_has_one_bucket_over_all_its_connections(void **state)
     wirekit_close(&other);
     person_free(&p);
     person_free(&q);
-    stop();
+    ops_stop(&hub);
 }
 
 static void an_address_has_one_for_all_its_clients(void **state)
@@ -106,7 +88,7 @@ static void an_address_has_one_for_all_its_clients(void **state)
     struct person p, q;
     uint64_t retry;
     (void)state;
-    start(2, set);
+    ops_start(&hub, 2, set);
     assert_true(wirekit_open_from(&here[0], hub.port, "127.0.0.61"));
     assert_true(wirekit_open_from(&here[1], hub.port, "127.0.0.61"));
     assert_true(wirekit_open_from(&there, hub.port, "127.0.0.62"));
@@ -124,7 +106,7 @@ static void an_address_has_one_for_all_its_clients(void **state)
     wirekit_close(&there);
     person_free(&p);
     person_free(&q);
-    stop();
+    ops_stop(&hub);
 }
 
 static void an_account_pays_for_what_is_accepted_and_nothing_else(void **state)
@@ -135,7 +117,7 @@ static void an_account_pays_for_what_is_accepted_and_nothing_else(void **state)
     struct person p, q, stranger;
     uint64_t retry;
     (void)state;
-    start(2, set);
+    ops_start(&hub, 2, set);
     assert_true(wirekit_open(&k, hub.port, NULL));
     open_account(&k, &p, 1);
     open_account(&k, &q, 2);
@@ -155,7 +137,7 @@ static void an_account_pays_for_what_is_accepted_and_nothing_else(void **state)
     person_free(&p);
     person_free(&q);
     person_free(&stranger);
-    stop();
+    ops_stop(&hub);
 }
 
 /* Two dozen connections fill the queue with all they may; one that sends an entry now and
@@ -170,7 +152,7 @@ static void one_entry_goes_between_floods(void **state)
     struct person p;
     unsigned served = 0;
     (void)state;
-    start(3, set);
+    ops_start(&hub, 3, set);
     assert_true(wirekit_open(&good, hub.port, NULL));
     open_account(&good, &p, 1);
     for (unsigned i = 0; i < FLOODERS; i++)
@@ -204,7 +186,7 @@ static void one_entry_goes_between_floods(void **state)
         wirekit_close(&bad[i]);
     person_free(&p);
     wirekit_close(&good);
-    stop();
+    ops_stop(&hub);
 }
 
 static void who_would_not_be_told_is_not_read(void **state)
@@ -215,7 +197,7 @@ static void who_would_not_be_told_is_not_read(void **state)
     struct person p;
     uint64_t retry;
     (void)state;
-    start(1, set);
+    ops_start(&hub, 1, set);
     assert_true(wirekit_open_from(&bad, hub.port, "127.0.0.71"));
     assert_true(wirekit_open_from(&good, hub.port, "127.0.0.71")); /* the same house */
     open_account(&good, &p, 1);
@@ -234,7 +216,7 @@ static void who_would_not_be_told_is_not_read(void **state)
     wirekit_close(&bad);
     wirekit_close(&good);
     person_free(&p);
-    stop();
+    ops_stop(&hub);
 }
 
 int main(void)

@@ -36,15 +36,6 @@ static void start(void)
     assert_true(limit >= 8.0 * MIB && limit <= 28.0 * MIB);
 }
 
-static void stop(void)
-{
-    ops_close();
-    hubproc_signal(&hub, 15);
-    int code = hubproc_wait(&hub, 15000);
-    hubproc_close(&hub);
-    assert_int_equal(code, 0);
-}
-
 static double used(void)
 {
     json_t *top = ops_ask(&hub, "top");
@@ -111,7 +102,7 @@ static void messages_that_are_never_finished(void **state)
         wirekit_close(&bad[i]);
     wirekit_close(&good);
     person_free(&p);
-    stop();
+    ops_stop(&hub);
 }
 
 static void answers_that_are_never_read(void **state)
@@ -153,7 +144,7 @@ static void answers_that_are_never_read(void **state)
         wirekit_close(&readers[i]);
     wirekit_close(&good);
     person_free(&p);
-    stop();
+    ops_stop(&hub);
 }
 
 int main(void)

@@ -12,35 +12,17 @@
 
 static struct hubproc hub;
 
-static void start(unsigned setting_count, const char *const settings[])
-{
-    assert_true(hubproc_open(&hub, true));
-    ops_socket(&hub);
-    for (unsigned i = 0; i < setting_count; i++)
-        hubproc_set(&hub, "%s", settings[i]);
-    hub_start(&hub);
-}
-
-static void stop(void)
-{
-    ops_close();
-    hubproc_signal(&hub, 15);
-    int code = hubproc_wait(&hub, 15000);
-    hubproc_close(&hub);
-    assert_int_equal(code, 0);
-}
-
 static void an_idle_relay_is_well_and_says_what_it_looked_at(void **state)
 {
     (void)state;
-    start(0, NULL);
+    ops_start(&hub, 0, NULL);
     (void)ops_expect(&hub, "");
     json_t *lag = ops_ask(&hub, "lag"), *top = ops_ask(&hub, "top");
     assert_true(json_array_size(json_object_get(lag, "lag")) >= 4);
     assert_int_equal(json_array_size(json_object_get(top, "addresses")), 0);
     json_decref(lag);
     json_decref(top);
-    stop();
+    ops_stop(&hub);
 }
 
 static void a_flood_is_named_with_its_address(void **state)
@@ -50,7 +32,7 @@ static void a_flood_is_named_with_its_address(void **state)
     static struct ops_flood flood;
     struct wirekit bad, good;
     (void)state;
-    start(3, settings);
+    ops_start(&hub, 3, settings);
     assert_true(wirekit_open_from(&bad, hub.port, "127.0.0.66"));
     assert_true(wirekit_open(&good, hub.port, NULL));
     ops_make_flood(&flood, &bad, NOTES);
@@ -76,7 +58,7 @@ static void a_flood_is_named_with_its_address(void **state)
     (void)ops_expect(&hub, ""); /* and it is forgotten */
     person_free(&p);
     wirekit_close(&good);
-    stop();
+    ops_stop(&hub);
 }
 
 static void more_signatures_than_one_thread_can_check(void **state)
@@ -88,7 +70,7 @@ static void more_signatures_than_one_thread_can_check(void **state)
     static struct wirekit k[SENDERS];
     const char *cause = "";
     (void)state;
-    start(3, settings);
+    ops_start(&hub, 3, settings);
     for (unsigned i = 0; i < SENDERS; i++) {
         char source[32];
         snprintf(source, sizeof(source), "127.0.1.%u", i + 1);
@@ -106,7 +88,7 @@ static void more_signatures_than_one_thread_can_check(void **state)
     for (unsigned i = 0; i < SENDERS; i++)
         wirekit_close(&k[i]);
     (void)ops_expect(&hub, "");
-    stop();
+    ops_stop(&hub);
 }
 
 int main(void)
