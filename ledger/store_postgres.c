@@ -39,13 +39,14 @@ static uint64_t free_bytes(struct store *base)
 static enum err look(struct postgres_store *s)
 {
     enum err e = postgres_ready(s);
-    if (e != ERR_OK || pg_now_ms() - s->link.used_ms < POSTGRES_PING_EVERY_MS)
+    if (e != ERR_OK || (!atomic_load(&s->deaf) &&
+                        pg_now_ms() - s->link.used_ms < POSTGRES_PING_EVERY_MS))
         return e;
     struct pg_step step = {.statement = PG_WRITER_SLOT};
     pg_add_i32(&step.p, 0);
     e = pg_exchange(&s->link, &step, 1);
     pg_clear(&step, 1);
-    if (e != ERR_OK && s->link.lost)
+    if (e != ERR_OK && s->link.lost && !s->link.late)
         e = postgres_ready(s);
     return e;
 }
@@ -61,7 +62,11 @@ static enum err maintain(struct store *base)
     if (now - atomic_load(&s->looked_ms) < POSTGRES_PING_EVERY_MS ||
         pthread_mutex_trylock(&s->lock) != 0) /* a commit is under way */
         return atomic_load(&s->away) ? ERR_STORE : ERR_OK;
+    s->link.probes = true;
     enum err e = postgres_note(s, look(s));
+    s->link.probes = false;
+    if (!s->link.late && atomic_exchange(&s->deaf, false))
+        trace(TRACE_INFO, "store.place_hears", TRACE_STR("at", s->target.name));
     atomic_store(&s->looked_ms, pg_now_ms());
     pthread_mutex_unlock(&s->lock);
     bool away = e != ERR_OK;
@@ -89,6 +94,15 @@ const struct store_ops postgres_ops = {
     .share = postgres_share,
 };
 
+struct pg_link postgres_link(struct postgres_store *s, enum pg_role role)
+{
+    return (struct pg_link){.target = &s->target,
+                            .role = role,
+                            .reads_only = s->reads_only,
+                            .bound = &s->ledger,
+                            .deaf = s->is_place ? &s->deaf : NULL};
+}
+
 static enum err make(const char *rest, struct postgres_store **out, struct store_why *why)
 {
     struct postgres_store *s = calloc(1, sizeof *s);
@@ -99,7 +113,8 @@ static enum err make(const char *rest, struct postgres_store **out, struct store
     }
     s->base.ops = &postgres_ops;
     pthread_mutex_init(&s->lock, NULL);
-    s->link = (struct pg_link){.target = &s->target, .role = PG_PLAIN};
+    s->link = postgres_link(s, PG_PLAIN);
+    s->link.bound = NULL; /* it is still to be found out */
     enum err e = pg_target_open(&s->target, rest, why);
     if (e != ERR_OK)
         close_store(&s->base);
@@ -121,8 +136,7 @@ static enum err missing(struct postgres_store *s)
 static enum err become_writer(struct postgres_store *s)
 {
     pg_drop(&s->link);
-    s->link =
-        (struct pg_link){.target = &s->target, .role = PG_WRITER, .bound = &s->ledger};
+    s->link = postgres_link(s, PG_WRITER);
     return pg_ready(&s->link);
 }
 
@@ -154,6 +168,8 @@ enum err postgres_place_open(struct postgres_store *s, const char *uri,
     struct postgres_store *p = NULL;
     *out = NULL;
     TRY(make(rest == NULL ? "" : rest + 1, &p, why));
+    p->is_place = true;
+    p->link.deaf = &p->deaf;
     enum err e = open_ledger(p);
     if (e == ERR_OK && memcmp(p->ledger.id, s->ledger.id, sizeof p->ledger.id) != 0) {
         store_why_set(&p->link.why, "%s: slots are placed there, but the ledger there is another one",
@@ -165,7 +181,6 @@ enum err postgres_place_open(struct postgres_store *s, const char *uri,
         close_store(&p->base);
         return e;
     }
-    p->is_place = true;
     p->shared = s->shared;
     p->self = s->self;
     *out = p;
@@ -206,10 +221,7 @@ static enum err open_reads(struct postgres_store *s)
         return missing(s);
     TRY(pg_session_current(&s->link, s->ledger.version));
     pg_drop(&s->link);
-    s->link = (struct pg_link){.target = &s->target,
-                               .role = PG_READER,
-                               .reads_only = true,
-                               .bound = &s->ledger};
+    s->link = postgres_link(s, PG_READER);
     return ERR_OK;
 }
 

@@ -25,6 +25,10 @@
 #define POSTGRES_STATEMENT_MS 10000u /* the server gives a statement up after this */
 #define POSTGRES_ANSWER_MS 12000u    /* we give up an exchange after this */
 #define POSTGRES_LOCK_MS 2000u       /* a row someone else holds */
+#define POSTGRES_PLACE_MS                                                                \
+    4000u /* of a server of single slots: a connect, an exchange. So long, and once, all   \
+             other slots may have to wait for one that hangs */
+#define POSTGRES_PLACE_PAUSE_MS 60000u /* after one that could not be opened */
 #define POSTGRES_CLAIM_LOCK_MS 300u  /* a slot someone else owns .. */
 #define POSTGRES_START_LOCK_MS                                                           \
     2000u /* .. the first one: who was killed may not be gone */
@@ -72,6 +76,9 @@ struct pg_link {
     enum pg_role role;
     bool reads_only; /* a standby will do, an older schema too; the session cannot write */
     const struct pg_ledger *bound; /* a new session must find this one; NULL: any */
+    atomic_bool *deaf; /* of a place; see postgres_store. NULL: the usual time for everything */
+    bool probes;       /* asks all the same, to know whether it answers again */
+    bool late;         /* the last exchange ended because there was no answer in time */
     uint64_t deadline_ms;          /* of the exchange under way */
     uint64_t retry_at_ms;          /* no connect before */
     uint64_t used_ms;              /* last answer */
@@ -311,6 +318,9 @@ struct postgres_store {
     struct pg_batch batch;
     atomic_bool broken;
     atomic_bool away; /* the last look found no server */
+    /* A place that did not answer in time, on any link. Until maintain has an answer from it,
+     * a good one or not, all links say ERR_STORE at once. */
+    atomic_bool deaf;
     atomic_uint_fast64_t looked_ms;
 };
 static inline struct postgres_store *postgres_of(struct store *s)
@@ -319,6 +329,8 @@ static inline struct postgres_store *postgres_of(struct store *s)
 }
 /* store_postgres.c: this edge's part of store_open_replica. */
 enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why);
+/* A link to the store's server, not connected. */
+struct pg_link postgres_link(struct postgres_store *s, enum pg_role role);
 /* An error that concerns the whole database breaks the store. */
 enum err postgres_note(struct postgres_store *s, enum err e);
 

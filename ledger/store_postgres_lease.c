@@ -399,7 +399,7 @@ enum err postgres_share(struct store *base, const struct lease_self *self,
     l->base.ops = &ops;
     l->store = s;
     l->self = *self;
-    l->link = (struct pg_link){.target = &s->target, .role = PG_LEASE, .bound = &s->ledger};
+    l->link = postgres_link(s, PG_LEASE);
     *out = &l->base;
     return ERR_OK;
 }

@@ -43,10 +43,19 @@ void pg_drop(struct pg_link *l)
     l->c = NULL;
 }
 
+/* A place that lets one wait is not waited for by everybody. */
+static void note_late(struct pg_link *l)
+{
+    l->late = pg_now_ms() >= l->deadline_ms;
+    if (l->late && l->deaf != NULL && !atomic_exchange(l->deaf, true))
+        trace(TRACE_ERROR, "store.place_deaf", TRACE_STR("at", l->target->name));
+}
+
 /* The link is gone: whatever was under way is not answered any more. */
 static enum err lose(struct pg_link *l, const char *what)
 {
     l->lost = true;
+    note_late(l);
     if (l->sqlstate[0] == '\0')
         snprintf(l->sqlstate, sizeof l->sqlstate, "08006");
     store_why_set(&l->why, "%s: %s", l->target->name, what);
@@ -131,8 +140,9 @@ enum err pg_result_err(struct pg_link *l, const PGresult *r)
 
 static void begin_exchange(struct pg_link *l, unsigned ms)
 {
-    l->deadline_ms = pg_now_ms() + ms;
-    l->lost = l->again = l->warned = false;
+    bool place = l->deaf != NULL && ms > POSTGRES_PLACE_MS;
+    l->deadline_ms = pg_now_ms() + (place ? POSTGRES_PLACE_MS : ms);
+    l->lost = l->again = l->warned = l->late = false;
     l->sqlstate[0] = '\0';
 }
 
@@ -372,7 +382,8 @@ static enum err refused_connect(struct pg_link *l)
                   (int)(late ? 0 : strcspn(words, "\n")), words);
     if (late)
         store_why_set(&l->why, "%s: no answer in %u ms", l->target->name,
-                      POSTGRES_CONNECT_MS);
+                      l->deaf != NULL ? POSTGRES_PLACE_MS : POSTGRES_CONNECT_MS);
+    note_late(l);
     trace(TRACE_WARN, "store.connect_failed", TRACE_STR("why", l->why.text));
     l->lost = true;
     pg_drop(l);
@@ -452,6 +463,10 @@ static enum err connect_once(struct pg_link *l)
 
 enum err pg_ready(struct pg_link *l)
 {
+    if (l->deaf != NULL && !l->probes && atomic_load(l->deaf)) {
+        l->lost = l->again = false;
+        return ERR_STORE;
+    }
     if (l->c != NULL && PQstatus(l->c) == CONNECTION_OK)
         return ERR_OK;
     pg_drop(l);

@@ -42,6 +42,7 @@ static enum err place_row(const PGresult *r, struct place_row *out)
 static enum err look_at(struct postgres_store *p, uint32_t slot, struct place_row *out)
 {
     struct pg_step step = {.statement = PG_PLACE};
+    TRY(place_hears(p));
     pg_add_i32(&step.p, slot);
     pthread_mutex_lock(&p->lock);
     enum err e = postgres_ask_writer(p, &step);
@@ -52,6 +53,32 @@ static enum err look_at(struct postgres_store *p, uint32_t slot, struct place_ro
     return postgres_note(p, e);
 }
 
+static bool find_place(const struct pg_places *x, const char *uri, size_t *out)
+{
+    size_t count = atomic_load(&x->count);
+    for (*out = 1; *out < count; (*out)++)
+        if (strcmp(x->uri[*out], uri) == 0)
+            return true;
+    return false;
+}
+
+/* One that hangs would hold up whoever looks for a slot there, each time anew. */
+static enum err open_place(struct postgres_store *s, const char *uri,
+                           struct postgres_store **out, struct store_why *why)
+{
+    struct pg_places *x = s->places;
+    if (strcmp(x->failed, uri) == 0 && pg_now_ms() < x->failed_until_ms)
+        return ERR_STORE;
+    uint64_t began = pg_now_ms();
+    enum err e = postgres_place_open(s, uri, out, why);
+    x->failed[0] = '\0';
+    if (e != ERR_OK && pg_now_ms() - began >= POSTGRES_PLACE_MS) {
+        snprintf(x->failed, sizeof x->failed, "%s", uri);
+        x->failed_until_ms = pg_now_ms() + POSTGRES_PLACE_PAUSE_MS;
+    }
+    return e;
+}
+
 /* The place of this URI, opened when it is new. */
 static enum err place_of(struct postgres_store *s, const char *uri, size_t *out,
                          struct store_why *why)
@@ -59,18 +86,19 @@ static enum err place_of(struct postgres_store *s, const char *uri, size_t *out,
     struct pg_places *x = s->places;
     enum err e = ERR_OK;
     *out = 0;
-    if (uri[0] == '\0')
+    if (uri[0] == '\0' || find_place(x, uri, out))
         return ERR_OK;
     pthread_mutex_lock(&x->lock);
-    unsigned count = atomic_load(&x->count), i = 1;
-    while (i < count && strcmp(x->uri[i], uri) != 0)
-        i++;
-    if (i == count && count == POSTGRES_PLACES_MAX) {
+    unsigned count = atomic_load(&x->count);
+    size_t i;
+    if (find_place(x, uri, &i)) {
+        /* somebody was faster */
+    } else if (count == POSTGRES_PLACES_MAX) {
         store_why_set(why, "slots are placed on more than %u servers",
                       POSTGRES_PLACES_MAX - 1);
         e = ERR_CONFIG;
-    } else if (i == count) {
-        e = postgres_place_open(s, uri, &x->store[i], why);
+    } else {
+        e = open_place(s, uri, &x->store[i], why);
         if (e == ERR_OK) {
             snprintf(x->uri[i], sizeof x->uri[i], "%s", uri);
             atomic_store(&x->count, count + 1);
@@ -158,8 +186,9 @@ static enum err look_again(struct postgres_store *s, size_t i, struct store_why 
 {
     struct postgres_store *p = s->places->store[i];
     struct pg_step step = {.statement = PG_PLACES};
+    TRY(place_hears(p));
     pthread_mutex_lock(&p->lock);
-    enum err e = postgres_ask_writer(p, &step);
+    enum err e = postgres_ask_writer(p, &step), first = ERR_OK;
     pthread_mutex_unlock(&p->lock);
     for (int row = 0; e == ERR_OK && row < PQntuples(step.result); row++) {
         uint64_t slot = 0, moves;
@@ -167,12 +196,14 @@ static enum err look_again(struct postgres_store *s, size_t i, struct store_why 
         e = pg_u64(step.result, row, 0, s->ledger.identity.slots - 1, &slot);
         if (e != ERR_OK || place_at(s, (uint32_t)slot) != i)
             continue;
-        e = follow(s, (uint32_t)slot, &at, &moves, why);
-        if (e == ERR_OK)
+        enum err of_slot = follow(s, (uint32_t)slot, &at, &moves, why);
+        if (of_slot == ERR_OK)
             arrive(s, (uint32_t)slot, at);
+        else if (first == ERR_OK)
+            first = of_slot; /* the others' places may be there */
     }
     pg_clear(&step, 1);
-    return e;
+    return e == ERR_OK ? first : e;
 }
 
 /* ---- the store ---- */
@@ -213,26 +244,31 @@ static enum err place_claim(struct store *base, uint32_t slot, uint64_t *epoch)
         }
         if (why.text[0] != '\0')
             trace(TRACE_WARN, "store.place", TRACE_STR("why", why.text));
-        bool again = e == ERR_LOST || (e == ERR_STORE && pg_now_ms() < until);
+        bool again = e == ERR_LOST || (e == ERR_STORE && pg_now_ms() < until &&
+                                       place_hears(s->places->store[at]) == ERR_OK);
         if (!again || pg_now_ms() >= until + POSTGRES_MOVE_WAIT_MS)
             return e == ERR_LOST ? ERR_STORE : e;
         pg_sleep_ms(MOVE_POLL_MS);
     }
 }
 
-static struct store *place_of_slot(struct store *base, uint32_t slot)
+static enum err place_of_slot(struct store *base, uint32_t slot, struct store **out)
 {
-    struct postgres_store *s = postgres_of(base);
-    return &s->places->store[place_at(s, slot)]->base;
+    struct postgres_store *s = postgres_of(base), *p = s->places->store[place_at(s, slot)];
+    *out = &p->base;
+    return place_hears(p);
 }
 
 static enum err place_slot(struct store *base, uint32_t slot, struct store_slot *out)
 {
+    struct store *p;
     TRY(place_look(postgres_of(base), slot));
-    return postgres_slot(place_of_slot(base, slot), slot, out);
+    TRY(place_of_slot(base, slot, &p));
+    return postgres_slot(p, slot, out);
 }
 
-/* One place after the other: a slot's outcome is that of its place. */
+/* One place after the other: a slot's outcome is that of its place. One that hangs is waited
+ * for once (POSTGRES_PLACE_MS), and not again before maintain has heard from it. */
 static void place_append(struct store *base, const struct store_append appends[],
                          size_t count, enum store_outcome outcome[])
 {
@@ -254,9 +290,11 @@ static void place_append(struct store *base, const struct store_append appends[]
             }
         if (n == 0)
             continue;
-        postgres_append(&x->store[i]->base, x->part, n, x->outcome);
+        enum err e = place_hears(x->store[i]);
+        if (e == ERR_OK)
+            postgres_append(&x->store[i]->base, x->part, n, x->outcome);
         for (size_t k = 0; k < n; k++)
-            outcome[x->from[k]] = x->outcome[k];
+            outcome[x->from[k]] = e == ERR_OK ? x->outcome[k] : store_outcome_of(e);
     }
 }
 
@@ -264,25 +302,33 @@ static enum err
 place_outbox(struct store *base, uint32_t slot,
              bool (*visit)(void *context, const struct channel_item *item), void *context)
 {
-    return postgres_outbox(place_of_slot(base, slot), slot, visit, context);
+    struct store *p;
+    TRY(place_of_slot(base, slot, &p));
+    return postgres_outbox(p, slot, visit, context);
 }
 
 static enum err place_snapshot_save(struct store *base, uint32_t slot, tree_size size,
                                     const struct bytes parts[], size_t count)
 {
-    return postgres_snapshot_save(place_of_slot(base, slot), slot, size, parts, count);
+    struct store *p;
+    TRY(place_of_slot(base, slot, &p));
+    return postgres_snapshot_save(p, slot, size, parts, count);
 }
 
 static enum err place_snapshot_load(struct store *base, uint32_t slot, tree_size *size,
                                     bool (*visit)(void *context, struct bytes part),
                                     void *context)
 {
-    return postgres_snapshot_load(place_of_slot(base, slot), slot, size, visit, context);
+    struct store *p;
+    TRY(place_of_slot(base, slot, &p));
+    return postgres_snapshot_load(p, slot, size, visit, context);
 }
 
 static enum err place_snapshot_drop(struct store *base, uint32_t slot)
 {
-    return postgres_snapshot_drop(place_of_slot(base, slot), slot);
+    struct store *p;
+    TRY(place_of_slot(base, slot, &p));
+    return postgres_snapshot_drop(p, slot);
 }
 
 /* ---- attachments: by entry, whose slot tells the place ---- */
@@ -295,6 +341,7 @@ static enum err whose(struct postgres_store *s, size_t i, const struct hash *ent
     struct postgres_store *p = s->places->store[i];
     struct pg_step step = {.statement = PG_WHOSE};
     uint64_t found = 0;
+    TRY(place_hears(p));
     pg_add_bytes(&step.p, entry->b, HASH_BYTES);
     pthread_mutex_lock(&p->lock);
     enum err e = postgres_ask_writer(p, &step);
@@ -308,20 +355,24 @@ static enum err whose(struct postgres_store *s, size_t i, const struct hash *ent
     return e == ERR_OK && place_at(s, *slot) != i ? ERR_NOT_FOUND : e;
 }
 
-/* An entry that is in no log stays with the hub's own. */
+/* An entry that is in no log stays with the hub's own. Where it may be at a place that is away,
+ * that is not known. */
 static enum err find_entry(struct postgres_store *s, const struct hash *entry, size_t *at,
                            uint32_t *slot, bool *any)
 {
     size_t places = atomic_load(&s->places->count);
+    enum err absent = ERR_OK;
     *any = false;
     for (*at = 0; *at < places; (*at)++) {
         enum err e = whose(s, *at, entry, slot);
         *any = e == ERR_OK;
-        if (e != ERR_NOT_FOUND)
+        if (e == ERR_OK || e == ERR_IO || e == ERR_CORRUPT)
             return e;
+        if (e != ERR_NOT_FOUND)
+            absent = e;
     }
     *at = 0;
-    return ERR_OK;
+    return absent;
 }
 
 /* A slot that leaves takes its attachments along: one that came too late for that is not
@@ -363,7 +414,9 @@ static enum err place_sealed_erase(struct store *base, const struct hash *entry)
         arrive(s, slot, at);
     }
     for (size_t i = 0; i < atomic_load(&s->places->count); i++) {
-        enum err e = postgres_sealed_erase(&s->places->store[i]->base, entry);
+        enum err e = place_hears(s->places->store[i]);
+        if (e == ERR_OK)
+            e = postgres_sealed_erase(&s->places->store[i]->base, entry);
         if (e == ERR_OK)
             found = ERR_OK;
         else if (e != ERR_NOT_FOUND)

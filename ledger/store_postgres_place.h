@@ -11,7 +11,9 @@
 #include "ledger/store_postgres.h"
 
 struct pg_places {
-    pthread_mutex_t lock; /* of adding one */
+    pthread_mutex_t lock; /* of adding one, and of the two below */
+    char failed[POSTGRES_URI_MAX]; /* could not be opened, and is not tried before .. */
+    uint64_t failed_until_ms;
     atomic_uint count;
     struct postgres_store
         *store[POSTGRES_PLACES_MAX]; /* 0: the hub's own; only added to */
@@ -27,6 +29,11 @@ struct pg_places {
     size_t from[SLOTS_MAX];
 };
 
+/* Before its lock is waited for, which who asks it now may hold for POSTGRES_PLACE_MS. */
+static inline enum err place_hears(const struct postgres_store *p)
+{
+    return p->is_place && atomic_load(&p->deaf) ? ERR_STORE : ERR_OK;
+}
 static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
 {
     return atomic_load(&s->places->at[slot]);

@@ -178,6 +178,8 @@ static enum err view_slots(struct store_reader *base,
         for (size_t k = 0; e == ERR_OK && k < n; k++)
             if (place_at(r->s, of_place[k].cursor.slot) == i)
                 out[of_place[k].cursor.slot] = of_place[k];
+        if (e == ERR_STORE && i > 0) /* nothing is known of its slots */
+            e = ERR_OK;
     }
     free(of_place);
     return e;

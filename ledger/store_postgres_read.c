@@ -344,10 +344,7 @@ enum err postgres_reader_open(struct store *base, struct store_reader **out)
         return ERR_MEMORY;
     r->base.ops = &reader_ops;
     r->s = s;
-    r->link = (struct pg_link){.target = &s->target,
-                               .role = PG_READER,
-                               .reads_only = s->reads_only,
-                               .bound = &s->ledger};
+    r->link = postgres_link(s, PG_READER);
     *out = &r->base;
     return ERR_OK;
 }

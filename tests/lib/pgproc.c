@@ -226,12 +226,45 @@ bool pgproc_start(struct pgproc *p)
     return false;
 }
 
+/* Each of its sessions is a child. */
+static void signal_children(pid_t parent, int signal_number)
+{
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; d && (e = readdir(d));) {
+        char path[300], line[300] = "";
+        int of = 0, pid = atoi(e->d_name);
+        snprintf(path, sizeof(path), "/proc/%s/stat", e->d_name);
+        FILE *f = pid > 0 ? fopen(path, "r") : NULL;
+        if (f && fgets(line, sizeof(line), f)) {
+            const char *after = strrchr(line, ')'); /* the name may hold anything */
+            if (after && sscanf(after + 1, " %*c %d", &of) == 1 && of == (int)parent)
+                kill(pid, signal_number);
+        }
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+}
+
+void pgproc_pause(struct pgproc *p, bool stop)
+{
+    if (p->pid == 0)
+        return;
+    if (stop)
+        kill(p->pid, SIGSTOP); /* it starts no more */
+    signal_children(p->pid, stop ? SIGSTOP : SIGCONT);
+    if (!stop)
+        kill(p->pid, SIGCONT);
+}
+
 void pgproc_stop(struct pgproc *p, int signal_number)
 {
     uint64_t end = mono_ms() + STOP_MS;
     int status;
     if (p->pid <= 0)
         return;
+    pgproc_pause(p, false); /* a stopped one hears nothing else */
     kill(p->pid, signal_number);
     while (waitpid(p->pid, &status, WNOHANG) == 0) {
         if (mono_ms() >= end)

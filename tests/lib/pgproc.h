@@ -40,6 +40,8 @@ bool pgproc_promote(struct pgproc *p);
 /* SIGQUIT: at once, as after a crash. SIGINT: cut sessions and shut down. Waits for the
  * end. */
 void pgproc_stop(struct pgproc *p, int signal_number);
+/* SIGSTOP, or SIGCONT, to the server and all its sessions: it accepts and never answers. */
+void pgproc_pause(struct pgproc *p, bool stop);
 /* Stop if running; remove the folder. */
 void pgproc_close(struct pgproc *p);
 

@@ -11,6 +11,7 @@
 #include "ledger/store_postgres_move.h"
 #include "ledger/store_postgres_schema.h"
 #include "tests/integration/postgres/edge.h"
+#include "tests/lib/clock.h"
 
 #define SLOT 3u
 #define OTHER 7u
@@ -46,6 +47,19 @@ static void second_sql(const char *sql)
 {
     if (!pgproc_sql(&second, second_name, sql, NULL, 0))
         fail_msg("%s", second.why);
+}
+
+/* Every session of the second server, by their process: it answers no more itself. */
+static void second_cut(void)
+{
+    char pids[2000] = "", *at = pids;
+    assert_true(pgproc_sql(&second, second_name,
+                           "SELECT pid FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+                           " AND backend_type = 'client backend'",
+                           pids, sizeof pids));
+    assert_int_equal(kill(second.pid, SIGSTOP), 0);
+    for (long pid; (pid = strtol(at, &at, 10)) > 0;)
+        assert_int_equal(kill((pid_t)pid, SIGTERM), 0);
 }
 
 static enum err move(const struct suite *s, uint32_t slot, const char *to,
@@ -548,6 +562,123 @@ static void a_place_that_is_away_hides_no_other(void **state)
     l->ops->close(l);
 }
 
+/* ---- a server that hangs ---- */
+
+#define QUICK_MS 1500u /* on a crowded machine */
+
+struct keeper {
+    struct store *store;
+    atomic_bool stop;
+};
+
+static void *keep(void *context) /* as a relay's maintain thread does */
+{
+    struct keeper *k = context;
+    while (!atomic_load(&k->stop)) {
+        (void)!k->store->ops->maintain(k->store);
+        edge_nap(50);
+    }
+    return NULL;
+}
+
+/* One append over both servers; returns what became of the placed slot, the other's is good. */
+static enum store_outcome append_both(struct suite *s)
+{
+    struct feed_append f[2];
+    struct store_append a[2];
+    enum store_outcome out[2];
+    uint32_t slots[] = {SLOT, OTHER};
+    for (int i = 0; i < 2; i++) {
+        suite_make(s, &f[i], slots[i], 5);
+        a[i] = f[i].a;
+    }
+    s->store->ops->append(s->store, a, 2, out);
+    for (int i = 0; i < 2; i++) {
+        if (out[i] == STORE_COMMITTED)
+            suite_commit(s, &f[i]);
+        feed_close(&f[i]);
+    }
+    assert_int_equal(out[1], STORE_COMMITTED);
+    return out[0];
+}
+
+static void wait_for_claim(struct suite *s)
+{
+    enum err e = ERR_STORE;
+    for (int i = 0; i < 200 && e == ERR_STORE; i++, edge_nap(50))
+        e = s->store->ops->claim(s->store, SLOT, &s->slot[SLOT].feed.epoch);
+    assert_int_equal(e, ERR_OK);
+}
+
+/* All there is to do for another slot, and to try for the one that hangs. */
+static void one_round(struct suite *s, struct store_lease *l)
+{
+    struct lease_pair pairs[2] = {{SLOT, OTHER, 0}, {OTHER, SLOT, 0}};
+    struct seen seen = {0, 0, 0};
+    struct store_slot row;
+    uint64_t epoch, index;
+    uint32_t slot;
+    assert_int_equal(s->store->ops->claim(s->store, SLOT, &epoch), ERR_STORE);
+    assert_int_equal(append_both(s), STORE_UNKNOWN);
+    assert_int_equal(s->reader->ops->slot(s->reader, OTHER, &row), ERR_OK);
+    assert_int_equal(s->reader->ops->slot(s->reader, SLOT, &row), ERR_STORE);
+    assert_int_equal(
+        s->reader->ops->find(s->reader, &s->slot[OTHER].records[0].id, &slot, &index), ERR_OK);
+    assert_int_equal(l->ops->items(l, pairs, 2, 100, count_item, &seen), ERR_STORE);
+    const struct hash *entry = &s->slot[OTHER].records[1].id;
+    enum err e = s->store->ops->sealed_put(s->store, entry, bytes_of("abc", 3));
+    assert_true(e == ERR_OK || e == ERR_EXISTS);
+}
+
+static void hangs(struct suite *s, struct store_lease *l, bool sessions_too)
+{
+    struct keeper k = {.store = s->store};
+    pthread_t keeper;
+    assert_int_equal(append_both(s), STORE_COMMITTED);
+    if (sessions_too)
+        pgproc_pause(&second, true);
+    else /* who connects is accepted, and that is all */
+        second_cut();
+    assert_int_equal(pthread_create(&keeper, NULL, keep, &k), 0);
+    uint64_t began = mono_ms();
+    assert_int_equal(append_both(s), STORE_UNKNOWN);
+    uint64_t first = mono_ms() - began, longest = 0;
+    while (mono_ms() - began < 3 * POSTGRES_PLACE_MS) {
+        uint64_t round = mono_ms();
+        one_round(s, l);
+        round = mono_ms() - round;
+        longest = round > longest ? round : longest;
+        edge_nap(20);
+    }
+    printf("first commit after %llu ms, then none longer than %llu\n",
+           (unsigned long long)first, (unsigned long long)longest);
+    assert_in_range(first, 0, POSTGRES_PLACE_MS + QUICK_MS);
+    assert_in_range(longest, 0, QUICK_MS);
+    pgproc_pause(&second, false);
+    wait_for_claim(s);
+    atomic_store(&k.stop, true);
+    pthread_join(keeper, NULL);
+    write_and_check(s, SLOT, 10);
+}
+
+static void a_server_that_hangs_holds_up_the_others_once(void **state)
+{
+    struct suite *s = *state;
+    struct lease_self self = {.relay = "a", .peer = "h:1", .ttl_ms = 60000};
+    struct store_lease *l = NULL;
+    struct store_why why;
+    must_move(s, SLOT, second_uri);
+    suite_reopen(s);
+    memset(self.instance, 7, sizeof self.instance);
+    assert_int_equal(s->store->ops->share(s->store, &self, &l, &why), ERR_OK);
+    assert_int_equal(l->ops->beat(l, false), ERR_OK);
+    take(s, l, SLOT);
+    take(s, l, OTHER);
+    hangs(s, l, true);
+    hangs(s, l, false);
+    l->ops->close(l);
+}
+
 static int all(void)
 {
 #define PLACE(test) cmocka_unit_test_setup_teardown(test, setup, suite_teardown)
@@ -563,6 +694,7 @@ static int all(void)
         PLACE(a_place_is_no_hub),
         PLACE(relays_share_what_is_on_two_servers),
         PLACE(a_place_that_is_away_hides_no_other),
+        PLACE(a_server_that_hangs_holds_up_the_others_once),
     };
     int code = pgproc_there() && !pgproc_open(&second) ? 1 : 0;
     if (code == 0)
