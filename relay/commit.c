@@ -9,6 +9,7 @@
 #include "ledger/trace.h"
 #include "relay/bus_message.h"
 #include "relay/clock.h"
+#include "relay/gather.h"
 #include "relay/peer.h"
 #include "relay/region.h"
 
@@ -362,6 +363,8 @@ static void *commit_thread(void *context)
             struct timespec t = {0, (long)settings(r)->commit.linger_ms * 1000000L};
             nanosleep(&t, NULL);
         }
+        if (got.first && alive && region_on(r) && !has_work(c))
+            gather(&r->commit, &r->verify.in, settings(r)->commit.batch_entries, &got);
         sort_work(c, &got);
         if (atomic_load(&r->exit_code) != 0)
             break;

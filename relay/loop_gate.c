@@ -3,7 +3,9 @@
 #include "relay/loop_internal.h"
 
 #include "relay/clock.h"
+#include "relay/gather.h"
 #include "relay/reader.h"
+#include "relay/region.h"
 
 #define BUSY_MS_MAX 10000u /* longest time that `busy` asks to wait */
 
@@ -61,7 +63,8 @@ static uint64_t window_of(const struct loop *l)
 {
     uint64_t most = settings(l->r)->commit.batch_entries * WINDOW_BATCHES;
     uint64_t commit_us = vitals_commit_usual_us(&l->r->vitals);
-    uint64_t window = l->answer_rate * (2 * commit_us / 1000u + WINDOW_SLACK_MS) / 1000u;
+    uint64_t slack_ms = WINDOW_SLACK_MS + (region_on(l->r) ? GATHER_MS : 0);
+    uint64_t window = l->answer_rate * (2 * commit_us / 1000u + slack_ms) / 1000u;
     if (l->answer_rate == 0 || window > most)
         window = most;
     return window > WINDOW_ENTRIES_MIN ? window : WINDOW_ENTRIES_MIN;
