@@ -289,6 +289,8 @@ void rpc_close(stoa_wallet *w)
 
 stoa_result need_connection(stoa_wallet *w, stoa_error *error)
 {
+    if (w->batch)
+        return because(error, ERR_USAGE, "a batch is open: nothing is sent until it ends");
     if (w->connected)
         return STOA_OK;
     if (w->closed_why[0])

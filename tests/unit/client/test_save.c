@@ -101,6 +101,28 @@ static void a_batch_given_up_takes_its_accounts_along(void **state)
     accounts_replay(d, 0, 3);
 }
 
+/* What left in the middle of a batch would be forgotten with it, and written a second time. */
+static void nothing_is_sent_while_a_batch_is_open(void **state)
+{
+    struct desk *d = *state;
+    stoa_open_params p = {.size = sizeof(p), .name = "b"};
+    stoa_how how = STOA_HOW_INIT;
+    char token[STOA_TOKEN_MAX];
+    stoa_id id;
+    how.wait = STOA_ACCEPTED;
+    desk_funded(d, 0, 0);
+    unsigned sent = d->hub.submits;
+    GOOD(d, stoa_batch_begin(d->w[0], &d->error));
+    assert_int_equal(stoa_account_open(d->w[0], &p, &how, &id, NULL, &d->error), STOA_USAGE);
+    assert_int_equal(
+        stoa_invite(d->w[0], &d->account[0], 1000, token, &how, NULL, &d->error), STOA_USAGE);
+    assert_int_equal(stoa_sync(d->w[0], NULL, 0, &d->error), STOA_USAGE);
+    GOOD(d, stoa_batch_end(d->w[0], true, &d->error));
+    GOOD(d, stoa_resume(d->w[0], NULL, NULL, STOA_ACCEPTED, 0, NULL, NULL, &d->error));
+    assert_int_equal(d->hub.submits, sent);
+    accounts_replay(d, 0, 1);
+}
+
 static void a_batch_of_which_a_part_failed_is_not_said_to_be_saved(void **state)
 {
     struct desk *d = *state;
@@ -129,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_account_that_was_not_saved_is_forgotten),
         CASE(a_batch_given_up_takes_its_accounts_along),
+        CASE(nothing_is_sent_while_a_batch_is_open),
         CASE(a_batch_of_which_a_part_failed_is_not_said_to_be_saved),
     };
     return cmocka_run_group_tests_name("save", tests, NULL, NULL);
