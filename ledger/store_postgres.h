@@ -381,6 +381,12 @@ extern const struct store_ops postgres_ops; /* of one database */
 /* store_postgres_lease.c */
 enum err postgres_share(struct store *base, const struct lease_self *self,
                         struct store_lease **out, struct store_why *why);
+/* The process whose lease on the slot ended at this epoch without being given back.
+ * ERR_NOT_FOUND: there is none any more. */
+enum err postgres_lease_was(struct store_lease *l, uint32_t slot, uint64_t epoch,
+                            struct lease_self *out);
+/* store_postgres_append.c: end what that process has open at this server. */
+enum err postgres_end_sessions(struct postgres_store *s, const struct lease_self *of);
 #define PG_LEASE_APP_BYTES (8 + 2 * LEASE_INSTANCE_BYTES)
 /* Names a session of this process on the server, so that others can end it, and its longest
  * silence within a transaction, which holds rows: $1 and $2 of NAME and LEASE_NAME. `app` has

@@ -249,6 +249,20 @@ enum err postgres_claim_at(struct postgres_store *s, uint32_t slot, uint64_t mov
     return postgres_note(s, e);
 }
 
+enum err postgres_end_sessions(struct postgres_store *s, const struct lease_self *of)
+{
+    char app[PG_LEASE_APP_BYTES];
+    struct pg_step step = {.statement = PG_END};
+    struct pg_params named = {.count = 0};
+    postgres_lease_name(of, app, &named);
+    pg_add_bytes(&step.p, app, strlen(app));
+    pthread_mutex_lock(&s->lock);
+    enum err e = postgres_ask_writer(s, &step);
+    pthread_mutex_unlock(&s->lock);
+    pg_clear(&step, 1);
+    return postgres_note(s, e);
+}
+
 enum err postgres_claim(struct store *base, uint32_t slot, uint64_t *epoch)
 {
     return postgres_claim_at(postgres_of(base), slot, UINT64_MAX, epoch);

@@ -195,6 +195,26 @@ static enum err take(struct store_lease *base, uint32_t slot, uint64_t epoch, bo
     return e;
 }
 
+enum err postgres_lease_was(struct store_lease *base, uint32_t slot, uint64_t epoch,
+                            struct lease_self *out)
+{
+    struct postgres_lease *l = lease_of(base);
+    struct pg_step step = {.statement = PG_LEASE_WAS};
+    struct bytes was = bytes_of(NULL, 0);
+    pg_add_i32(&step.p, slot);
+    pg_add_i64(&step.p, epoch);
+    enum err e = run(l, &step, 1);
+    if (e == ERR_OK && PQntuples(step.result) == 1)
+        e = pg_span(step.result, 0, 0, &was);
+    if (e == ERR_OK && was.size != LEASE_INSTANCE_BYTES)
+        e = was.size == 0 ? ERR_NOT_FOUND : ERR_CORRUPT;
+    *out = (struct lease_self){.ttl_ms = l->self.ttl_ms};
+    if (e == ERR_OK)
+        memcpy(out->instance, was.data, was.size);
+    pg_clear(&step, 1);
+    return e;
+}
+
 static enum err release(struct store_lease *base, uint32_t slot)
 {
     struct postgres_lease *l = lease_of(base);

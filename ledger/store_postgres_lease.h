@@ -50,6 +50,12 @@
       "SELECT slot, epoch, holder, CASE WHEN instance IS NULL THEN 0 WHEN instance ="    \
       " $1::bytea THEN 2 WHEN until < clock_timestamp() THEN 3 ELSE 1 END, "             \
       PG_LEASE_MS("until - clock_timestamp()") " FROM stoa.lease ORDER BY slot")         \
+    X(END, PG_WRITER,                                                                    \
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"                           \
+      " WHERE application_name = $1::text AND usename = current_user")                   \
+    X(LEASE_WAS, PG_LEASE,                                                               \
+      "SELECT instance FROM stoa.lease WHERE slot = $1::int4 AND epoch = $2::int8"       \
+      " AND until < clock_timestamp() AND instance IS NOT NULL")                         \
     X(LEASE_END, PG_LEASE,                                                               \
       "SELECT pg_terminate_backend(a.pid) FROM stoa.lease AS l, pg_stat_activity AS a"   \
       " WHERE l.slot = $1::int4 AND l.epoch = $2::int8 AND l.until < clock_timestamp()"  \

@@ -224,6 +224,26 @@ static enum err place_leased(struct postgres_store *s, uint32_t slot)
     return e;
 }
 
+/* What the last holder has open where the slot is: once for each time it was taken. */
+static enum err end_orphan(struct postgres_store *s, uint32_t slot, size_t at)
+{
+    struct pg_places *x = s->places;
+    struct lease_self was = {.ttl_ms = 0};
+    pthread_mutex_lock(&x->orphan_lock);
+    bool any = x->orphan[slot];
+    if (any)
+        was = x->orphan_of[slot];
+    pthread_mutex_unlock(&x->orphan_lock);
+    if (!any)
+        return ERR_OK;
+    if (at != 0)
+        TRY(postgres_end_sessions(x->store[at], &was));
+    pthread_mutex_lock(&x->orphan_lock);
+    x->orphan[slot] = false;
+    pthread_mutex_unlock(&x->orphan_lock);
+    return ERR_OK;
+}
+
 static enum err place_claim(struct store *base, uint32_t slot, uint64_t *epoch)
 {
     struct postgres_store *s = postgres_of(base);
@@ -235,6 +255,8 @@ static enum err place_claim(struct store *base, uint32_t slot, uint64_t *epoch)
         enum err e = follow(s, slot, &at, &moves, &why);
         if (e == ERR_OK && at != 0 && s->shared)
             e = place_leased(s, slot);
+        if (e == ERR_OK)
+            e = end_orphan(s, slot, at);
         if (e == ERR_OK)
             e = postgres_claim_at(s->places->store[at], slot, moves, epoch);
         if (e == ERR_OK) {
@@ -478,6 +500,7 @@ enum err postgres_places_open(struct postgres_store *s)
     if (x == NULL)
         return ERR_MEMORY;
     pthread_mutex_init(&x->lock, NULL);
+    pthread_mutex_init(&x->orphan_lock, NULL);
     x->store[0] = s;
     atomic_init(&x->count, 1);
     ops_of(&x->ops);
@@ -499,6 +522,7 @@ void postgres_places_close(struct postgres_store *s)
     for (size_t i = 1; i < atomic_load(&s->places->count); i++)
         s->places->store[i]->base.ops->close(&s->places->store[i]->base);
     pthread_mutex_destroy(&s->places->lock);
+    pthread_mutex_destroy(&s->places->orphan_lock);
     free(s->places);
     s->places = NULL;
 }

@@ -21,6 +21,12 @@ struct pg_places {
     atomic_uchar at[SLOTS_MAX];
     atomic_uint_fast64_t looked_ms;
     bool claimed; /* a slot was, by this process */
+    /* Of slots that were taken as orphans: whose sessions at the place are to be ended, lest a
+     * stopped process keeps the slot's row. The lease is taken by one thread, which never waits
+     * for a place, and the slot claimed by another. */
+    pthread_mutex_t orphan_lock;
+    bool orphan[SLOTS_MAX];
+    struct lease_self orphan_of[SLOTS_MAX];
     struct store_ops ops;
     /* Scratch of the writer: the part of an append that goes to one place. */
     unsigned char to[SLOTS_MAX];

@@ -46,9 +46,25 @@ static enum err look(struct store_lease *l, struct lease_look *out)
     return own(l)->ops->look(lease_of(l)->at[0], out);
 }
 
+/* The old holder's sessions at the hub's own database are ended with this; those at the slot's
+ * place by the claim. */
 static enum err take(struct store_lease *l, uint32_t slot, uint64_t epoch, bool orphan)
 {
-    return own(l)->ops->take(lease_of(l)->at[0], slot, epoch, orphan);
+    struct pg_places *x = lease_of(l)->s->places;
+    struct lease_self was;
+    enum err e = orphan ? postgres_lease_was(own(l), slot, epoch, &was) : ERR_NOT_FOUND;
+    if (e != ERR_OK && e != ERR_NOT_FOUND)
+        return e;
+    bool any = e == ERR_OK;
+    e = own(l)->ops->take(lease_of(l)->at[0], slot, epoch, orphan);
+    if (e != ERR_OK)
+        return e;
+    pthread_mutex_lock(&x->orphan_lock);
+    x->orphan[slot] = any;
+    if (any)
+        x->orphan_of[slot] = was;
+    pthread_mutex_unlock(&x->orphan_lock);
+    return ERR_OK;
 }
 
 static enum err release(struct store_lease *l, uint32_t slot)

@@ -15,6 +15,7 @@
 
 #define SLOT 3u
 #define OTHER 7u
+#define QUICK_MS 1500u /* on a crowded machine */
 
 static struct pgproc second;
 static unsigned databases;
@@ -550,7 +551,7 @@ static void a_place_that_is_away_hides_no_other(void **state)
         pairs[SUITE_SLOTS + i] = (struct lease_pair){OTHER, i, 0};
     }
     struct lease_pair settled[] = {{OTHER, SLOT, 0}, {SLOT, OTHER, 0}};
-    pgproc_stop(&second, SIGQUIT);
+    pgproc_stop(&second, SIGINT);
     assert_int_equal(l->ops->items(l, pairs, 2 * SUITE_SLOTS, 1000, count_item, &seen),
                      ERR_STORE);
     assert_int_equal(seen.items, s->slot[OTHER].item_count);
@@ -562,9 +563,59 @@ static void a_place_that_is_away_hides_no_other(void **state)
     l->ops->close(l);
 }
 
-/* ---- a server that hangs ---- */
+/* A process that was stopped in the middle of a pipeline: it holds the slot's row at the place,
+ * and no timeout of the server counts there. Named as its sessions are. */
+static PGconn *stopped_in_a_pipeline(const struct lease_self *of)
+{
+    char app[PG_LEASE_APP_BYTES], name[200], sql[100];
+    struct pg_params p = {.count = 0};
+    postgres_lease_name(of, app, &p);
+    PGconn *c = PQconnectdb(second_uri);
+    snprintf(name, sizeof name, "SET application_name = '%s'", app);
+    snprintf(sql, sizeof sql, "UPDATE stoa.slot SET epoch = epoch WHERE slot = %u", SLOT);
+    PQclear(PQexec(c, name));
+    assert_int_equal(PQenterPipelineMode(c), 1);
+    assert_int_equal(PQsendQueryParams(c, "BEGIN", 0, NULL, NULL, NULL, NULL, 0), 1);
+    assert_int_equal(PQsendQueryParams(c, sql, 0, NULL, NULL, NULL, NULL, 0), 1);
+    assert_int_equal(PQsendFlushRequest(c), 1);
+    assert_int_equal(PQflush(c), 0);
+    edge_nap(300);
+    return c;
+}
 
-#define QUICK_MS 1500u /* on a crowded machine */
+static void a_stopped_owner_keeps_no_row_at_a_place(void **state)
+{
+    struct suite *s = *state;
+    struct lease_self first = {.relay = "a", .peer = "h:1", .ttl_ms = 400}, next = first;
+    struct store_lease *l = NULL;
+    struct store *other = NULL;
+    struct store_why why;
+    uint64_t epoch, began;
+    must_move(s, SLOT, second_uri);
+    suite_reopen(s);
+    memset(first.instance, 7, sizeof first.instance);
+    memset(next.instance, 8, sizeof next.instance);
+    snprintf(next.relay, sizeof next.relay, "b");
+    assert_int_equal(s->store->ops->share(s->store, &first, &l, &why), ERR_OK);
+    assert_int_equal(l->ops->beat(l, false), ERR_OK);
+    take(s, l, SLOT);
+    l->ops->close(l);
+    PGconn *stopped = stopped_in_a_pipeline(&first);
+    edge_nap(400);
+    assert_int_equal(store_open(s->uri, &other, &why), ERR_OK);
+    assert_int_equal(other->ops->share(other, &next, &l, &why), ERR_OK);
+    assert_int_equal(l->ops->beat(l, false), ERR_OK);
+    assert_int_equal(l->ops->take(l, SLOT, 1, true), ERR_OK);
+    began = mono_ms();
+    assert_int_equal(other->ops->claim(other, SLOT, &epoch), ERR_OK);
+    assert_in_range(mono_ms() - began, 0, QUICK_MS);
+    assert_int_equal(suite_append(s, SLOT, 1), STORE_LOST); /* the one that slept */
+    PQfinish(stopped);
+    l->ops->close(l);
+    other->ops->close(other);
+}
+
+/* ---- a server that hangs ---- */
 
 struct keeper {
     struct store *store;
@@ -694,6 +745,7 @@ static int all(void)
         PLACE(a_place_is_no_hub),
         PLACE(relays_share_what_is_on_two_servers),
         PLACE(a_place_that_is_away_hides_no_other),
+        PLACE(a_stopped_owner_keeps_no_row_at_a_place),
         PLACE(a_server_that_hangs_holds_up_the_others_once),
     };
     int code = pgproc_there() && !pgproc_open(&second) ? 1 : 0;
