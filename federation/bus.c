@@ -175,18 +175,20 @@ static enum bus_why judge_same_size(struct bus *b, const struct bus_slot *s,
 /* Cheap checks first: a signature is looked into only when everything else is right. */
 static enum bus_why judge_batch(struct bus *b, const struct bus_slot *s,
                                 const struct bus_message *m, uint64_t now_ms,
-                                struct frontier *after)
+                                struct bus_heard *out)
 {
     struct checkpoint c;
     struct mp_reader records = m->records;
+    struct frontier *after = &out->after;
+    assert(m->count <= BUS_RECORDS_MAX); /* bus_decode saw to it */
     if (!has_budget(b, now_ms))
         return BUS_FLOOD;
     *after = s->at;
     for (size_t i = 0; i < m->count; i++) {
         struct record r;
         bus_next_record(&records, &r);
-        struct hash leaf = record_leaf_hash(&r);
-        if (!frontier_append(after, &leaf))
+        out->leaves[i] = record_leaf_hash(&r);
+        if (!frontier_append(after, &out->leaves[i]))
             return BUS_MISMATCH;
     }
     struct hash root = frontier_root(after);
@@ -203,7 +205,7 @@ static enum bus_why judge_batch(struct bus *b, const struct bus_slot *s,
 }
 
 static enum bus_why judge(struct bus *b, uint32_t channel, const struct bus_message *m,
-                          uint64_t now_ms, struct frontier *after)
+                          uint64_t now_ms, struct bus_heard *out)
 {
     if (m->slot != channel || m->slot >= b->slots)
         return BUS_MALFORMED;
@@ -223,13 +225,13 @@ static enum bus_why judge(struct bus *b, uint32_t channel, const struct bus_mess
         return m->first > s->at.size ? BUS_GAP : BUS_OVERLAP;
     if (m->count == 0)
         return BUS_RANG;
-    return judge_batch(b, s, m, now_ms, after);
+    return judge_batch(b, s, m, now_ms, out);
 }
 
 void bus_hear(struct bus *b, uint32_t channel, const struct bus_message *m,
               uint64_t now_ms, struct bus_heard *out)
 {
-    out->why = judge(b, channel, m, now_ms, &out->after);
+    out->why = judge(b, channel, m, now_ms, out);
     if (bus_verdict_of(out->why) == BUS_READ)
         bus_ring(b, m->slot, m->last);
 }

@@ -120,7 +120,8 @@ void bus_unfollow(struct bus *b, uint32_t slot);
 
 struct bus_heard {
     enum bus_why why;
-    struct frontier after; /* USED: what the listener holds when it has taken the records */
+    struct frontier after; /* USED: what the listener holds when it has taken the records .. */
+    struct hash leaves[BUS_RECORDS_MAX]; /* .. and the leaf hash of each */
 };
 /* One message that came on `channel`'s channel. USED changes nothing here: bus_follow does,
  * once the records were taken. What says READ has rung. */

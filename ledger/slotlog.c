@@ -173,9 +173,9 @@ static const struct hash *head_of(const struct slotlog *s, const struct place *p
 }
 
 /* The tree and the clocks follow. */
-static void advance(struct slotlog *s, const struct record *r)
+static void advance(struct slotlog *s, const struct record *r, const struct hash *leaf)
 {
-    s->leaf = record_leaf_hash(r);
+    s->leaf = leaf != NULL ? *leaf : record_leaf_hash(r);
     bool appended = frontier_append(&s->frontier, &s->leaf);
     assert(appended); /* find_place saw that there is room */
     s->hub_lamport = r->hub_lamport;
@@ -202,7 +202,7 @@ enum err slotlog_admit(struct slotlog *s, const struct entry *e, uint64_t now_ms
     if (err != ERR_OK)
         return leave(&p, err);
     out->account_head = *head_of(s, &p);
-    advance(s, out);
+    advance(s, out, NULL);
     return ERR_OK;
 }
 
@@ -228,26 +228,31 @@ enum err slotlog_replay(struct slotlog *s, const struct record *r, struct effect
 {
     UNINITIALIZED struct entry e;
     enum err err = entry_decode(&e, r->envelope.data, r->envelope.size);
-    if (err != ERR_OK)
-        return as_replay(err);
+    return err == ERR_OK ? slotlog_replay_known(s, r, &e, NULL, fx) : as_replay(err);
+}
+
+enum err slotlog_replay_known(struct slotlog *s, const struct record *r,
+                              const struct entry *e, const struct hash *leaf,
+                              struct effects *fx)
+{
     struct place p;
-    err = find_place(s, &e, &p);
+    enum err err = find_place(s, e, &p);
     if (err != ERR_OK)
         return as_replay(err);
     UNINITIALIZED struct record derived;
-    err = derive(s, &p, &e, &derived);
+    err = derive(s, &p, e, &derived);
     if (err == ERR_OK &&
         (r->slot != derived.slot || r->index != derived.index ||
          r->position != derived.position || r->hub_lamport != derived.hub_lamport ||
          r->hub_time_ms < s->hub_time_ms))
         err = ERR_CORRUPT;
     if (err == ERR_OK)
-        err = apply(s, &p, &e, r, fx);
+        err = apply(s, &p, e, r, fx);
     if (err != ERR_OK)
         return leave(&p, as_replay(err));
     if (!hash_equal(&r->account_head, head_of(s, &p)))
         return ERR_CORRUPT;
-    advance(s, r);
+    advance(s, r, leaf);
     return ERR_OK;
 }
 

@@ -42,6 +42,11 @@ MUST_CHECK enum err slotlog_admit(struct slotlog *s, const struct entry *e, uint
  * slotlog_close is allowed. */
 MUST_CHECK enum err slotlog_replay(struct slotlog *s, const struct record *r,
                                    struct effects *fx);
+/* The same, not computing again what the caller has computed from these very bytes: `e` is the
+ * record's envelope decoded, `leaf` its record_leaf_hash or NULL. */
+MUST_CHECK enum err slotlog_replay_known(struct slotlog *s, const struct record *r,
+                                         const struct entry *e, const struct hash *leaf,
+                                         struct effects *fx);
 
 /* RFC 6962 root over account digests (hub account included) in ascending id order. */
 MUST_CHECK enum err slotlog_digest(struct slotlog *s, struct hash *out);

@@ -46,6 +46,7 @@ struct follow {
     bool opened;
     struct store_reader *reader;
     struct bus bus;
+    struct bus_heard judged; /* the message that is looked at */
     struct bus_redis *redis; /* NULL: none configured */
     struct effects fx;
     struct store_record *records; /* room for a batch or a page: FOLLOW_EVENT_RECORDS */
@@ -77,6 +78,7 @@ struct arrivals {
     tree_size first;
     size_t count;
     enum metric_source source;
+    const struct hash *leaves; /* of each, when they are known; else NULL */
 };
 
 /* follow.c: for tests, which turn the wheel themselves. `store` is borrowed and used by the

@@ -7,6 +7,7 @@
 #include "crypto/context.h"
 #include "ledger/evidence.h"
 #include "ledger/kinds.h"
+#include "ledger/scratch.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/event.h"
@@ -19,14 +20,13 @@
 /* ---- records ---- */
 
 /* What an entry does not say of itself: whose it is, and which of his. */
-static enum err place(struct slotlog *log, struct store_record *s)
+static enum err place(struct slotlog *log, struct store_record *s, struct entry *e)
 {
-    struct entry e;
-    TRY(entry_decode(&e, s->r.envelope.data, s->r.envelope.size));
-    s->account = *entry_account(&e);
-    s->id = e.id;
+    TRY(entry_decode(e, s->r.envelope.data, s->r.envelope.size));
+    s->account = *entry_account(e);
+    s->id = e->id;
     const struct account *a = slotlog_account(log, &s->account);
-    bool hub = slotlog_kind_of_hub(e.kind);
+    bool hub = slotlog_kind_of_hub(e->kind);
     s->r.position = hub ? log->hub.position : a ? a->position : 0;
     return ERR_OK;
 }
@@ -50,13 +50,15 @@ static enum err replay(struct follow *f, const struct arrivals *a)
     bool channels = false; /* something was sent to another slot, or settled */
     for (size_t i = 0; i < a->count; i++) {
         struct store_record *s = &f->records[i];
+        const struct hash *leaf = a->leaves ? &a->leaves[i] : NULL;
         uint64_t told = s->r.position;
-        enum err e = place(log, s);
+        UNINITIALIZED struct entry entry;
+        enum err e = place(log, s, &entry);
         if (e != ERR_OK || (a->source == M_SOURCE_STORE && told != s->r.position))
             return e == ERR_VERSION || e == ERR_KIND_UNKNOWN || e == ERR_KIND_RESERVED
                        ? ERR_RULES_AHEAD
                        : ERR_CORRUPT;
-        TRY(slotlog_replay(log, &s->r, &f->fx));
+        TRY(slotlog_replay_known(log, &s->r, &entry, leaf, &f->fx));
         channels = channels || f->fx.item_count > 0 || f->fx.settles;
     }
     if (channels)
@@ -97,11 +99,13 @@ void follow_show(struct follow *f, uint32_t slot, tree_size old_size, struct byt
 
 /* ---- the bus ---- */
 
-static enum err use_batch(struct follow *f, const struct bus_message *m,
-                          const struct frontier *after)
+static enum err use_batch(struct follow *f, const struct bus_message *m)
 {
-    struct arrivals a = {
-        .slot = m->slot, .first = m->first, .count = m->count, .source = M_SOURCE_BUS};
+    struct arrivals a = {.slot = m->slot,
+                         .first = m->first,
+                         .count = m->count,
+                         .source = M_SOURCE_BUS,
+                         .leaves = f->judged.leaves};
     struct mp_reader records = m->records;
     memset(f->records, 0, m->count * sizeof(*f->records));
     for (size_t i = 0; i < m->count; i++) {
@@ -113,7 +117,7 @@ static enum err use_batch(struct follow *f, const struct bus_message *m,
     TRY(replay(f, &a));
     uint64_t now = clock_mono_ms();
     f->slots[m->slot].heard_ms = now;
-    bus_follow(&f->bus, m->slot, after, now);
+    bus_follow(&f->bus, m->slot, &f->judged.after, now);
     follow_show(f, m->slot, m->first, m->note, true);
     time_lag(f, f->slots[m->slot].log);
     return ERR_OK;
@@ -142,15 +146,16 @@ static void keep_fork(struct follow *f, uint32_t slot, const struct bus_message 
 enum err follow_hear(struct follow *f, uint32_t slot, struct bytes message)
 {
     struct bus_message m;
-    struct bus_heard heard = {.why = BUS_MALFORMED};
+    struct bus_heard *heard = &f->judged;
+    heard->why = BUS_MALFORMED;
     if (bus_decode(&m, message))
-        bus_hear(&f->bus, slot, &m, clock_mono_ms(), &heard);
-    metrics_count(f->r->metrics, METRIC_BUS_HEARD, heard.why, 1);
-    if (heard.why == BUS_FORK)
+        bus_hear(&f->bus, slot, &m, clock_mono_ms(), heard);
+    metrics_count(f->r->metrics, METRIC_BUS_HEARD, heard->why, 1);
+    if (heard->why == BUS_FORK)
         keep_fork(f, slot, &m);
-    if (heard.why != BUS_USED)
+    if (heard->why != BUS_USED)
         return ERR_OK; /* where there may be more, the store is asked in this turn */
-    return use_batch(f, &m, &heard.after);
+    return use_batch(f, &m);
 }
 
 /* ---- the store ---- */

@@ -72,6 +72,11 @@ static void a_carried_batch_that_follows_is_used(void **state)
     assert_int_equal(heard.after.size, 13);
     struct hash a = frontier_root(&heard.after), b = frontier_root(&want);
     assert_true(hash_equal(&a, &b));
+    struct frontier again = bus_kit_at(&kit, 10);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(frontier_append(&again, &heard.leaves[i]));
+    a = frontier_root(&again);
+    assert_true(hash_equal(&a, &b));
     assert_int_equal(bus_wait_ms(&bus, SLOT, POLL, NOW), POLL); /* no need to look */
     assert_int_equal(bus.slot[SLOT].at.size, 10); /* not before it was taken */
     bus_follow(&bus, SLOT, &heard.after, NOW + 1);
