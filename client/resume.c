@@ -33,6 +33,84 @@ stoa_result unresolved_kind(stoa_wallet *w, const struct hash *account, uint64_t
 /* ---- against the ledger --------------------------------------------------------------
  */
 
+struct own_records {
+    stoa_wallet *w;
+    struct own {
+        struct hash id;
+        struct record r; /* without envelope */
+    } *list;
+    size_t count, cap;
+    enum err err;
+};
+
+static bool grow_own(struct own_records *x)
+{
+    if (x->count < x->cap)
+        return true;
+    size_t cap = x->cap ? x->cap * 2 : 16;
+    struct own *list = realloc(x->list, cap * sizeof(*list));
+    if (!list)
+        return false;
+    x->list = list;
+    x->cap = cap;
+    return true;
+}
+
+static bool find_own(void *context, const struct record *r, int64_t balance)
+{
+    struct own_records *x = context;
+    struct client_outgoing o;
+    struct entry e;
+    enum writer by;
+    (void)balance;
+    x->err = entry_decode(&e, r->envelope.data, r->envelope.size);
+    if (x->err != ERR_OK)
+        return false;
+    if (!kind_writer(e.kind, &by) || by != BY_MEMBER)
+        return true;
+    x->err = client_store_outgoing_find(x->w->store, &e.id, &o);
+    if (x->err == ERR_NOT_FOUND ||
+        (x->err == ERR_OK && o.state >= CLIENT_ACCEPTED && o.state != CLIENT_DROPPED)) {
+        x->err = ERR_OK;
+        return true;
+    }
+    if (x->err == ERR_OK && !grow_own(x))
+        x->err = ERR_MEMORY;
+    if (x->err != ERR_OK)
+        return false;
+    x->list[x->count++] = (struct own){e.id, *r};
+    return true;
+}
+
+static enum err note_one(stoa_wallet *w, const struct own *own)
+{
+    struct client_outgoing o;
+    TRY(client_store_outgoing_find(w->store, &own->id, &o));
+    o.state = o.payees > 0 ? CLIENT_ACCEPTED : CLIENT_CREDITED;
+    o.code = 0;
+    o.slot = own->r.slot;
+    o.index = own->r.index;
+    o.position = own->r.position;
+    o.hub_lamport = own->r.hub_lamport;
+    o.hub_time_ms = own->r.hub_time_ms;
+    return client_store_outgoing_put(w->store, &o);
+}
+
+enum err note_own(stoa_wallet *w, const struct client_account *row)
+{
+    struct own_records x = {.w = w};
+    if (row->proven >= row->position)
+        return ERR_OK;
+    enum err e = client_store_records(w->store, row, row->proven, row->position - row->proven,
+                                      find_own, &x);
+    if (e == ERR_OK)
+        e = x.err;
+    for (size_t i = 0; i < x.count && e == ERR_OK; i++)
+        e = note_one(w, &x.list[i]);
+    free(x.list);
+    return e;
+}
+
 /* The account's records are known up to here: a saved entry whose seq is taken by
  * another, and whatever is chained to it, can never be accepted. */
 stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error)

@@ -206,6 +206,14 @@ static enum err read_row(stoa_wallet *w, struct account_view *v)
     return ERR_OK;
 }
 
+static enum err replay_afresh(stoa_wallet *w, struct account_view *v,
+                              const struct slot_view *slot)
+{
+    follow_close(&v->f);
+    follow_init(&v->f, &alloc_heap, &v->row.id, &slot->row.id, v->row.slot);
+    return replay(w, v, slot);
+}
+
 static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *error)
 {
     struct slot_view *slot;
@@ -216,15 +224,17 @@ static stoa_result load(stoa_wallet *w, struct account_view *v, stoa_error *erro
     follow_close(&v->f);
     bool from_state = load_state(w, v, slot);
     v->saved_at = from_state ? v->f.account.position : 0;
-    if (!from_state)
-        follow_init(&v->f, &alloc_heap, &v->row.id, &slot->row.id, v->row.slot);
-    enum err e = replay(w, v, slot);
-    if (e != ERR_OK && from_state) {
+    enum err e = from_state ? replay(w, v, slot) : replay_afresh(w, v, slot);
+    if (e != ERR_OK && !of_disk(e) && from_state) {
         /* Only the checkpoint is in doubt as yet: the records decide. */
         v->rebuilt = true;
-        follow_close(&v->f);
-        follow_init(&v->f, &alloc_heap, &v->row.id, &slot->row.id, v->row.slot);
-        e = replay(w, v, slot);
+        e = replay_afresh(w, v, slot);
+    }
+    if (e != ERR_OK && !of_disk(e) && account_unproven(w, v)) {
+        /* Then those that nothing proved: a liar's do not fit what came later. */
+        TRY_S(slot_cut_unproven(w, slot));
+        TRY_R(slot_load(w, v->row.slot, &slot, error));
+        e = replay_afresh(w, v, slot);
     }
     v->head_known = false;
     v->loaded = e == ERR_OK;
@@ -295,29 +305,6 @@ static enum err check_one(void *context, size_t i)
     return d->errs[i];
 }
 
-/* A record of ours that was saved before: the answer may have been lost, the entry was
- * not. */
-static enum err note_own(stoa_wallet *w, const struct entry *e, const struct record *r)
-{
-    struct client_outgoing o;
-    enum writer by;
-    if (!kind_writer(e->kind, &by) || by != BY_MEMBER)
-        return ERR_OK;
-    enum err err = client_store_outgoing_find(w->store, &e->id, &o);
-    if (err == ERR_NOT_FOUND ||
-        (err == ERR_OK && o.state >= CLIENT_ACCEPTED && o.state != CLIENT_DROPPED))
-        return ERR_OK;
-    TRY(err);
-    o.state = o.payees > 0 ? CLIENT_ACCEPTED : CLIENT_CREDITED;
-    o.code = 0;
-    o.slot = r->slot;
-    o.index = r->index;
-    o.position = r->position;
-    o.hub_lamport = r->hub_lamport;
-    o.hub_time_ms = r->hub_time_ms;
-    return client_store_outgoing_put(w->store, &o);
-}
-
 static enum err take_one(stoa_wallet *w, struct account_view *v, struct slot_view *slot,
                          const struct entry *e, const struct record *r)
 {
@@ -326,7 +313,7 @@ static enum err take_one(stoa_wallet *w, struct account_view *v, struct slot_vie
     TRY(follow_apply(&v->f, e, r));
     TRY(client_store_record_add(w->store, &v->row, r, &e->id, v->f.account.balance));
     v->row.position = r->position + 1;
-    return note_own(w, e, r);
+    return ERR_OK;
 }
 
 static stoa_result take_checked(stoa_wallet *w, struct account_view *v,
@@ -483,6 +470,22 @@ enum err slot_cut_unproven(stoa_wallet *w, struct slot_view *v)
     return ERR_OK;
 }
 
+/* ---- proof ----------------------------------------------------------------------------
+ */
+
+/* One durable step: what is proven, and what that says of our own entries. */
+static enum err save_proven(stoa_wallet *w, struct account_view *v, const struct client_account *row)
+{
+    TRY(client_store_begin(w->store));
+    enum err e = note_own(w, &v->row);
+    if (e == ERR_OK)
+        e = client_store_account_put(w->store, row);
+    enum err end = client_store_end(w->store, e == ERR_OK);
+    if (e == ERR_OK && end == ERR_OK)
+        v->row = *row;
+    return e != ERR_OK ? e : end;
+}
+
 stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadline,
                           stoa_error *error)
 {
@@ -496,10 +499,11 @@ stoa_result account_prove(stoa_wallet *w, struct account_view *v, uint64_t deadl
             ignore(cut_unproven(w, v)); /* or the next sync does */
         TRY_R(r);
     }
-    v->row.proven = v->row.position;
-    v->row.proven_size = slot->known.size;
-    v->row.checked_ms = w->now_ms();
-    TRY_S(client_store_account_put(w->store, &v->row));
+    struct client_account row = v->row;
+    row.proven = row.position;
+    row.proven_size = slot->known.size;
+    row.checked_ms = w->now_ms();
+    TRY_S(save_proven(w, v, &row));
     return STOA_OK;
 }
 

@@ -354,6 +354,9 @@ stoa_result finish_outcome(stoa_wallet *w, const struct hash *id, stoa_state wai
 void receipt_of(const struct client_outgoing *o, stoa_receipt *out);
 /* Is the entry chained to one that was given up? */
 bool follows_dropped(stoa_wallet *w, const struct client_outgoing *o);
+/* The account's records from row->proven on are proven now: which are of entries saved here before?
+ * The answer may have been lost, the entry was not. */
+MUST_CHECK enum err note_own(stoa_wallet *w, const struct client_account *row);
 /* Does the account's chain contradict saved entries? Marks what can never be accepted. */
 stoa_result reconcile(stoa_wallet *w, struct account_view *v, stoa_error *error);
 stoa_result local_head(stoa_wallet *w, struct account_view *v, struct chain *out,
