@@ -68,6 +68,11 @@ static void become(const struct pgproc *p)
     prctl(PR_SET_PDEATHSIG, SIGQUIT);
     if (chdir(p->dir) != 0)
         _exit(126);
+    for (size_t i = 0; i < sizeof p->env / sizeof *p->env; i++) {
+        char *text = p->env[i] ? strdup(p->env[i]) : NULL; /* the environment keeps it */
+        if (text)
+            putenv(text);
+    }
 }
 
 /* Start bin/argv[0]; standard output goes to out_fd, or with errors to the log. */

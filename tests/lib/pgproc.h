@@ -25,6 +25,7 @@ struct pgproc {
     pid_t pid; /* 0: not running */
     uint16_t port;
     char settings[1024]; /* more lines for postgresql.conf; before pgproc_open */
+    const char *env[2]; /* more of its environment, "NAME=value"; NULL: none */
     char why[PGPROC_WHY_MAX];
 };
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -32,6 +34,8 @@ struct chaos {
     bool wrong_clocks;                          /* the library for them is there */
     volatile int64_t *clock_ms[RELAYS];         /* how wrong each is */
     char preload[600], clock_file[RELAYS][620]; /* of their environments */
+    volatile unsigned char *full; /* Postgres's disk is; NULL: cannot be made so */
+    char full_folder[40], full_preload[120], full_file[120];
     uint64_t seed;
 };
 static struct chaos all; /* the proxies' threads outlive a failure */
@@ -194,6 +198,26 @@ static void jump_clock(struct chaos *c)
     *c->clock_ms[i] = (int64_t)draw(c, 100000) - 50000; /* wrong, but steadily */
 }
 
+/* A commit that finds no room is rolled back by the server, and waits; what finds none for its
+ * write-ahead log ends the server, and it does not come up before there is some. */
+static void fill_disk(struct chaos *c)
+{
+    struct pgproc *pg = &c->region.pg;
+    int status;
+    *c->full = 1;
+    if (pgproc_sql(pg, REGIONPROC_DATABASE,
+                   "CREATE TABLE public.room AS SELECT repeat('x', 100) FROM"
+                   " generate_series(1, 1000); DROP TABLE public.room",
+                   NULL, 0))
+        printf("  there is room on the disk all the same\n");
+    nap_ms(2000 + draw(c, 4 * LEASE_MS));
+    *c->full = 0;
+    if (waitpid(pg->pid, &status, WNOHANG) == pg->pid) {
+        printf("  the server ended for want of room\n");
+        pg->pid = 0;
+    }
+}
+
 static void everything_at_once(struct chaos *c)
 {
     unsigned i;
@@ -213,22 +237,24 @@ static const struct fault {
     void (*strike)(struct chaos *c);
     bool redis; /* needs one */
     bool clock; /* needs the library */
+    bool disk;  /* needs another one */
 } faults[] = {
-    {"kill-relay", kill_relay, false, false},
-    {"stop-relay", stop_relay, false, false},
-    {"crash-postgres", crash_postgres, false, false},
-    {"cut-links", cut_links, false, false},
-    {"kill-redis", kill_redis, true, false},
-    {"part-relay", part_relay, false, false},
-    {"restart-relay", restart_relay, false, false},
-    {"kill-two-relays", kill_two_relays, false, false},
-    {"kill-backends", kill_backends, false, false},
-    {"pause-relay", pause_relay, false, false},
-    {"pause-redis", pause_redis, true, false},
-    {"flush-redis", flush_redis, true, false},
-    {"lock-slots", lock_slots, false, false},
-    {"jump-clock", jump_clock, false, true},
-    {"everything", everything_at_once, false, false},
+    {"kill-relay", kill_relay, false, false, false},
+    {"stop-relay", stop_relay, false, false, false},
+    {"crash-postgres", crash_postgres, false, false, false},
+    {"cut-links", cut_links, false, false, false},
+    {"kill-redis", kill_redis, true, false, false},
+    {"part-relay", part_relay, false, false, false},
+    {"restart-relay", restart_relay, false, false, false},
+    {"kill-two-relays", kill_two_relays, false, false, false},
+    {"kill-backends", kill_backends, false, false, false},
+    {"pause-relay", pause_relay, false, false, false},
+    {"pause-redis", pause_redis, true, false, false},
+    {"flush-redis", flush_redis, true, false, false},
+    {"lock-slots", lock_slots, false, false, false},
+    {"jump-clock", jump_clock, false, true, false},
+    {"fill-disk", fill_disk, false, false, true},
+    {"everything", everything_at_once, false, false, false},
 };
 #define FAULTS (sizeof faults / sizeof *faults)
 
@@ -340,11 +366,76 @@ static bool give_clocks(struct chaos *c)
 }
 #endif
 
+/* Postgres has a disk that can be full: a library beside a page, where its user can read both. */
+#ifdef STOA_FULL_DISK
+static bool copy_file(const char *from, const char *to)
+{
+    char piece[65536];
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+    ssize_t n = in < 0 || out < 0 ? -1 : 1;
+    while (n > 0 && (n = read(in, piece, sizeof piece)) > 0)
+        n = write(out, piece, (size_t)n) == n ? n : -1;
+    if (in >= 0)
+        close(in);
+    if (out >= 0)
+        close(out);
+    return n == 0;
+}
+
+static bool give_disk(struct chaos *c)
+{
+    char library[80], page[80];
+    snprintf(c->full_folder, sizeof c->full_folder, "/tmp/stoa-full-XXXXXX");
+    if (mkdtemp(c->full_folder) == NULL || chmod(c->full_folder, 0755) != 0)
+        return failed(c, "no folder for the disk");
+    snprintf(library, sizeof library, "%s/library.so", c->full_folder);
+    snprintf(page, sizeof page, "%s/page", c->full_folder);
+    int fd = open(page, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (!copy_file(STOA_FULL_DISK, library) || fd < 0 || write(fd, "", 1) != 1 ||
+        fchmod(fd, 0644) != 0)
+        return failed(c, "no page for the disk");
+    void *at = mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return failed(c, "no page for the disk");
+    c->full = at;
+    snprintf(c->full_preload, sizeof c->full_preload, "LD_PRELOAD=%s", library);
+    snprintf(c->full_file, sizeof c->full_file, "STOA_FULL_DISK=%s", page);
+    c->region.pg.env[0] = c->full_preload;
+    c->region.pg.env[1] = c->full_file;
+    return true;
+}
+
+static void take_disk(struct chaos *c)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s/library.so", c->full_folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/page", c->full_folder);
+    unlink(path);
+    rmdir(c->full_folder);
+}
+#else
+static bool give_disk(struct chaos *c)
+{
+    c->full = NULL;
+    return true;
+}
+
+static void take_disk(struct chaos *c)
+{
+    (void)c;
+}
+#endif
+
 static bool begin(struct chaos *c)
 {
     struct regionproc *r = &c->region;
     c->redis = r->with_redis = redisproc_there();
     r->lease_ms = LEASE_MS;
+    if (!give_disk(c))
+        return false;
     if (!regionproc_open(r, RELAYS))
         return failed(c, "the region does not open");
     for (unsigned i = 0; i < RELAYS; i++) {
@@ -368,6 +459,7 @@ static int run(struct chaos *c, uint64_t ms, const char *only)
     for (; ok && (rounds == 0 || mono_ms() < end); turn++) {
         const struct fault *f = &faults[turn % FAULTS];
         if ((f->redis && !c->redis) || (f->clock && !c->wrong_clocks) ||
+            (f->disk && c->full == NULL) ||
             (only != NULL && strcmp(only, f->name) != 0))
             continue;
         ok = strike(c, f);
@@ -381,6 +473,7 @@ static int run(struct chaos *c, uint64_t ms, const char *only)
     regionproc_close(&c->region);
     for (unsigned i = 0; i < RELAYS && c->cut[i].port; i++)
         cutter_close(&c->cut[i]);
+    take_disk(c);
     return ok ? 0 : 1;
 }
 
