@@ -17,7 +17,7 @@
 #define WS_WRITES_A_TURN 64u /* frames written to one socket before others get a turn */
 #define WS_TURN_BYTES_MAX (1u << 20) /* and bytes */
 #define WS_FRAGMENTS_MAX 64u         /* frames that one message may come in */
-#define WS_RX_BYTES 512u             /* lws's buffer of a connection */
+#define WS_RX_BYTES 2048u            /* lws's buffer of a connection, and what it reads at once */
 #define WS_QUEUE_FRAMES_MAX 65536u   /* frames waiting for one socket */
 #define WS_LISTENERS_MAX 8u
 
