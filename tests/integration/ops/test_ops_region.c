@@ -90,6 +90,56 @@ static void lag_tells_of_the_other_relays(void **state)
     json_decref(lag);
 }
 
+static void ledger_sql(const char *sql)
+{
+    if (!pgproc_sql(&region.pg, REGIONPROC_DATABASE, sql, NULL, 0))
+        fail_msg("%s", region.pg.why);
+}
+
+/* Its owner is killed, and the rows of the leases let nobody take them over. */
+static void a_slot_without_an_owner_is_named_and_its_next_one_seen(void **state)
+{
+    int owner[REGIONPROC_SLOTS];
+    char slot[32], said[64];
+    int first = 0, lost = 0;
+    (void)state;
+    (void)ops_expect(&region.relay[0], "");
+    assert_true(regionproc_owners(&region, owner));
+    for (int i = REGIONPROC_SLOTS; i-- > 0;)
+        if (owner[i] == 1) {
+            first = i;
+            lost++;
+        }
+    assert_true(lost > 0);
+    ledger_sql("CREATE FUNCTION public.keep() RETURNS trigger LANGUAGE plpgsql AS"
+               " 'BEGIN IF new.epoch <> old.epoch THEN RAISE EXCEPTION ''kept''; END IF;"
+               " RETURN new; END';"
+               "CREATE TRIGGER keep BEFORE UPDATE ON stoa.lease FOR EACH ROW"
+               " EXECUTE FUNCTION public.keep()");
+    hubproc_kill(&region.relay[1]);
+    const json_t *f = ops_expect(&region.relay[0], "slot_unowned");
+    snprintf(said, sizeof(said), "%d of %d slots have no owner", lost, REGIONPROC_SLOTS);
+    assert_non_null(strstr(ops_text(f, "said"), said));
+    snprintf(slot, sizeof(slot), "slot %02x first", (unsigned)first);
+    assert_non_null(strstr(ops_text(f, "said"), slot));
+    assert_non_null(strstr(ops_text(f, "effect"), "unavailable"));
+    assert_non_null(strstr(ops_try(f, 0), "stoactl lag"));
+    /* As it is told: one relay is left. */
+    json_t *lag = ops_ask(&region.relay[0], "lag");
+    char *text = json_dumps(lag, 0);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "relay r0 (this)"));
+    assert_null(strstr(text, "relay r1"));
+    free(text);
+    json_decref(lag);
+    ledger_sql("DROP TRIGGER keep ON stoa.lease");
+    (void)ops_expect(&region.relay[0], "");
+    settled(1);
+    if (!regionproc_start(&region, 1))
+        fail_msg("%s", region.why);
+    settled(3);
+}
+
 static void a_clock_that_is_off_is_named(void **state)
 {
     (void)state;
@@ -151,6 +201,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_redis_that_is_gone_is_named_and_its_return_seen),
         cmocka_unit_test(lag_tells_of_the_other_relays),
+        cmocka_unit_test(a_slot_without_an_owner_is_named_and_its_next_one_seen),
         cmocka_unit_test(a_clock_that_is_off_is_named),
         cmocka_unit_test(a_relay_that_drains_refuses_nobody),
     };
