@@ -14,6 +14,7 @@
 #define ROUNDS_MAX 20u
 #define FEW_RECORDS 2000u /* left to copy while the slot stands still */
 #define USER_MAX 63
+#define FORGET_WAIT_MS (2 * POSTGRES_PLACES_EVERY_MS)
 
 /* One server, in its own words. */
 struct side {
@@ -468,29 +469,40 @@ static bool add_leaf(void *context, const struct record *r, const struct hash *a
     return r->index == m->tree.size && frontier_append(&m->tree, &h);
 }
 
-/* Every record of the copy: its leaf is compared by the reader, the tree with the signed
- * root. */
-static enum err verify(struct mover *m, uint64_t size)
+/* Is the tree what the slot's row says and its note was signed over? */
+static bool as_signed(const struct frontier *tree, const struct store_slot *row)
 {
-    struct store_slot row;
     struct hash edges[MERKLE_LEVELS_MAX];
     struct checkpoint c;
+    size_t count = frontier_edges(tree, edges);
+    struct hash root = frontier_root(tree);
+    const char *text_end = memmem(row->checkpoint, row->checkpoint_size, "\n\n", 2);
+    return row->size == tree->size && count == row->edge_count &&
+           memcmp(edges, row->edges, count * sizeof *edges) == 0 && text_end != NULL &&
+           checkpoint_parse(&c, row->checkpoint, (size_t)(text_end - row->checkpoint) + 1) &&
+           c.size == row->size && hash_equal(&c.root, &root);
+}
+
+/* The slot as it stands at m->to: each record's leaf is compared by the reader, the tree with the
+ * signed root. `size`: what it must be; UINT64_MAX: what the row says, it is written to. */
+static enum err read_back(struct mover *m, uint64_t size)
+{
+    struct store_slot row;
     if (m->reader == NULL) {
         TRY(store_open_replica(m->to.mine, &m->copy, m->why));
         TRY(m->copy->ops->reader_open(m->copy, &m->reader));
     }
     TRY(m->reader->ops->slot(m->reader, m->o->slot, &row));
-    enum err e = m->reader->ops->records(m->reader, m->o->slot, m->tree.size,
-                                         size - m->tree.size, add_leaf, m);
-    size_t count = frontier_edges(&m->tree, edges);
-    struct hash root = frontier_root(&m->tree);
-    const char *text_end = memmem(row.checkpoint, row.checkpoint_size, "\n\n", 2);
-    if (e == ERR_OK && size > 0 &&
-        (row.size != size || m->tree.size != size || count != row.edge_count ||
-         memcmp(edges, row.edges, count * sizeof *edges) != 0 || text_end == NULL ||
-         !checkpoint_parse(&c, row.checkpoint, (size_t)(text_end - row.checkpoint) + 1) ||
-         c.size != size || !hash_equal(&c.root, &root)))
-        e = ERR_CORRUPT;
+    size = size == UINT64_MAX ? row.size : size;
+    TRY(m->reader->ops->records(m->reader, m->o->slot, m->tree.size, size - m->tree.size,
+                                add_leaf, m));
+    return size == 0 || (m->tree.size == size && as_signed(&m->tree, &row)) ? ERR_OK
+                                                                          : ERR_CORRUPT;
+}
+
+static enum err verify(struct mover *m, uint64_t size)
+{
+    enum err e = read_back(m, size);
     if (e == ERR_CORRUPT)
         return fail(
             m, e,
@@ -629,6 +641,69 @@ static enum err run(struct mover *m)
     return tell(m, MOVE_TOLD);
 }
 
+/* ---- forgetting ---- */
+
+/* The way on from here is kept; `moves` becomes that of the slot's place, so that nobody who
+ * comes by takes that for an older copy. */
+static enum err clear_old(struct mover *m, const struct row *at, const char *now_at)
+{
+    char *place = PQescapeLiteral(m->from.link.c, now_at, strlen(now_at));
+    if (place == NULL)
+        return lost(m, &m->from);
+    enum err e =
+        ask(m, &m->from, NULL,
+            "BEGIN; UPDATE stoa.slot SET placed = 'coming', place = %s, moves = %" PRIu64
+            " WHERE slot = %u AND placed IN ('away', 'coming');"
+            " SELECT stoa.clear_slot(%u);"
+            " UPDATE stoa.slot SET placed = 'away'%s WHERE slot = %u; COMMIT",
+            place, at->moves, (unsigned)m->o->slot, (unsigned)m->o->slot,
+            m->to_hub ? ", place = NULL" : "", (unsigned)m->o->slot);
+    PQfreemem(place);
+    return e;
+}
+
+/* `from` and `to` as of the move that was: the copy at `from` goes, the slot is at `to`. */
+static enum err forget(struct mover *m)
+{
+    struct row at, old;
+    char now_at[POSTGRES_URI_MAX];
+    TRY(find(m, &at));
+    if (strcmp(at.placed, "here") != 0)
+        return fail(m, ERR_LOCKED, "slot %02x is being moved; finish the move first",
+                    (unsigned)m->o->slot);
+    TRY(lock(m)); /* nobody moves it meanwhile; held where it is */
+    TRY(still(m, &at));
+    snprintf(now_at, sizeof now_at, "%s", m->from.uri);
+    m->to_hub = m->from_hub;
+    struct side keeps = m->from; /* its session has the lock */
+    memset(&m->from, 0, sizeof m->from);
+    enum err e = connect_side(m, &m->from, m->o->to);
+    if (e == ERR_OK)
+        e = connect_side(m, &m->to, now_at);
+    if (e == ERR_OK)
+        e = same_ledger(m);
+    if (e == ERR_OK)
+        e = look(m, &m->from, &old);
+    if (e == ERR_OK && stands(&old))
+        e = fail(m, ERR_EXISTS, "slot %02x is at %s; nothing was removed",
+                 (unsigned)m->o->slot, m->from.target.name);
+    m->records = e == ERR_OK ? old.size : 0;
+    if (e == ERR_OK && (e = read_back(m, UINT64_MAX)) != ERR_OK && e != ERR_STORE)
+        e = fail(m, ERR_CORRUPT,
+                 "slot %02x at %s is not what was signed; the older copy was kept; run: "
+                 "stoa-audit verify",
+                 (unsigned)m->o->slot, m->to.target.name);
+    if (e == ERR_OK)
+        pg_sleep_ms(FORGET_WAIT_MS); /* relays that still read there look where it went */
+    if (e == ERR_OK)
+        e = clear_old(m, &at, now_at);
+    if (e == ERR_OK)
+        e = tell(m, MOVE_FORGOTTEN);
+    pg_drop(&keeps.link);
+    pg_target_close(&keeps.target);
+    return e;
+}
+
 /* What did not leave goes on where it is. Without this the next claim finds out by
  * itself. */
 static void thaw(struct mover *m)
@@ -645,7 +720,8 @@ static void thaw(struct mover *m)
     *m->why = kept;
 }
 
-enum err postgres_move(const struct move_order *o, struct store_why *why)
+static enum err drive(const struct move_order *o, enum err (*work)(struct mover *m),
+                      struct store_why *why)
 {
     struct mover *m = calloc(1, sizeof *m);
     if (m == NULL)
@@ -653,7 +729,7 @@ enum err postgres_move(const struct move_order *o, struct store_why *why)
     m->o = o;
     m->why = why;
     why->text[0] = '\0';
-    enum err e = run(m);
+    enum err e = work(m);
     if (e != ERR_OK)
         thaw(m);
     if (e != ERR_OK && why->text[0] == '\0')
@@ -666,6 +742,16 @@ enum err postgres_move(const struct move_order *o, struct store_why *why)
     close_side(&m->to);
     free(m);
     return e;
+}
+
+enum err postgres_move(const struct move_order *o, struct store_why *why)
+{
+    return drive(o, run, why);
+}
+
+enum err postgres_forget(const struct move_order *o, struct store_why *why)
+{
+    return drive(o, forget, why);
 }
 
 enum err postgres_where(const char *store, const char *as,

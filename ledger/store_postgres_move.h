@@ -21,7 +21,8 @@ enum move_step {
     MOVE_VERIFIED, /* the copy is whole and has the signed root */
     MOVE_AWAY,     /* the old place has given it up: from here on it is at the new one */
     MOVE_HERE,     /* the new place has it */
-    MOVE_TOLD      /* the hub's own database points straight at it */
+    MOVE_TOLD,     /* the hub's own database points straight at it */
+    MOVE_FORGOTTEN /* of postgres_forget: so many records were removed, at `from` */
 };
 struct move_progress {
     enum move_step step;
@@ -45,6 +46,13 @@ struct move_order {
  * ERR_STORE, ERR_USAGE, ERR_RANGE (no such slot), ERR_MEMORY. `why`, never NULL, is a
  * sentence. */
 MUST_CHECK enum err postgres_move(const struct move_order *o, struct store_why *why);
+
+/* Removes what a slot has left at the server `to`, where it was or where a move that broke off
+ * was bringing it: records, tiles, attachments. Only when the slot stands at another place, all
+ * of which is read back and compared with the signed root before. ERR_EXISTS: it is at `to`;
+ * ERR_LOCKED: it is being moved; ERR_CORRUPT: what stands at its place is not what was signed,
+ * and nothing was removed; else as postgres_move. */
+MUST_CHECK enum err postgres_forget(const struct move_order *o, struct store_why *why);
 
 /* Where every slot is: `visit` gets the URI "" for the hub's own database. */
 MUST_CHECK enum err postgres_where(const char *store, const char *as,

@@ -59,6 +59,7 @@ enum ctl_exit {
     X(EVERY, "every", "TIME", "go on, and look again after this: 2s, 1m")                \
     X(URL, "url", "URL", "where readers find the logs: https://logs.example")            \
     X(TO, "to", "URI", "the server a slot goes to, as relays are to connect to it")       \
+    X(AT, "at", "URI", "the server that keeps what a slot has left there")                \
     X(AS, "as", "USER", "who connects to both servers for this: an owner")               \
     X(REBUILD, "rebuild", NULL, "compare every file, not only what is new")              \
     X(HELP, "help", NULL, "help of this command")
@@ -120,6 +121,7 @@ int ctl_schema_plan(struct ctl *c);
 int ctl_schema_apply(struct ctl *c);
 int ctl_slot_move(struct ctl *c);
 int ctl_slot_list(struct ctl *c);
+int ctl_slot_forget(struct ctl *c);
 int ctl_projection_run(struct ctl *c);
 int ctl_projection_status(struct ctl *c);
 int ctl_projection_rebuild(struct ctl *c);

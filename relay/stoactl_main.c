@@ -124,6 +124,14 @@ static const struct ctl_command commands[] = {
      "  stoactl slot move 03 --to postgresql://stoa_relay@db2.example/stoa --as stoa_owner \\\n"
      "      --store postgresql://stoa_relay@db.example/stoa\n",
      ctl_slot_move},
+    {"slot forget", "SLOT --at URI --store URI", 1, 1,
+     COMMON | BIT(STORE) | BIT(AT) | BIT(AS),
+     "remove what a slot has left on a server it is not on",
+     "--store is the hub's own database. The slot's records are read back where it is now and\n"
+     "compared with the signed root; when that is not all well, nothing is removed.\n\n"
+     "  stoactl slot forget 03 --at postgresql://stoa_relay@db.example/stoa --as stoa_owner \\\n"
+     "      --store postgresql://stoa_relay@db.example/stoa\n",
+     ctl_slot_forget},
     {"projection run", "--store URI", 0, 0, COMMON | BIT(STORE) | BIT(EVERY),
      "keep balances, earnings and rich list up to the log",
      "Runs until SIGTERM, as role stoa_projector; looks every 250ms (--every) and waits for a\n"

@@ -1,5 +1,5 @@
-/* stoactl slot list|move: where the slots of a Postgres ledger are, and putting one
- * elsewhere (ledger/store_postgres_move.h). */
+/* stoactl slot list|move|forget: where the slots of a Postgres ledger are, putting one
+ * elsewhere, and removing what it left (ledger/store_postgres_move.h). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,32 +50,60 @@ static bool on_progress(void *context, const struct move_progress *p)
     case MOVE_FROZEN:
     case MOVE_VERIFIED:
     case MOVE_HERE:
+    case MOVE_FORGOTTEN:
         break;
     }
     return true;
 }
 
-int ctl_slot_move(struct ctl *c)
+/* Both work on one slot, and name a server beside --store by `server`. */
+static int on_one_slot(struct ctl *c, enum ctl_option server,
+                       bool (*progress)(void *context, const struct move_progress *p),
+                       enum err (*work)(const struct move_order *o, struct store_why *why))
 {
     struct store_why why = {{0}};
     char *end;
     unsigned long slot = strtoul(c->args[0], &end, 16);
-    if (missing(c, OPT_STORE) || missing(c, OPT_TO))
-        return ctl_fail(
-            c, EXIT_USAGE, ERR_USAGE, NULL,
-            "--store wants the hub's own database, --to the server the slot goes to");
+    if (missing(c, OPT_STORE) || missing(c, server))
+        return ctl_fail(c, EXIT_USAGE, ERR_USAGE, NULL,
+                        "--store wants the hub's own database, %s",
+                        server == OPT_TO ? "--to the server the slot goes to"
+                                         : "--at the server to remove it from");
     if (*end || end == c->args[0] || slot >= SLOTS_MAX)
         return ctl_fail(c, EXIT_USAGE, ERR_USAGE, NULL,
                         "a slot is two hex digits as in its log's name, not %s",
                         c->args[0]);
     struct move_order o = {.store = c->value[OPT_STORE],
-                           .to = c->value[OPT_TO],
+                           .to = c->value[server],
                            .as = c->value[OPT_AS],
                            .slot = (uint32_t)slot,
-                           .progress = on_progress,
+                           .progress = progress,
                            .context = c};
-    enum err e = postgres_move(&o, &why);
+    enum err e = work(&o, &why);
     return e == ERR_OK ? ctl_finish(c, EXIT_DONE) : failed(c, e, &why);
+}
+
+int ctl_slot_move(struct ctl *c)
+{
+    return on_one_slot(c, OPT_TO, on_progress, postgres_move);
+}
+
+/* ---- forget ---- */
+
+static bool on_forgotten(void *context, const struct move_progress *p)
+{
+    struct ctl *c = context;
+    if (p->step != MOVE_FORGOTTEN)
+        return true;
+    ctl_say(c, "removed: %" PRIu64 " records at %s", p->records, p->from);
+    if (c->json)
+        c->out = json_pack("{s:I}", "records", (json_int_t)p->records);
+    return true;
+}
+
+int ctl_slot_forget(struct ctl *c)
+{
+    return on_one_slot(c, OPT_AT, on_forgotten, postgres_forget);
 }
 
 /* ---- list ---- */

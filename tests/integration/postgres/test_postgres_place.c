@@ -436,6 +436,108 @@ static void a_place_is_no_hub(void **state)
     assert_non_null(strstr(why.text, "another one"));
 }
 
+/* ---- what a move leaves ---- */
+
+static enum err forget(const struct suite *s, const char *at, struct store_why *why)
+{
+    struct move_order o = {.store = s->uri, .to = at, .slot = SLOT};
+    return postgres_forget(&o, why);
+}
+
+static int rows_at(struct pgproc *p, const char *database, const char *table)
+{
+    char sql[200], out[16];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM stoa.%s", table);
+    assert_true(pgproc_sql(p, database, sql, out, sizeof out));
+    return atoi(out);
+}
+
+static bool forget_meanwhile(void *context, const struct move_progress *p)
+{
+    struct held *h = context;
+    struct store_why why;
+    if (p->step == MOVE_FROZEN)
+        h->claimed = forget(h->s, second_uri, &why);
+    return true;
+}
+
+static void what_was_left_is_removed_when_all_is_well_elsewhere(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    struct held h = {s, ERR_OK};
+    struct move_order o = {.store = s->uri,
+                           .to = second_uri,
+                           .slot = SLOT,
+                           .progress = forget_meanwhile,
+                           .context = &h};
+    struct pgproc *first = suite_server();
+    write_and_check(s, SLOT, 600);
+    write_and_check(s, OTHER, 40);
+    assert_int_equal(postgres_move(&o, &why), ERR_OK);
+    assert_int_equal(h.claimed, ERR_LOCKED);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 30);
+    assert_int_equal(forget(s, second_uri, &why), ERR_EXISTS);
+    assert_non_null(strstr(why.text, "nothing was removed"));
+    /* The only good copy is the old one, as far as anybody knows. */
+    second_sql("CREATE TABLE public.kept AS SELECT envelope FROM stoa.record WHERE slot = 3"
+               " AND idx = 5; UPDATE stoa.record SET envelope = set_byte(envelope, 20, 1 +"
+               " get_byte(envelope, 20) % 200) WHERE slot = 3 AND idx = 5");
+    assert_int_equal(forget(s, s->uri, &why), ERR_CORRUPT);
+    assert_int_equal(rows_at(first, suite_database(s), "record WHERE slot = 3"), 600);
+    second_sql("UPDATE stoa.record SET envelope = (SELECT envelope FROM public.kept)"
+               " WHERE slot = 3 AND idx = 5");
+    suite_check_slot(s, SLOT);
+
+    assert_int_equal(forget(s, s->uri, &why), ERR_OK);
+    assert_int_equal(rows_at(first, suite_database(s), "record WHERE slot = 3"), 0);
+    assert_int_equal(rows_at(first, suite_database(s), "tile WHERE slot = 3"), 0);
+    write_and_check(s, SLOT, 30);
+    write_and_check(s, OTHER, 3);
+    suite_reopen(s);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 3);
+    assert_int_equal(forget(s, s->uri, &why), ERR_OK); /* nothing is left to do */
+    must_move(s, SLOT, s->uri);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 3);
+    assert_int_equal(forget(s, second_uri, &why), ERR_OK);
+    suite_reopen(s);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 3);
+}
+
+/* The hub never learns of a place that a move broke off before; an erased attachment must not
+ * live on there. */
+static void an_attachment_does_not_outlive_a_move_that_broke_off(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    assert_int_equal(suite_append(s, SLOT, 10), STORE_COMMITTED);
+    const struct hash id = s->slot[SLOT].records[2].id, *entry = &id; /* they move */
+    for (int again = 0; again < 2; again++) { /* forgotten; and by the next move */
+        assert_int_equal(s->store->ops->sealed_put(s->store, entry, bytes_of("abc", 3)),
+                         ERR_OK);
+        edge_sql(s, "CREATE OR REPLACE FUNCTION public.stay() RETURNS trigger LANGUAGE plpgsql"
+                    " AS $$ BEGIN IF new.placed = 'away' THEN RAISE EXCEPTION 'stay'; END IF;"
+                    " RETURN new; END $$;"
+                    "CREATE TRIGGER stay BEFORE UPDATE ON stoa.slot FOR EACH ROW"
+                    " EXECUTE FUNCTION public.stay()");
+        assert_int_not_equal(move(s, SLOT, second_uri, &why), ERR_OK);
+        edge_sql(s, "DROP TRIGGER stay ON stoa.slot");
+        assert_int_equal(rows_at(&second, second_name, "sealed"), 1);
+        assert_int_equal(s->store->ops->sealed_erase(s->store, entry), ERR_OK);
+        if (again == 0)
+            assert_int_equal(forget(s, second_uri, &why), ERR_OK);
+        else
+            must_move(s, SLOT, second_uri);
+        assert_int_equal(rows_at(&second, second_name, "sealed"), 0);
+        claim(s, SLOT);
+        write_and_check(s, SLOT, 3);
+    }
+}
+
 /* ---- several relays ---- */
 
 struct seen {
@@ -743,6 +845,8 @@ static int all(void)
         PLACE(a_copy_that_is_not_what_was_signed_does_not_count),
         PLACE(a_place_from_before_the_move_is_refused),
         PLACE(a_place_is_no_hub),
+        PLACE(what_was_left_is_removed_when_all_is_well_elsewhere),
+        PLACE(an_attachment_does_not_outlive_a_move_that_broke_off),
         PLACE(relays_share_what_is_on_two_servers),
         PLACE(a_place_that_is_away_hides_no_other),
         PLACE(a_stopped_owner_keeps_no_row_at_a_place),
