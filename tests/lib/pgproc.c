@@ -19,6 +19,7 @@
 
 #include "tests/lib/clock.h"
 
+#define ARGS_MAX 32
 #define START_MS 30000
 #define STOP_MS 20000
 #define STEP_MS 10
@@ -75,11 +76,20 @@ static void become(const struct pgproc *p)
     }
 }
 
-/* Start bin/argv[0]; standard output goes to out_fd, or with errors to the log. */
+/* Start bin/argv[0]; standard output goes to out_fd, or with errors to the log. Postgres's
+ * programs look for each other where argv[0] says that they are, so it is the whole path. */
 static pid_t spawn(const struct pgproc *p, const char *const argv[], int out_fd)
 {
     char program[400], log[300];
+    const char *args[ARGS_MAX + 1];
+    size_t count = 0;
+    while (argv[count] && count < ARGS_MAX) {
+        args[count] = argv[count];
+        count++;
+    }
+    args[count] = NULL;
     snprintf(program, sizeof(program), "%s/%s", p->bin, argv[0]);
+    args[0] = program;
     snprintf(log, sizeof(log), "%s/log", p->dir);
     pid_t pid = fork();
     if (pid != 0)
@@ -90,7 +100,7 @@ static pid_t spawn(const struct pgproc *p, const char *const argv[], int out_fd)
     dup2(null, 0);
     dup2(out_fd >= 0 ? out_fd : log_fd, 1);
     dup2(log_fd, 2);
-    execv(program, (char *const *)(uintptr_t)argv);
+    execv(program, (char *const *)(uintptr_t)args);
     _exit(127);
 }
 
