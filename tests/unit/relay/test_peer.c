@@ -195,7 +195,8 @@ static void a_new_owner_gets_what_the_old_one_did_not_answer(void **state)
     UNTIL(k, k->answered == 36);
     all_accepted(k, rid, 30);
     all_accepted(k, later, 5);
-    assert_int_equal(k->ledger.duplicates, 30);
+    /* The old one took the 30, and the later ones too if they were quicker than the news. */
+    assert_in_range(k->ledger.duplicates, 30, 35);
     assert_int_equal(k->ledger.gaps, 0);
 }
 
