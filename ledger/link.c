@@ -227,7 +227,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: {
         char why[LINK_WHY_MAX];
         const char *said = in ? (const char *)in : "no answer";
-        if (l->tls && strstr(said, "SSL")) /* the library has a number only */
+        /* The library has a number only: "SSL .." up to 4.1, "X509_V_ERR = .." since. */
+        if (l->tls && (strstr(said, "SSL") || strstr(said, "X509")))
             snprintf(why, sizeof(why),
                      "no TLS with %.60s:%d: its certificate is not trusted here, or not for "
                      "that name, or it speaks none",
