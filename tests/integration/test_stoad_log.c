@@ -178,7 +178,8 @@ static void other_methods_and_paths_are_refused(void **state)
     for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++)
         if (ask("GET", missing[i], "") != 404)
             fail_msg("%s: %.200s", missing[i], answer);
-    assert_int_equal(ask("POST", "/log/00/checkpoint", "Content-Length: 3\r\n\r\nabc"), 405);
+    /* The line end that `ask` puts last is of the body here. */
+    assert_int_equal(ask("POST", "/log/00/checkpoint", "Content-Length: 5\r\n\r\nabc"), 405);
     has("allow: GET, HEAD\r\n");
     assert_int_equal(ask("DELETE", "/log/00/checkpoint", ""), 405);
 }
