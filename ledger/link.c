@@ -209,6 +209,13 @@ static int writable(struct link *l, struct lws *wsi)
     return 0;
 }
 
+/* What libwebsockets says of a handshake that failed: numbers and OpenSSL's words, which only
+ * part of the releases carry; 4.1 "SSL ..", 4.3 "tls: .." or "server's cert didn't look good". */
+static bool of_tls(const char *said)
+{
+    return strstr(said, "SSL") || strncmp(said, "tls: ", 5) == 0 || strstr(said, "'s cert ");
+}
+
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
                     void *in, size_t len)
 {
@@ -227,8 +234,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLIENT_CONNECTION_ERROR: {
         char why[LINK_WHY_MAX];
         const char *said = in ? (const char *)in : "no answer";
-        /* The library has a number only: "SSL .." up to 4.1, "X509_V_ERR = .." since. */
-        if (l->tls && (strstr(said, "SSL") || strstr(said, "X509")))
+        if (l->tls && of_tls(said))
             snprintf(why, sizeof(why),
                      "no TLS with %.60s:%d: its certificate is not trusted here, or not for "
                      "that name, or it speaks none",
