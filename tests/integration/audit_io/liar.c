@@ -77,8 +77,11 @@ static void *serve(void *context)
             have += n > 0 ? (size_t)n : 0;
             request[have] = 0;
         } while (n > 0 && !strstr(request, "\r\n\r\n") && have < sizeof(request) - 1);
-        if (sscanf(request, "GET %1000s ", path) == 1)
+        if (sscanf(request, "GET %1000s ", path) == 1) {
+            pthread_mutex_lock(&l->lock);
             answer(l, fd, path, body);
+            pthread_mutex_unlock(&l->lock);
+        }
         close(fd);
     }
     free(body);
@@ -91,6 +94,8 @@ bool liar_open(struct liar *l, uint16_t hub_port)
     socklen_t size = sizeof(a);
     memset(l, 0, sizeof(*l));
     l->hub_port = hub_port;
+    if (pthread_mutex_init(&l->lock, NULL) != 0)
+        return false;
     a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     l->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (l->fd < 0 || bind(l->fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
@@ -104,5 +109,6 @@ void liar_close(struct liar *l)
 {
     l->stop = true;
     pthread_join(l->thread, NULL);
+    pthread_mutex_destroy(&l->lock);
     close(l->fd);
 }

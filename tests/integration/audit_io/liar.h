@@ -11,14 +11,15 @@ struct liar {
     uint16_t hub_port, port;
     int fd;
     pthread_t thread;
-    volatile bool stop;
-    volatile bool silent;      /* answers 503 to all */
+    pthread_mutex_t lock; /* held for an answer; hold it to change or read what follows */
+    _Atomic bool stop;
+    bool silent;               /* answers 503 to all */
     char flip[128];            /* paths with this in them: last byte changed */
     char shorten[128];         /* and these are cut by half */
     char checkpoint_path[128]; /* this one gets `checkpoint` instead */
     char checkpoint[2048];
-    volatile int busy; /* so many more answers are 503 with Retry-After: 1 */
-    volatile int asked;
+    int busy; /* so many more answers are 503 with Retry-After: 1 */
+    int asked;
 };
 
 bool liar_open(struct liar *l, uint16_t hub_port);

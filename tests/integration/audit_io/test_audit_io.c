@@ -31,9 +31,11 @@ static int teardown(void **state)
 
 static void honest(void)
 {
+    pthread_mutex_lock(&liar.lock);
     liar.flip[0] = liar.shorten[0] = liar.checkpoint_path[0] = 0;
     liar.silent = false;
     liar.busy = 0;
+    pthread_mutex_unlock(&liar.lock);
 }
 
 static void expect(int code, int want)
@@ -60,9 +62,13 @@ static void a_hub_is_fetched_and_the_copy_verifies(void **state)
                        w->hub.port),
            0);
     expect(world_run(w, "cmp from-copy/report.json from-url/report.json"), 0);
+    pthread_mutex_lock(&liar.lock);
     liar.asked = 0;
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, "fetch http://127.0.0.1:%u copy --policy policy", liar.port), 0);
+    pthread_mutex_lock(&liar.lock);
     assert_int_equal(liar.asked, 16); /* checkpoints only */
+    pthread_mutex_unlock(&liar.lock);
 }
 
 static void a_lying_server_is_found_out(void **state)
@@ -72,13 +78,17 @@ static void a_lying_server_is_found_out(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         honest();
+        pthread_mutex_lock(&liar.lock);
         snprintf(liar.flip, sizeof(liar.flip), "%s", parts[i]);
+        pthread_mutex_unlock(&liar.lock);
         expect(world_audit(w, "fetch http://127.0.0.1:%u lied-%zu --policy policy", liar.port,
                            i),
                1);
         honest();
         if (i < 3) {
+            pthread_mutex_lock(&liar.lock);
             snprintf(liar.shorten, sizeof(liar.shorten), "%s", parts[i]);
+            pthread_mutex_unlock(&liar.lock);
             expect(world_audit(w, "fetch http://127.0.0.1:%u cut-%zu --policy policy",
                                liar.port, i),
                    1);
@@ -96,12 +106,16 @@ static void a_busy_server_is_waited_for_and_a_silent_one_left(void **state)
 {
     (void)state;
     honest();
+    pthread_mutex_lock(&liar.lock);
     liar.busy = 2;
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, "fetch http://127.0.0.1:%u busy --slot 3 --policy policy",
                        liar.port),
            0);
     honest();
+    pthread_mutex_lock(&liar.lock);
     liar.silent = true;
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, "fetch http://127.0.0.1:%u silent --slot 3 --policy policy",
                        liar.port),
            69);
@@ -285,7 +299,9 @@ static void a_watch_tells_of_forks_and_silence(void **state)
     expect(world_audit(w, WATCH(""), liar.port), 0);
     events("");
     /* Silence. */
+    pthread_mutex_lock(&liar.lock);
     liar.silent = true;
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, WATCH("--max-silence 1h"), liar.port), 69);
     events("");
     expect(world_audit(w, WATCH("--max-silence 1s"), liar.port), 1);
@@ -296,10 +312,12 @@ static void a_watch_tells_of_forks_and_silence(void **state)
     expect(world_audit(w, WATCH(""), liar.port), 0);
     events("recovered ");
     /* A fork: another tree of the same size, signed by the hub's own key. */
+    pthread_mutex_lock(&liar.lock);
     size_t size = world_note(w, 5, liar.checkpoint, sizeof(liar.checkpoint));
     assert_true(checkpoint_open(&c, liar.checkpoint, size, &w->k.log[5]));
     world_forge(w, 5, c.size, liar.checkpoint, sizeof(liar.checkpoint));
     snprintf(liar.checkpoint_path, sizeof(liar.checkpoint_path), "/log/05/checkpoint");
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, WATCH(""), liar.port), 1);
     expect(world_run(w, "cat \"$(tail -1 heard | cut -d'|' -f3)\""), 0);
     has(w->out, "\"event\":\"fork\"");
@@ -317,7 +335,9 @@ static void a_watch_tells_of_what_an_audit_finds(void **state)
 {
     (void)state;
     honest();
+    pthread_mutex_lock(&liar.lock);
     snprintf(liar.flip, sizeof(liar.flip), "/envelopes/");
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, WATCH("--state st4"), liar.port), 1);
     expect(world_run(w, "cat \"$(head -1 heard | cut -d'|' -f3)\""), 0);
     has(w->out, "\"event\":\"finding\"");
@@ -329,7 +349,9 @@ static void a_watch_tells_of_what_an_audit_finds(void **state)
     honest();
     expect(world_audit(w, WATCH("--state st5"), liar.port), 0);
     events("heartbeat ");
+    pthread_mutex_lock(&liar.lock);
     snprintf(liar.flip, sizeof(liar.flip), "/03/checkpoint");
+    pthread_mutex_unlock(&liar.lock);
     expect(world_audit(w, WATCH("--state st5"), liar.port), 1);
     events("finding ");
     expect(world_audit(w, WATCH("--state st5"), liar.port), 1);
