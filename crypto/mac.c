@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <sodium.h>
 
+#include "crypto/be64.h"
 #include "crypto/internal.h"
 
 #define BLOCK_BYTES 64u /* of SHA-256 */
@@ -50,8 +51,7 @@ struct hash mac_make(const struct mac_key *m, uint64_t number,
     struct hash_part all[2 + MAC_PARTS_MAX];
     uint8_t be[NUMBER_BYTES];
     assert(count <= MAC_PARTS_MAX);
-    for (size_t i = 0; i < NUMBER_BYTES; i++)
-        be[i] = (uint8_t)(number >> (56 - 8 * i));
+    be64_put(be, number);
     all[0] = (struct hash_part){m->inner, BLOCK_BYTES};
     all[1] = (struct hash_part){be, NUMBER_BYTES};
     for (size_t i = 0; i < count; i++)

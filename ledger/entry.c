@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "crypto/be64.h"
 #include "crypto/context.h"
 #include "ledger/kinds.h"
 #include "ledger/mp.h"
@@ -221,19 +222,13 @@ struct hash account_head_next(const struct hash *head, struct bytes envelope)
                          envelope.size);
 }
 
-static void put_u64be(uint8_t *out, uint64_t v)
-{
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
 void record_leaf(const struct record *r, uint8_t leaf[LEAF_BYTES])
 {
     struct hash envelope = hash_sha256(r->envelope.data, r->envelope.size);
     memcpy(leaf, envelope.b, HASH_BYTES);
     memcpy(leaf + HASH_BYTES, r->account_head.b, HASH_BYTES);
-    put_u64be(leaf + 64, r->hub_lamport);
-    put_u64be(leaf + 72, r->hub_time_ms);
+    be64_put(leaf + 64, r->hub_lamport);
+    be64_put(leaf + 72, r->hub_time_ms);
 }
 
 struct hash record_leaf_hash(const struct record *r)

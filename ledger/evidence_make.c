@@ -1,6 +1,7 @@
 /* Makers: lines in the order the checker reads them, and the checker has the last word. */
 #include <string.h>
 
+#include "crypto/be64.h"
 #include "ledger/evidence_check.h"
 
 #define REFUSAL_BYTES (HASH_BYTES + 8 + 8 + SIG_BYTES)
@@ -37,12 +38,6 @@ static enum err finish(struct buf *out, size_t from, bool ok, const struct vkey 
     return e;
 }
 
-static void put64(uint8_t *out, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(v >> (56 - 8 * i));
-}
-
 static bool put_record(struct buf *out, const char *name, const struct evidence_record *r)
 {
     uint8_t leaf[LEAF_BYTES];
@@ -68,9 +63,9 @@ bool evidence_put_head(struct buf *out, const struct signed_head *h)
 {
     uint8_t data[EVIDENCE_HEAD_BYTES];
     memcpy(data, h->account.b, HASH_BYTES);
-    put64(data + HASH_BYTES, h->position);
+    be64_put(data + HASH_BYTES, h->position);
     memcpy(data + HASH_BYTES + 8, h->head.b, HASH_BYTES);
-    put64(data + 2 * HASH_BYTES + 8, h->size);
+    be64_put(data + 2 * HASH_BYTES + 8, h->size);
     memcpy(data + 2 * HASH_BYTES + 16, h->sig.b, SIG_BYTES);
     return evidence_put_blob(out, "head", data, sizeof(data));
 }
@@ -168,8 +163,8 @@ enum err evidence_reused(struct buf *out, const struct vkey *log,
     if (ok && refusal) {
         uint8_t data[REFUSAL_BYTES];
         memcpy(data, refusal->id.b, HASH_BYTES);
-        put64(data + HASH_BYTES, refusal->code);
-        put64(data + HASH_BYTES + 8, refusal->hub_time_ms);
+        be64_put(data + HASH_BYTES, refusal->code);
+        be64_put(data + HASH_BYTES + 8, refusal->hub_time_ms);
         memcpy(data + HASH_BYTES + 16, refusal->sig.b, SIG_BYTES);
         ok = evidence_put_blob(out, "refusal", data, sizeof(data));
     }

@@ -31,7 +31,7 @@ void pg_add_i32(struct pg_params *p, uint32_t v)
 void pg_add_i64(struct pg_params *p, uint64_t v)
 {
     assert(p->count < PG_PARAMS_MAX);
-    store_put64(p->number[p->count], v > INT64_MAX ? INT64_MAX : v);
+    be64_put(p->number[p->count], v > INT64_MAX ? INT64_MAX : v);
     add(p, p->number[p->count], 8);
 }
 
@@ -74,7 +74,7 @@ void pg_array_i32(struct pg_array *a, uint32_t v)
 void pg_array_i64(struct pg_array *a, uint64_t v)
 {
     uint8_t word[8];
-    store_put64(word, v);
+    be64_put(word, v);
     pg_array_bytes(a, word, sizeof word);
 }
 

@@ -197,7 +197,7 @@ uint32_t sqlite_record_sum(uint64_t place, uint64_t position, const uint8_t *acc
                            const uint8_t leaf[LEAF_BYTES])
 {
     uint8_t row[8 + LEAF_BYTES + HASH_BYTES];
-    store_put64(row, position);
+    be64_put(row, position);
     memcpy(row + 8, leaf, LEAF_BYTES);
     if (account != NULL)
         memcpy(row + 8 + LEAF_BYTES, account, HASH_BYTES);

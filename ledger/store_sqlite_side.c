@@ -13,13 +13,13 @@ static void item_encode(const struct channel_item *i, uint8_t out[ITEM_BYTES])
     memcpy(out, i->cause.b, HASH_BYTES);
     memcpy(out + 32, i->payer.b, HASH_BYTES);
     memcpy(out + 64, i->payee.b, HASH_BYTES);
-    store_put64(out + 96, i->payee_index);
-    store_put64(out + 104, (uint64_t)i->amount);
-    store_put64(out + 112, i->source_slot);
-    store_put64(out + 120, i->destination_slot);
-    store_put64(out + 128, i->source_index);
-    store_put64(out + 136, i->source_lamport);
-    store_put64(out + 144, i->out_seq);
+    be64_put(out + 96, i->payee_index);
+    be64_put(out + 104, (uint64_t)i->amount);
+    be64_put(out + 112, i->source_slot);
+    be64_put(out + 120, i->destination_slot);
+    be64_put(out + 128, i->source_index);
+    be64_put(out + 136, i->source_lamport);
+    be64_put(out + 144, i->out_seq);
     out[152] = i->is_return ? 1 : 0;
 }
 

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "crypto/be64.h" /* reads what store_put64 writes */
+#include "crypto/be64.h"
 #include "ledger/store.h"
 
 #define STORE_SLOT_SHIFT 40 /* a record's place in one word: slot << 40 | index */
@@ -45,12 +45,6 @@ static inline uint32_t store_place_slot(uint64_t place)
 static inline uint64_t store_place_index(uint64_t place)
 {
     return place & STORE_INDEX_MAX;
-}
-
-static inline void store_put64(uint8_t *out, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
 #endif

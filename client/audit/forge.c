@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ledger/scratch.h"
+#include "crypto/be64.h"
 #include "crypto/context.h"
 
 #define SEED_RELAY 1
@@ -33,12 +34,6 @@ static struct key *key_of(uint8_t n)
     struct key *k = key_from_seed(seed);
     must(k != NULL, "key");
     return k;
-}
-
-static void put64(uint8_t *out, uint64_t v)
-{
-    for (int i = 0; i < 8; i++)
-        out[i] = (uint8_t)(v >> (56 - 8 * i));
 }
 
 /* ---- opening and closing ------------------------------------------------------------------
@@ -288,7 +283,7 @@ void forge_account(struct forge *f, struct person_made *x, uint32_t slot,
                                  .hub = bytes_of(FORGE_HUB, strlen(FORGE_HUB)),
                                  .root = key_public(x->root),
                                  .residency = residency};
-        put64(p.open.nonce.b, ++f->nonce);
+        be64_put(p.open.nonce.b, ++f->nonce);
         size_t n = grant_open_message(message, &p.open, &device);
         p.open.root_sig = key_sign(x->root, CTX_DEVICE, message, n);
         struct mp_writer w;

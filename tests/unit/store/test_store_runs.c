@@ -47,7 +47,7 @@ static int compare(const void *a, const void *b)
 static void random_entry(uint8_t *e, uint64_t *random, unsigned prefixes)
 {
     uint64_t prefix = (feed_random(random) % prefixes) * UINT64_C(0x0123456789abcdef);
-    store_put64(e, prefix);
+    be64_put(e, prefix);
     for (size_t i = 8; i < width; i++)
         e[i] = (uint8_t)feed_random(random);
 }
