@@ -102,3 +102,14 @@ stoa_result desk_pay(struct desk *d, unsigned from, unsigned to, int64_t amount,
     d->error.size = sizeof(d->error);
     return stoa_send(d->w[from], &d->account[from], &p, 1, how, receipt, &d->error);
 }
+
+bool desk_fail_nth(void *context, const char *step)
+{
+    struct desk_nth *n = context;
+    bool here = n->left == 0;
+    (void)step;
+    if (n->left > 0 || (here && !n->lasting))
+        n->left--;
+    n->hit |= here;
+    return !here;
+}

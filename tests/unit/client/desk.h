@@ -38,6 +38,15 @@ int64_t desk_settled(struct desk *d, unsigned n);
 stoa_result desk_pay(struct desk *d, unsigned from, unsigned to, int64_t amount,
                      const stoa_how *how, stoa_receipt *receipt);
 
+/* For client_store_set_fault: the disk fails at a step after `left` more, and only there, or
+ * `lasting`: from there on. */
+struct desk_nth {
+    int left;
+    bool lasting;
+    bool hit; /* it did */
+};
+bool desk_fail_nth(void *context, const char *step);
+
 #define GOOD(d, call)                                                                    \
     do {                                                                                 \
         (d)->error.size = sizeof((d)->error);                                            \

@@ -97,21 +97,6 @@ static void paying_again_after_a_lost_answer_does_not_pay_twice(void **state)
 
 /* The disk fails at its n-th step during a payment; the process ends; the command is
  * given again. For every n, the payee got it exactly once. */
-struct nth {
-    int left;
-    bool hit;
-};
-
-static bool fail_nth(void *context, const char *step)
-{
-    struct nth *n = context;
-    (void)step;
-    if (n->left-- > 0)
-        return true;
-    n->hit = true;
-    return false;
-}
-
 static void a_crash_at_any_save_pays_once(void **state)
 {
     struct desk *d = *state;
@@ -119,9 +104,9 @@ static void a_crash_at_any_save_pays_once(void **state)
     desk_funded(d, 1, 0);
     desk_funded(d, 0, 1000 * POINT);
     for (int n = 0; n < 40; n++) {
-        struct nth at = {n, false};
+        struct desk_nth at = {.left = n, .lasting = true};
         stoa_receipt r = {.size = sizeof(r)};
-        client_store_set_fault(d->w[0]->store, fail_nth, &at);
+        client_store_set_fault(d->w[0]->store, desk_fail_nth, &at);
         stoa_result first = desk_pay(d, 0, 1, POINT, NULL, &r);
         client_store_set_fault(d->w[0]->store, NULL, NULL);
         bool done = first == STOA_OK;

@@ -2,21 +2,6 @@
  * not hold. */
 #include "desk.h"
 
-struct nth {
-    int left;
-    bool hit;
-};
-
-static bool fail_nth(void *context, const char *step)
-{
-    struct nth *n = context;
-    (void)step;
-    if (n->left-- != 0)
-        return true;
-    n->hit = true;
-    return false;
-}
-
 static unsigned accounts_of(struct desk *d, unsigned n)
 {
     stoa_wallet_info info = {.size = sizeof(info)};
@@ -49,14 +34,14 @@ static void an_account_that_was_not_saved_is_forgotten(void **state)
     int lost = 0;
     desk_wallet(d, 0);
     for (int n = 0;; n++) {
-        struct nth at = {n, false};
+        struct desk_nth at = {.left = n};
         char name[2][16];
         stoa_id id;
         snprintf(name[0], sizeof(name[0]), "a%d", n);
         snprintf(name[1], sizeof(name[1]), "b%d", n);
         stoa_open_params a = {.size = sizeof(a), .name = name[0]},
                          b = {.size = sizeof(b), .name = name[1]};
-        client_store_set_fault(d->w[0]->store, fail_nth, &at);
+        client_store_set_fault(d->w[0]->store, desk_fail_nth, &at);
         stoa_result r = stoa_account_open(d->w[0], &a, NULL, &id, NULL, &d->error);
         client_store_set_fault(d->w[0]->store, NULL, NULL);
         assert_int_equal(r == STOA_OK, !at.hit);
@@ -126,13 +111,13 @@ static void nothing_is_sent_while_a_batch_is_open(void **state)
 static void a_batch_of_which_a_part_failed_is_not_said_to_be_saved(void **state)
 {
     struct desk *d = *state;
-    struct nth at = {1, false};
+    struct desk_nth at = {.left = 1};
     stoa_receipt r = {.size = sizeof(r)};
     stoa_how how = STOA_HOW_INIT;
     how.wait = STOA_SAVED;
     desk_funded(d, 0, 0);
     GOOD(d, stoa_batch_begin(d->w[0], &d->error));
-    client_store_set_fault(d->w[0]->store, fail_nth, &at);
+    client_store_set_fault(d->w[0]->store, desk_fail_nth, &at);
     GOOD(d, stoa_note(d->w[0], &d->account[0], "1", 1, &how, &r, &d->error));
     assert_int_equal(stoa_note(d->w[0], &d->account[0], "2", 1, &how, NULL, &d->error),
                      STOA_CONFIG);

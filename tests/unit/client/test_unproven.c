@@ -6,21 +6,6 @@
 #define LATER 3600000u /* no signature covers a record's place and clocks, only the tree does */
 #define ROUNDS_MAX 30
 
-struct nth {
-    int left;
-    bool hit;
-};
-
-static bool fail_nth(void *context, const char *step)
-{
-    struct nth *n = context;
-    (void)step;
-    if (n->left-- != 0)
-        return true;
-    n->hit = true;
-    return false;
-}
-
 struct lie {
     struct hash account;
     uint64_t position;
@@ -66,11 +51,11 @@ static void reader(struct desk *d)
 /* A sync at the liar, the disk failing at its n-th step. False: it has no such step. */
 static bool lied_to(struct desk *d, const struct lie *x, int n)
 {
-    struct nth at = {n, false};
+    struct desk_nth at = {.left = n};
     d->hub.show = show_later;
     d->hub.show_context = (void *)(uintptr_t)x;
     desk_connect(d, 1);
-    client_store_set_fault(d->w[1]->store, fail_nth, &at);
+    client_store_set_fault(d->w[1]->store, desk_fail_nth, &at);
     d->error.size = sizeof(d->error);
     stoa_result r = stoa_sync(d->w[1], &d->account[1], 0, &d->error);
     client_store_set_fault(d->w[1]->store, NULL, NULL);
