@@ -182,13 +182,6 @@ uint16_t kit_free_port(void)
     return ntohs(a.sin_port);
 }
 
-uint64_t kit_now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
-}
-
 void kit_nap(unsigned ms)
 {
     struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000L};

@@ -51,7 +51,6 @@ struct vkey kit_cosigner(const struct hubproc *h, const char *name);
 double kit_metric(uint16_t port, const char *line);
 /* A port nobody listens at now. */
 uint16_t kit_free_port(void);
-uint64_t kit_now_ms(void);
 void kit_nap(unsigned ms);
 
 #endif
