@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 700
+#define SETTLE_MS 30000u /* a relay that came last has its share by then */
+#define SETTLE_STEP_MS 250u
 
 static struct bench_region *running;
 
@@ -98,15 +100,6 @@ static void reach(struct bench_region *g, unsigned n)
     h->proc.port = (uint16_t)(colon ? atoi(colon + 1) : 0);
     hub_learn(h);
     g->hubs[n] = h;
-}
-
-void region_up(struct bench_region *g)
-{
-    char what[64];
-    snprintf(what, sizeof what, "up --while %d", (int)getpid());
-    must(g, what);
-    for (unsigned i = 0; i < g->relays; i++)
-        reach(g, i);
 }
 
 void region_open(struct bench_region *g, unsigned relays, const struct options *o)
@@ -210,4 +203,33 @@ unsigned region_slots_of(struct bench_region *g, unsigned n, bool of[SLOTS_MAX])
     if (pclose(f) != 0)
         die("psql failed");
     return count;
+}
+
+/* Relays start one after another, and the first takes every slot: what is measured before the
+ * last one has its share is not the region that was asked for. */
+static void settle(struct bench_region *g)
+{
+    static bool of[SLOTS_MAX];
+    unsigned share = g->relay[0].slots / g->relays, fewest = 0;
+    for (unsigned ms = 0; ms < SETTLE_MS; ms += SETTLE_STEP_MS) {
+        fewest = SLOTS_MAX;
+        for (unsigned i = 0; i < g->relays; i++) {
+            unsigned n = region_slots_of(g, i, of);
+            fewest = n < fewest ? n : fewest;
+        }
+        if (fewest >= share)
+            return;
+        usleep(SETTLE_STEP_MS * 1000);
+    }
+    die("a relay has %u slots after %u s, its share is %u", fewest, SETTLE_MS / 1000, share);
+}
+
+void region_up(struct bench_region *g)
+{
+    char what[64];
+    snprintf(what, sizeof what, "up --while %d", (int)getpid());
+    must(g, what);
+    for (unsigned i = 0; i < g->relays; i++)
+        reach(g, i);
+    settle(g);
 }

@@ -21,7 +21,8 @@ bool region_there(void);
  * program when that fails. */
 void region_open(struct bench_region *g, unsigned relays, const struct options *o);
 void region_close(struct bench_region *g);
-/* kill -9 relay n (from 0); start what does not run, and learn their pids again. */
+/* kill -9 relay n (from 0); start what does not run, learn their pids again, and wait until
+ * each relay has its share of the slots. */
 void region_kill(struct bench_region *g, unsigned n);
 void region_up(struct bench_region *g);
 /* Everything down and up again, with the same ledger. */
