@@ -242,6 +242,9 @@ struct config *config_load(const struct config_sources *s);
 void config_close(struct config *c);
 /* Values to be used only when there are no problems. Borrowed from `c`. */
 const struct relay_config *config_values(const struct config *c);
+/* Every file could be read and is TOML: then a value without a problem of its own is as it
+ * was meant, whatever is wrong with others. For who looks for a relay that runs already. */
+bool config_was_read(const struct config *c);
 size_t config_problem_count(const struct config *c);
 /* Each as error[T78xx] with place, excerpt and caret, and "did you mean". `last_line`
  * (may be NULL) says what now holds, e.g. "nothing was applied, generation 12 still

@@ -76,6 +76,15 @@ size_t config_problem_count(const struct config *c)
     return c->trouble_count;
 }
 
+bool config_was_read(const struct config *c)
+{
+    for (size_t i = 0; i < kept(c); i++)
+        if (c->troubles[i].code == CONFIG_SYNTAX ||
+            c->troubles[i].code == CONFIG_UNREADABLE)
+            return false;
+    return c->trouble_count <= kept(c);
+}
+
 bool config_problem(const struct config *c, size_t i, unsigned *code, const char **text)
 {
     if (i >= kept(c))

@@ -14,7 +14,22 @@
 
 extern char **environ;
 
-/* --socket, or what the settings of this machine say. False: told. */
+static int settings_unread(struct ctl *c, const struct config *config)
+{
+    const char *text = "out of memory";
+    unsigned number = 0;
+    if (config)
+        (void)config_problem(config, 0, &number, &text);
+    if (config && !c->json)
+        config_print_problems(config, stderr, "the relay was not asked");
+    return ctl_fail(c, EXIT_CONFIG, ERR_CONFIG,
+                    "stoad --check-config; --socket PATH asks the relay without settings",
+                    "the settings cannot be read: %s", text);
+}
+
+/* --socket, or what the settings of this machine say. Settings with a problem are no reason
+ * not to ask a relay that runs: it says itself what is wrong with them. Else the exit code
+ * of what was told. */
 static int find_socket(struct ctl *c, char out[CONFIG_TEXT_MAX])
 {
     if (c->value[OPT_SOCKET]) {
@@ -23,13 +38,8 @@ static int find_socket(struct ctl *c, char out[CONFIG_TEXT_MAX])
     }
     struct config *config = config_load(&(struct config_sources){
         .file = c->value[OPT_CONFIG], .environment = environ});
-    if (!config || config_problem_count(config) > 0) {
-        const char *text = "out of memory";
-        unsigned number = 0;
-        if (config)
-            (void)config_problem(config, 0, &number, &text);
-        int code = ctl_fail(c, EXIT_CONFIG, ERR_CONFIG, "stoad --check-config",
-                            "the settings cannot be read: %s", text);
+    if (!config || !config_was_read(config)) {
+        int code = settings_unread(c, config);
         config_close(config);
         return code;
     }

@@ -77,6 +77,10 @@ ctl 78 reload
 says 'T7801.*subscritpions.*did you mean "subscriptions"'
 says 'T7807.*limits.ping_ms'
 says 'nothing was applied, generation 2 still running'
+expect 78 stoactl reload --config "$CONF" # the socket is found by what stands in it all the same
+says 'T7801.*subscritpions.*did you mean "subscriptions"'
+says 'nothing was applied, generation 2 still running'
+ok stoactl why --config "$CONF"
 ctl 78 reload --json
 equal "$(get problems.0.code)" T7801 code
 equal "$(get generation)" 2 generation
@@ -89,6 +93,17 @@ if command -v curl >/dev/null; then
     equal "$(metric stoa_config_generation)" 2 generation
     equal "$(metric stoa_config_restart_required)" 1 restart_required
 fi
+
+# What is not TOML names no socket: its line is told, and how to do without.
+cp "$CONF" "$T/good.toml"
+echo 'burst = [' >>"$CONF"
+for asked in reload status why; do
+    expect 78 stoactl $asked --config "$CONF"
+    says "T7804.* at $CONF:[0-9]*:"
+    says 'the settings cannot be read'
+    says '--socket PATH'
+done
+cp "$T/good.toml" "$CONF"
 
 # SIGHUP does the same.
 ops_config <<END
