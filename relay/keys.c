@@ -72,7 +72,7 @@ static enum err read_passphrase(char **out, const char *source, const char *prom
     const char *reason = "";
     *out = passphrase_read(source, prompt, confirm, &reason);
     if (!*out)
-        return say(why, ERR_CONFIG, "no passphrase for the key files", "", reason);
+        return say(why, ERR_CONFIG, "no passphrase for the key files from", source, reason);
     return ERR_OK;
 }
 

@@ -1,8 +1,10 @@
 /* `stoad init`: make a hub where there is none. Nothing that exists is ever touched. */
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "ledger/failpoint.h"
 #include "ledger/recover.h"
@@ -32,6 +34,23 @@ static int make_folder(const char *dir)
     if (mkdir(dir, 0700) == 0 || errno == EEXIST)
         return 0;
     say_error(INIT_FOLDER, dir, strerror(errno), "make its parent folder first");
+    return CONFIG_EXIT;
+}
+
+/* Root in a folder that was made for somebody else: what init makes would be root's, and the
+ * relay, run by that other user, could not open it. */
+static int check_owner(const char *dir)
+{
+    struct stat s;
+    if (geteuid() != 0 || stat(dir, &s) != 0 || s.st_uid == 0)
+        return 0;
+    char why[KEYS_WHY_MAX], hint[KEYS_WHY_MAX];
+    const struct passwd *owner = getpwuid(s.st_uid);
+    snprintf(why, sizeof(why), "belongs to %s (uid %u), and this is root",
+             owner ? owner->pw_name : "somebody", (unsigned)s.st_uid);
+    snprintf(hint, sizeof(hint), "runuser -u %s -- stoad init",
+             owner ? owner->pw_name : "ITS-OWNER");
+    say_error(INIT_FOLDER, dir, why, hint);
     return CONFIG_EXIT;
 }
 
@@ -115,6 +134,8 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
         id.federation = o->federation;
     snprintf(id.hub, sizeof(id.hub), "%.*s", HUB_NAME_MAX, c->hub.name);
     int bad = make_folder(c->hub.state_dir);
+    if (!bad)
+        bad = check_owner(c->hub.state_dir);
     if (bad)
         return bad;
     enum err e = hub_keys_generate(
@@ -123,7 +144,8 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
     if (e == ERR_OK)
         e = hub_keys_load(&keys, c->hub.keys_dir, c->keys.passphrase, text);
     if (e != ERR_OK) {
-        say_error(INIT_KEYS, "keys", text, "");
+        say_error(INIT_KEYS, "keys", text,
+                  e == ERR_CONFIG ? "stoad init --set keys.passphrase=tty, which asks" : "");
         return CONFIG_EXIT;
     }
     FP("init.keys");

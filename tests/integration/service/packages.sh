@@ -85,6 +85,9 @@ done
 ok in_root stoad --check-config
 ok in_root systemd-tmpfiles --create stoad.conf # again: nothing changes
 
+# Where there is no /proc (a root that is being made) the installation is finished at boot.
+ok env -i PATH=/usr/sbin:/usr/bin chroot "$R" sh /var/lib/dpkg/info/stoad.postinst configure
+
 # The unit: it is one, and its cage is small.
 UNIT=$R/usr/lib/systemd/system/stoad.service
 if command -v systemd-analyze >/dev/null 2>&1; then
@@ -95,6 +98,14 @@ if command -v systemd-analyze >/dev/null 2>&1; then
     [ -n "$LEVEL" ] && [ "$LEVEL" -le 15 ] || fail "the exposure level is $LEVEL/10, not 1.5 or less"
     echo "exposure level $LEVEL/10"
 fi
+
+# Root is kept from making a hub that the unit's user could not open.
+expect 78 in_root stoad init --set hub.name=test --set keys.passphrase=none
+says "runuser -u stoa -- stoad init"
+[ -z "$(ls "$R/var/lib/stoa")" ] || fail "root made something in /var/lib/stoa"
+expect 78 as_stoa stoad init --set hub.name=test --set keys.passphrase=file:/run/credentials/stoad.service/passphrase
+says "file:/run/credentials/stoad.service/passphrase"
+says "keys.passphrase=tty"
 
 # A hub is made and started by the unit's own words, as its user.
 ok as_stoa stoad init --set hub.name=test --set keys.passphrase=none
