@@ -9,21 +9,25 @@
 
 #include "ledger/store_postgres.h"
 
-/* Sessions of the ledger call themselves 'stoa' (store_postgres_link.c). */
+/* Sessions of the ledger call themselves 'stoa' (store_postgres_link.c), and those of a relay
+ * of several that may write 'stoa/' and its process (store_postgres_lease.c). */
+#define OURS(a) "(" a ".application_name = 'stoa' OR " a ".application_name LIKE 'stoa/%')"
 #define LOOK                                                                             \
     "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::int8, pg_is_in_recovery(),"  \
     " count(*), coalesce(max(extract(epoch FROM clock_timestamp() - query_start))"       \
     " * 1000, 0)::int8"                                                                  \
-    " FROM pg_stat_activity WHERE datname = current_database()"                          \
-    " AND application_name = 'stoa' AND wait_event_type = 'Lock'"
+    " FROM pg_stat_activity w WHERE w.datname = current_database()"                      \
+    " AND " OURS("w") " AND w.wait_event_type = 'Lock'"
 
-/* Who keeps one of them waiting; else who holds a lock on a table of the ledger that lets
- * nobody write. */
+/* Who keeps one of them waiting, and does not wait itself if there is such a one: of ours only
+ * who does not, as a relay that was stopped in the middle of a transaction. Else a stranger who
+ * holds a lock on a table of the ledger that lets nobody write. Queries of other users are
+ * shown to members of pg_monitor only. */
 #define HOLDER                                                                           \
     "WITH suspect AS ("                                                                  \
     "SELECT b.pid, 1 AS rank, NULL::text AS lock FROM pg_stat_activity w,"               \
     " LATERAL unnest(pg_blocking_pids(w.pid)) AS b(pid)"                                 \
-    " WHERE w.datname = current_database() AND w.application_name = 'stoa'"              \
+    " WHERE w.datname = current_database() AND " OURS("w")                               \
     " AND w.wait_event_type = 'Lock'"                                                    \
     " UNION ALL SELECT l.pid, 2, l.mode || ' on stoa.' || c.relname FROM pg_locks l"     \
     " JOIN pg_class c ON c.oid = l.relation"                                             \
@@ -32,12 +36,14 @@
     " WHERE datname = current_database()) AND l.mode IN ('ShareLock',"                   \
     " 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))"                 \
     " SELECT s.pid, coalesce(extract(epoch FROM clock_timestamp() - a.xact_start) * 1000," \
-    " 0)::int8, coalesce(a.usename, ''), coalesce(a.state, ''), coalesce(a.query, ''),"  \
+    " 0)::int8, coalesce(a.usename, ''), coalesce(a.state, ''),"                         \
+    " coalesce(nullif(a.query, '<insufficient privilege>'), ''),"                        \
     " coalesce(s.lock, (SELECT x.lock FROM suspect x WHERE x.pid = s.pid AND x.lock IS"  \
     " NOT NULL LIMIT 1), '') FROM suspect s LEFT JOIN pg_stat_activity a"                \
     " ON a.pid = s.pid WHERE s.pid <> pg_backend_pid()"                                  \
-    " AND a.application_name IS DISTINCT FROM 'stoa' ORDER BY s.rank, a.xact_start"      \
-    " LIMIT 1"
+    " AND NOT coalesce(" OURS("a") " AND (s.rank = 2 OR a.wait_event_type = 'Lock'),"    \
+    " false) ORDER BY s.rank, a.wait_event_type IS NOT DISTINCT FROM 'Lock',"            \
+    " a.xact_start LIMIT 1"
 
 static uint64_t number(const PGresult *r, int column)
 {

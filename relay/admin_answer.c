@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "relay/clock.h"
+#include "relay/redis_address.h"
 #include "relay/region.h"
 #include "relay/relay.h"
 #include "relay/why.h"
@@ -161,6 +162,16 @@ static void store_facts(struct relay *r, struct why_snapshot *s)
         snprintf(s->probe_why, sizeof(s->probe_why), "%.250s", why.text);
 }
 
+static void bus_facts(struct relay *r, const struct window *w, struct why_snapshot *s)
+{
+    struct redis_address address;
+    char why[REDIS_WHY_MAX];
+    s->bus = region_on(r) && settings(r)->region.bus[0] != 0;
+    s->bus_silent_ms = w->now.bus_silent_ms;
+    if (s->bus && redis_address_parse(&address, settings(r)->region.bus, why))
+        redis_address_cli(&address, s->bus_asked_by, sizeof(s->bus_asked_by));
+}
+
 static void stage_facts(struct relay *r, const struct window *w, struct why_snapshot *s)
 {
     uint64_t threads_us = w->ms * 1000u * r->verify.thread_count;
@@ -196,8 +207,6 @@ static void snapshot_take(struct relay *r, struct why_snapshot *s)
         .unowned = w.now.unowned,
         .first_unowned = w.now.first_unowned,
         .unowned_ms = w.now.unowned_ms,
-        .bus = region_on(r) && settings(r)->region.bus[0] != 0,
-        .bus_silent_ms = w.now.bus_silent_ms,
         .connections = w.now.connections,
         .held = w.now.held,
         .memory_used = frames_bytes(),
@@ -206,6 +215,7 @@ static void snapshot_take(struct relay *r, struct why_snapshot *s)
         .cosign = r->cosigner != NULL,
         .logs_below_quorum =
             (uint64_t)metrics_value(r->metrics, METRIC_COSIGN_BELOW, 0)};
+    bus_facts(r, &w, s);
     if (w.any)
         stage_facts(r, &w, s);
     if (w.now.top_count > 0) {

@@ -153,6 +153,21 @@ bool redis_address_moved(struct redis_address *a, const char *text, size_t size)
     return true;
 }
 
+void redis_address_cli(const struct redis_address *a, char *out, size_t cap)
+{
+    char password[REDIS_PASSFILE_MAX + 48] = "", user[REDIS_USER_MAX + 16] = "";
+    if (a->passfile[0])
+        snprintf(password, sizeof(password), "REDISCLI_AUTH=\"$(head -n 1 '%s')\" ",
+                 a->passfile);
+    if (a->user[0])
+        snprintf(user, sizeof(user), " --user %s", a->user);
+    int n = a->path[0] ? snprintf(out, cap, "%sredis-cli -s '%s'%s", password, a->path, user)
+                       : snprintf(out, cap, "%sredis-cli -h %s -p %s%s", password, a->host,
+                                  a->port, user);
+    if (n < 0 || (size_t)n >= cap)
+        out[0] = '\0';
+}
+
 void redis_address_name(const struct redis_address *a, char *out, size_t cap)
 {
     if (a->path[0])

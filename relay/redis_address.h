@@ -35,5 +35,9 @@ bool redis_address_parse(struct redis_address *out, const char *uri, char *why);
 bool redis_address_moved(struct redis_address *a, const char *text, size_t size);
 /* For people: no user, no passfile. */
 void redis_address_name(const struct redis_address *a, char *out, size_t cap);
+/* The beginning of the command with which a person asks it: "redis-cli -s PATH". The password
+ * is read from its file when the command runs, and is no argument of it. "" if it does not
+ * fit. */
+void redis_address_cli(const struct redis_address *a, char *out, size_t cap);
 
 #endif

@@ -161,7 +161,7 @@ static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
 
 static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
 {
-    char held[32], waited[32];
+    char held[32], waited[32], doing[2 * STORE_PROBE_TEXT_MAX + 64];
     const struct store_probe *p = &s->probe;
     bool waits = p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS;
     if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
@@ -178,11 +178,15 @@ static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f
     }
     SAID("pid %" PRIu64 ", user %s, holds %s", p->holder_pid, p->holder_user,
          p->holder_lock[0] ? p->holder_lock : "a lock that commits wait for");
-    SEEN("%s for %s: %s; %" PRIu64 " session%s of ours wait, the longest %s",
-         p->holder_state[0] ? p->holder_state : "in a transaction",
-         span(held, p->held_ms),
-         p->holder_query[0] ? p->holder_query : "(its query is not shown to this role)",
-         p->waiting, p->waiting == 1 ? "" : "s", span(waited, p->waited_ms));
+    if (p->holder_query[0])
+        snprintf(doing, sizeof(doing), "%s for %s: %s",
+                 p->holder_state[0] ? p->holder_state : "in a transaction",
+                 span(held, p->held_ms), p->holder_query);
+    else
+        snprintf(doing, sizeof(doing),
+                 "what it does is not shown to this role (GRANT pg_monitor TO it)");
+    SEEN("%s; %" PRIu64 " session%s of ours wait, the longest %s", doing, p->waiting,
+         p->waiting == 1 ? "" : "s", span(waited, p->waited_ms));
     EFFECT("commits wait; entries are refused unavailable, nothing is lost");
     TRY_THIS("psql -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", p->holder_pid);
     TRY_THIS("psql -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
@@ -205,7 +209,7 @@ static bool judge_STORE_SLOW(const struct why_snapshot *s, struct why_finding *f
     EFFECT("answers come late; entries are refused busy when too many are under way");
     if (s->store == WHY_POSTGRES) {
         TRY_THIS("psql -c 'SELECT pid, wait_event_type, wait_event, query FROM "
-                 "pg_stat_activity WHERE application_name = $$stoa$$'");
+                 "pg_stat_activity WHERE application_name ~ $$^stoa$$'");
         TRY_THIS("on the database server: iostat -x 1 5");
     } else {
         TRY_THIS("iostat -x 1 5");
@@ -314,7 +318,7 @@ static bool judge_BUS_GONE(const struct why_snapshot *s, struct why_finding *f)
     SEEN("no answer for %s", span(silent, s->bus_silent_ms));
     EFFECT("entries of other relays are seen at the next poll of the store "
            "(region.poll_ms), none is lost");
-    TRY_THIS("redis-cli -u REGION_BUS ping");
+    TRY_THIS("%s ping", s->bus_asked_by[0] ? s->bus_asked_by : "redis-cli");
     TRY_THIS("systemctl status redis-server");
     return true;
 }
@@ -402,14 +406,17 @@ static void look_at_entries(const struct why_snapshot *s, struct why_report *out
 static void look_at_store(const struct why_snapshot *s, struct why_report *out)
 {
     char left[32];
-    look(out, "disk", s->room_known, !s->low_room, "%s free",
-         s->room_known ? size_text(left, s->free_bytes) : "not known:");
+    look(out, "disk", s->room_known, !s->low_room, "%s%s",
+         s->room_known ? size_text(left, s->free_bytes) : "room not known here",
+         s->room_known ? " free" : "");
     if (s->store != WHY_POSTGRES)
         return;
-    look(out, "server", true, s->probe.there && !s->store_away,
-         s->probe.there ? "session in %" PRIu64 " ms, answer in %" PRIu64 " us"
-                        : "away (%" PRIu64 ", %" PRIu64 ")",
-         s->probe.connect_ms, s->probe.answer_us);
+    if (s->probe.there)
+        look(out, "server", true, !s->store_away,
+             "session in %" PRIu64 " ms, answer in %" PRIu64 " us", s->probe.connect_ms,
+             s->probe.answer_us);
+    else
+        look(out, "server", true, false, "no session, no answer");
     look(out, "locks", s->probe.there, s->probe.waiting == 0,
          "%" PRIu64 " of our sessions wait", s->probe.waiting);
 }

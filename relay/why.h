@@ -82,6 +82,7 @@ struct why_snapshot {
     bool region, bus;
     uint64_t slots, unowned, first_unowned, unowned_ms;
     uint64_t bus_silent_ms; /* 0: it is there */
+    char bus_asked_by[WHY_TEXT_MAX]; /* the redis-cli that reaches it; "" */
     /* clients */
     uint64_t connections, held; /* held: not read for a while, since they offended */
     uint64_t top_entries, top_refused; /* a second, of the address that sends the most */

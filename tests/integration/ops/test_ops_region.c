@@ -3,6 +3,7 @@
 #include "tests/integration/hub.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -71,7 +72,8 @@ static void a_redis_that_is_gone_is_named_and_its_return_seen(void **state)
     redisproc_kill(&region.redis);
     const json_t *f = ops_expect(&region.relay[0], "bus_gone");
     assert_non_null(strstr(ops_text(f, "effect"), "none is lost"));
-    assert_non_null(strstr(ops_try(f, 0), "redis-cli"));
+    assert_non_null(strstr(ops_try(f, 0), "redis-cli -"));
+    assert_null(strstr(ops_try(f, 0), "REGION"));
     if (!redisproc_start(&region.redis))
         fail_msg("%s", region.redis.why);
     (void)ops_expect(&region.relay[0], "");
@@ -94,6 +96,62 @@ static void ledger_sql(const char *sql)
 {
     if (!pgproc_sql(&region.pg, REGIONPROC_DATABASE, sql, NULL, 0))
         fail_msg("%s", region.pg.why);
+}
+
+/* Somebody's psql that holds the slots' rows, as long as it takes. */
+static void *hold_rows(void *context)
+{
+    (void)context;
+    (void)!pgproc_sql(&region.pg, REGIONPROC_DATABASE,
+                      "BEGIN; SELECT slot FROM stoa.slot ORDER BY slot FOR UPDATE;"
+                      " SELECT pg_sleep(40)",
+                      NULL, 0);
+    return NULL;
+}
+
+/* Relays write under names of their own: who waits for a row is told from who holds it, at
+ * every relay, and the command that is told ends the right session. */
+static void a_row_that_is_held_is_named_and_not_the_relay_that_waits(void **state)
+{
+    struct wirekit k;
+    struct person p;
+    struct wire_result r = {.code = 1};
+    pthread_t psql;
+    char holder[64] = "", said[300], sql[100];
+    (void)state;
+    assert_true(wirekit_open(&k, region.relay[0].port, NULL));
+    open_account(&k, &p, 7);
+    (void)ops_expect(&region.relay[0], "");
+    assert_int_equal(pthread_create(&psql, NULL, hold_rows, NULL), 0);
+    for (int i = 0; i < 100 && !holder[0]; i++, ops_nap(50))
+        assert_true(pgproc_sql(&region.pg, REGIONPROC_DATABASE,
+                               "SELECT pid FROM pg_stat_activity WHERE application_name ="
+                               " 'psql' AND state = 'active' AND query LIKE '%pg_sleep(40)'"
+                               " AND pid <> pg_backend_pid()",
+                               holder, sizeof(holder)));
+    person_note(&p, 20);
+    struct bytes b = person_bytes(&p);
+    assert_true(wirekit_submit(&k, &b, 1, 0));
+    snprintf(said, sizeof(said), "pid %.*s, ", (int)strcspn(holder, "\n"), holder);
+    for (unsigned i = 0; i < 2; i++) {
+        const json_t *f = ops_expect(&region.relay[i], "store_lock");
+        if (!strstr(ops_text(f, "said"), said))
+            fail_msg("not %s: %s", said, ops_text(f, "said"));
+        assert_null(strstr(ops_text(f, "seen"), " 0 sessions of ours"));
+        const char *command = strstr(ops_try(f, 0), "SELECT pg_cancel_backend(");
+        assert_non_null(command);
+        snprintf(sql, sizeof(sql), "%.*s", (int)strcspn(command, "'"), command);
+    }
+    ledger_sql(sql);
+    pthread_join(psql, NULL);
+    assert_true(wirekit_expect(&k, WIRE_RESULTS, 30000));
+    for (int i = 0; i < 100 && r.code != 0; i++, ops_nap(100))
+        assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
+    assert_int_equal(r.code, 0);
+    wirekit_close(&k);
+    person_free(&p);
+    (void)ops_expect(&region.relay[0], "");
+    (void)ops_expect(&region.relay[1], "");
 }
 
 /* Its owner is killed, and the rows of the leases let nobody take them over. */
@@ -201,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_redis_that_is_gone_is_named_and_its_return_seen),
         cmocka_unit_test(lag_tells_of_the_other_relays),
+        cmocka_unit_test(a_row_that_is_held_is_named_and_not_the_relay_that_waits),
         cmocka_unit_test(a_slot_without_an_owner_is_named_and_its_next_one_seen),
         cmocka_unit_test(a_clock_that_is_off_is_named),
         cmocka_unit_test(a_relay_that_drains_refuses_nobody),

@@ -108,6 +108,21 @@ static void a_cluster_names_another_node(void **state)
     assert_false(redis_address_moved(&a, "10.0.0.8:7001", 13));
 }
 
+static void as_a_person_asks_it(void **state)
+{
+    char out[300];
+    (void)state;
+    good("redis+unix:/run/redis/r.sock");
+    redis_address_cli(&a, out, sizeof(out));
+    assert_string_equal(out, "redis-cli -s '/run/redis/r.sock'");
+    good("redis://stoa@[::1]:7000?passfile=/etc/stoa/redis.pass");
+    redis_address_cli(&a, out, sizeof(out));
+    assert_string_equal(out, "REDISCLI_AUTH=\"$(head -n 1 '/etc/stoa/redis.pass')\" "
+                             "redis-cli -h ::1 -p 7000 --user stoa");
+    redis_address_cli(&a, out, 20);
+    assert_string_equal(out, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +130,7 @@ int main(void)
         cmocka_unit_test(what_is_no_address_is_refused),
         cmocka_unit_test(a_password_in_the_uri_is_refused_and_not_repeated),
         cmocka_unit_test(a_cluster_names_another_node),
+        cmocka_unit_test(as_a_person_asks_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

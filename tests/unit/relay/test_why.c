@@ -119,6 +119,7 @@ static void redis_gone(struct why_snapshot *s)
     s->bus = s->region = true;
     s->slots = 16;
     s->bus_silent_ms = 4000;
+    snprintf(s->bus_asked_by, sizeof(s->bus_asked_by), "redis-cli -s '/run/redis.sock'");
 }
 static void redis_there(struct why_snapshot *s)
 {
@@ -262,7 +263,7 @@ static const struct {
     {"Postgres full", postgres_full, WHY_POSTGRES, WHY_DISK_FULL, 1, 0, 0,
      "data_directory"},
     {"Redis gone", redis_gone, WHY_POSTGRES, WHY_BUS_GONE, 1, "Redis", "4.0 s",
-     "redis-cli"},
+     "redis-cli -s '/run/redis.sock' ping"},
     {"Redis there", redis_there, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
     {"slot without owner", slot_unowned, WHY_POSTGRES, WHY_SLOT_UNOWNED, 1,
      "3 of 16 slots have no owner, slot 0a", "9.0 s", "stoactl lag"},
