@@ -46,7 +46,7 @@ static enum err look(struct postgres_store *s)
     pg_add_i32(&step.p, 0);
     e = pg_exchange(&s->link, &step, 1);
     pg_clear(&step, 1);
-    if (e != ERR_OK && s->link.lost && !s->link.late)
+    if (e != ERR_OK && pg_died(&s->link))
         e = postgres_ready(s);
     return e;
 }
@@ -100,6 +100,7 @@ struct pg_link postgres_link(struct postgres_store *s, enum pg_role role)
                             .role = role,
                             .reads_only = s->reads_only,
                             .bound = &s->ledger,
+                            .made_ms = &s->made_ms,
                             .deaf = s->is_place ? &s->deaf : NULL};
 }
 

@@ -77,10 +77,12 @@ struct pg_link {
     bool reads_only; /* a standby will do, an older schema too; the session cannot write */
     const struct pg_ledger *bound; /* a new session must find this one; NULL: any */
     atomic_bool *deaf; /* of a place; see postgres_store. NULL: the usual time for everything */
+    atomic_uint_fast64_t *made_ms; /* of the store; see there. NULL: of no store */
     bool probes;       /* asks all the same, to know whether it answers again */
     bool late;         /* the last exchange ended because there was no answer in time */
     uint64_t deadline_ms;          /* of the exchange under way */
-    uint64_t retry_at_ms;          /* no connect before */
+    uint64_t retry_at_ms;          /* no connect before, unless another link got a session .. */
+    uint64_t tried_ms;             /* .. since this: when the last connect began */
     uint64_t used_ms;              /* last answer */
     uint32_t failures;
     uint32_t sessions;    /* connections made so far */
@@ -257,6 +259,12 @@ unsigned pg_jitter_ms(unsigned most);
  * soon after it was not; ERR_MISSING, ERR_SCHEMA, ERR_CONFIG, ERR_CORRUPT: see why. */
 enum err pg_ready(struct pg_link *l);
 void pg_drop(struct pg_link *l);
+/* The session was found dead, not slow: a question may be asked once more, of a new one. Who
+ * was kept waiting until the deadline does not wait for it twice. */
+static inline bool pg_died(const struct pg_link *l)
+{
+    return l->lost && !l->late;
+}
 /* Steps sent as one pipeline, answered in one exchange. The first error ends it; results
  * of the steps before it stand. pg_clear afterwards, always. */
 struct pg_step {
@@ -322,6 +330,9 @@ struct postgres_store {
      * a good one or not, all links say ERR_STORE at once. */
     atomic_bool deaf;
     atomic_uint_fast64_t looked_ms;
+    /* The newest session with the server, on any link: one that was made shows all others that
+     * were refused before that they need not be patient any more. */
+    atomic_uint_fast64_t made_ms;
 };
 static inline struct postgres_store *postgres_of(struct store *s)
 {

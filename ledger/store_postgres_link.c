@@ -461,6 +461,12 @@ static enum err connect_once(struct pg_link *l)
     return l->role == PG_PLAIN ? ERR_OK : prepare_all(l);
 }
 
+/* Since this link was refused, another one got a session. */
+static bool is_back(const struct pg_link *l)
+{
+    return l->made_ms != NULL && atomic_load(l->made_ms) >= l->tried_ms;
+}
+
 enum err pg_ready(struct pg_link *l)
 {
     if (l->deaf != NULL && !l->probes && atomic_load(l->deaf)) {
@@ -471,10 +477,14 @@ enum err pg_ready(struct pg_link *l)
         return ERR_OK;
     pg_drop(l);
     l->lost = l->again = false;
-    if (pg_now_ms() < l->retry_at_ms)
+    uint64_t now = pg_now_ms();
+    if (now < l->retry_at_ms && !is_back(l))
         return ERR_STORE;
+    l->tried_ms = now;
     enum err e = connect_once(l);
     if (e == ERR_OK) {
+        if (l->made_ms != NULL)
+            atomic_store(l->made_ms, pg_now_ms());
         l->failures = 0;
         l->retry_at_ms = 0;
         return ERR_OK;

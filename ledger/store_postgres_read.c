@@ -11,6 +11,7 @@
 
 #define ASK_TRIES 2 /* the second on a new session, when the first had died unnoticed */
 
+/* Each question stands for itself (above), so one may be asked again in the midst of a read. */
 enum err postgres_ask(struct postgres_reader *r, struct pg_step *step)
 {
     enum err e = ERR_STORE;
@@ -20,7 +21,7 @@ enum err postgres_ask(struct postgres_reader *r, struct pg_step *step)
         e = pg_ready(&r->link);
         if (e == ERR_OK)
             e = pg_exchange(&r->link, step, 1);
-        if (e != ERR_STORE || !r->link.lost)
+        if (e != ERR_STORE || !pg_died(&r->link))
             break;
     }
     if (e == ERR_IO)

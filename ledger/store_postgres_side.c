@@ -44,7 +44,7 @@ enum err postgres_ask_writer(struct postgres_store *s, struct pg_step *step)
         e = postgres_ready(s);
         if (e == ERR_OK)
             e = pg_exchange(&s->link, step, 1);
-        if (e != ERR_STORE || !s->link.lost)
+        if (e != ERR_STORE || !pg_died(&s->link))
             break;
     }
     return e;

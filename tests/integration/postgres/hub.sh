@@ -59,6 +59,14 @@ done
 equal "$(grep -c ' ok$' "$STOA_PG_PIPE.done")" 8 "backends killed and crashes made"
 equal "$(balance bo)" "$PAID.00" "bo after the server lost backends and crashed"
 
+# Sessions that end between two reads: who reads next is answered, at once.
+FAILED=$(grep -c event=reader.failed "$T/hub.err")
+for i in 1 2 3; do
+    server end
+    equal "$(balance bo)" "$PAID.00" "bo after sessions were ended"
+done
+equal "$(grep -c event=reader.failed "$T/hub.err")" "$FAILED" "reads that failed"
+
 server stop
 ready write false
 ready read false

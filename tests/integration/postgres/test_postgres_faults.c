@@ -89,25 +89,118 @@ static void sessions_that_were_cut_are_made_anew(void **state)
     suite_check_all(s);
 }
 
-/* A session that is there and says nothing is waited for with a deadline, and replaced.
- */
+static struct postgres_reader *open_reader(struct suite *s)
+{
+    struct store_reader *r = NULL;
+    assert_int_equal(postgres_reader_open(s->store, &r), ERR_OK);
+    return postgres_reader_of(r);
+}
+
+/* Between two reads, and between two questions of one. */
+static bool cut_at_300(void *context, const struct record *r, const struct hash *account)
+{
+    struct suite *s = context;
+    (void)account;
+    if (r->index == 300)
+        edge_cut_all(s);
+    return true;
+}
+
+static void a_read_is_asked_again_when_its_session_has_died(void **state)
+{
+    struct suite *s = *state;
+    struct postgres_reader *r = open_reader(s);
+    struct store_slot slot;
+    assert_int_equal(suite_append(s, 1, 900), STORE_COMMITTED);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+    for (uint32_t i = 2; i < 5; i++) {
+        edge_cut_all(s);
+        assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+        assert_int_equal(slot.size, 900);
+        assert_int_equal(r->link.sessions, i);
+    }
+    assert_int_equal(r->base.ops->records(&r->base, 1, 0, 900, cut_at_300, s), ERR_OK);
+    assert_int_equal(r->link.sessions, 5);
+    r->base.ops->close(&r->base);
+}
+
+/* A reader that was refused often enough to be patient for longer than it takes here. */
+static void a_reader_is_not_patient_with_a_server_that_is_back(void **state)
+{
+    struct suite *s = *state;
+    struct postgres_reader *r = open_reader(s);
+    struct store_slot slot;
+    assert_int_equal(suite_append(s, 1, 9), STORE_COMMITTED);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+    pgproc_stop(suite_server(), SIGINT);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_STORE);
+    assert_true(r->link.retry_at_ms > 0);
+    r->link.retry_at_ms += 60000;
+    assert_true(pgproc_start(suite_server()));
+    uint32_t failures = r->link.failures;
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_STORE); /* nobody has heard it */
+    assert_int_equal(r->link.failures, failures);
+    for (int i = 0; i < 200 && suite_append(s, 1, 9) != STORE_COMMITTED; i++)
+        edge_nap(50);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+    assert_true(slot.size >= 18);
+    r->base.ops->close(&r->base);
+}
+
+static pid_t backend_that_said(const struct suite *s, const char *words)
+{
+    char sql[200], out[40];
+    snprintf(sql, sizeof sql,
+             "SELECT pid FROM pg_stat_activity WHERE application_name = 'stoa'"
+             " AND query LIKE '%%%s%%' LIMIT 1",
+             words);
+    assert_true(pgproc_sql(suite_server(), suite_database(s), sql, out, sizeof out));
+    pid_t backend = (pid_t)atoi(out);
+    assert_true(backend > 1);
+    return backend;
+}
+
+struct asked {
+    struct postgres_reader *r;
+    enum err e;
+    uint64_t took_ms;
+};
+
+static void *ask_slot(void *context)
+{
+    struct asked *a = context;
+    struct store_slot slot;
+    uint64_t began = mono_ms();
+    a->e = a->r->base.ops->slot(&a->r->base, 1, &slot);
+    a->took_ms = mono_ms() - began;
+    return NULL;
+}
+
+/* A session that is there and says nothing is waited for with a deadline, and replaced. A reader's
+ * question is not asked again then: who asked has waited long enough. */
 static void a_session_that_hangs_is_given_up(void **state)
 {
     struct suite *s = *state;
-    char out[40];
+    struct store_slot slot;
+    struct asked asked = {.r = open_reader(s)};
+    struct postgres_reader *r = asked.r;
+    pthread_t asker;
     assert_int_equal(suite_append(s, 1, 9), STORE_COMMITTED);
-    assert_true(
-        pgproc_sql(suite_server(), suite_database(s),
-                   "SELECT pid FROM pg_stat_activity WHERE application_name = 'stoa'"
-                   " AND query LIKE '%COMMIT%' LIMIT 1",
-                   out, sizeof out));
-    pid_t backend = (pid_t)atoi(out);
-    assert_true(backend > 1);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+    pid_t backend = backend_that_said(s, "COMMIT"), of_reader = backend_that_said(s, "edges");
     assert_int_equal(kill(backend, SIGSTOP), 0);
+    assert_int_equal(kill(of_reader, SIGSTOP), 0);
+    assert_int_equal(pthread_create(&asker, NULL, ask_slot, &asked), 0);
     uint64_t began = mono_ms();
     enum store_outcome outcome = suite_append(s, 1, 9);
     uint64_t took = mono_ms() - began;
+    assert_int_equal(pthread_join(asker, NULL), 0);
     assert_int_equal(kill(backend, SIGCONT), 0);
+    assert_int_equal(kill(of_reader, SIGCONT), 0);
+    assert_int_equal(asked.e, ERR_STORE);
+    assert_in_range(asked.took_ms, POSTGRES_ANSWER_MS, POSTGRES_ANSWER_MS + 4000);
+    assert_int_equal(r->base.ops->slot(&r->base, 1, &slot), ERR_OK);
+    r->base.ops->close(&r->base);
     assert_int_equal(outcome, STORE_COMMITTED); /* COMMIT had not been sent to it */
     assert_true(took >= POSTGRES_ANSWER_MS && took < POSTGRES_ANSWER_MS + 4000);
     edge_nap(200);
@@ -141,7 +234,6 @@ static void a_server_that_was_away_is_used_again(void **state)
     assert_int_equal(outcome, STORE_COMMITTED);
     suite_commit(s, &f);
     feed_close(&f);
-    edge_nap(2600); /* the reader's own patience with a server that was away */
     suite_check_all(s);
     suite_check_lookups(s, 5, 3);
 }
@@ -326,6 +418,8 @@ static int all(void)
     const struct CMUnitTest tests[] = {
         EDGE(a_slot_has_one_owner_and_a_new_one_fences_it_alone),
         EDGE(sessions_that_were_cut_are_made_anew),
+        EDGE(a_read_is_asked_again_when_its_session_has_died),
+        EDGE(a_reader_is_not_patient_with_a_server_that_is_back),
         EDGE(a_session_that_hangs_is_given_up),
         EDGE(a_server_that_was_away_is_used_again),
         EDGE(conflicts_are_tried_again_a_few_times),

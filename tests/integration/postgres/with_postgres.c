@@ -8,6 +8,7 @@
  *
  *   crash    SIGQUIT and start again; also stop, start
  *   cut      kill -9 of one backend of a store: the server cuts all and recovers
+ *   end      every session of stores is ended, the server goes on
  *   standby  makes a server that follows, its URI in PIPE.standby
  *   behind   stops its replay; level: goes on with it
  *   second   makes another server with an empty database, its URI in PIPE.second
@@ -116,6 +117,11 @@ static bool obey(const char *word)
     }
     if (strcmp(word, "cut") == 0)
         return cut();
+    if (strcmp(word, "end") == 0)
+        return pgproc_sql(&servers[FIRST], "postgres",
+                          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                          " WHERE application_name = 'stoa'",
+                          NULL, 0);
     if (strcmp(word, "behind") == 0 || strcmp(word, "level") == 0)
         return pgproc_sql(&servers[STANDBY], "postgres",
                           word[0] == 'b' ? "SELECT pg_wal_replay_pause()"
