@@ -104,7 +104,8 @@ bool sequencer_pending(const struct sequencer *q);
 
 /* Write due credits and bounces, sign checkpoints, fill the appends. Borrowed until outcome.
  * sequencer_outcome must follow, also when *count is 0: there may be answers owed.
- * ERR_MEMORY: nothing happened, try again. ERR_CLOCK: the wall clock jumped against the
+ * `now_ms` is Unix time, `mono_ms` of a clock that never jumps and goes on while the machine is
+ * suspended. ERR_MEMORY: nothing happened, try again. ERR_CLOCK: the wall clock jumped against the
  * monotonic one by more than SEQ_CLOCK_JUMP_MS since the last call: the sequencer refuses all
  * further entries and answers nothing that is queued (stop, tell a person). ERR_IO: broken. */
 MUST_CHECK enum err sequencer_prepare(struct sequencer *q, uint64_t now_ms, uint64_t mono_ms,

@@ -238,6 +238,12 @@ static void append(struct commit *c, const struct store_append *appends, size_t 
     }
 }
 
+/* A machine that was suspended has a clock that is right: what it is held against went on, too. */
+enum err commit_prepare(struct commit *c, const struct store_append **appends, size_t *count)
+{
+    return sequencer_prepare(c->q, clock_wall_ms(), clock_boot_ms(), appends, count);
+}
+
 static void commit_batch(struct commit *c)
 {
     const struct store_append *appends;
@@ -249,8 +255,7 @@ static void commit_batch(struct commit *c)
     if (sequencer_full(c->q) && clock_mono_ms() - c->full_ms < COMMIT_IDLE_MS)
         return; /* the same batch again, but not at every knock */
     FP("commit.submitted");
-    enum err e =
-        sequencer_prepare(c->q, clock_wall_ms(), clock_mono_ms(), &appends, &count);
+    enum err e = commit_prepare(c, &appends, &count);
     if (e == ERR_MEMORY)
         return;
     if (e != ERR_OK) {

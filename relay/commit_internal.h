@@ -94,6 +94,9 @@ void write_state_refresh(struct commit *c);
 
 /* commit.c: whoever waits for the cause is told. */
 void tell_settled(struct commit *c, const struct seq_settled *s);
+/* sequencer_prepare by the clocks of this machine. */
+MUST_CHECK enum err commit_prepare(struct commit *c, const struct store_append **appends,
+                                   size_t *count);
 
 /* commit_region.c; in a hub of one process every slot is held and the rest does nothing. */
 bool slot_held(const struct commit *c, uint32_t slot);

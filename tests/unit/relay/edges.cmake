@@ -1,5 +1,5 @@
 stoa_unit_test(test_region_clock ${CMAKE_CURRENT_SOURCE_DIR}/test_region_clock.c
-  LIBS relay_edge federation_lease)
+  LIBS sim_hub relay_edge federation_lease)
 target_link_options(test_region_clock PRIVATE LINKER:--wrap=clock_gettime)
 stoa_unit_test(test_reload ${CMAKE_CURRENT_SOURCE_DIR}/test_reload.c LIBS sim_hub relay_edge)
 target_link_options(test_reload PRIVATE LINKER:--wrap=pinned_load LINKER:--wrap=event_reloaded)
