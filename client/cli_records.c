@@ -2,10 +2,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/cli.h"
+#include "crypto/key.h"
 
 #define WATCH_SLICE_MS 250
+#define AGAIN_FIRST_MS 100u
+#define AGAIN_MAX_MS 5000u
+#define AGAIN_STEP_MS 50u
 #define IMPORT_BATCH 256
 
 /* A record kept after the callback: what history shows. */
@@ -186,6 +191,8 @@ struct watching {
     struct cli *c;
     uint64_t seen, max;
     bool deaf; /* nobody reads standard output any more */
+    uint64_t end_ms;   /* UINT64_MAX: until a signal */
+    uint32_t again_ms; /* pause before the next connection; 0: connected */
 };
 
 static bool on_live(void *context, const stoa_record *r)
@@ -218,6 +225,53 @@ static bool on_live(void *context, const stoa_record *r)
     return !w->deaf && !cli_interrupted() && (w->max == 0 || w->seen < w->max);
 }
 
+static bool watch_goes_on(const struct watching *w)
+{
+    return !w->deaf && !cli_interrupted() && (w->max == 0 || w->seen < w->max) &&
+           cli_now_ms() < w->end_ms;
+}
+
+/* A relay that drains or dies takes its connections with it; another one, or the same
+ * soon, goes on from the record that was told last. True: to be tried once more. */
+static bool watch_again(struct watching *w, stoa_result r)
+{
+    struct cli *c = w->c;
+    uint32_t jitter;
+    if (r != STOA_UNREACHABLE && r != STOA_LIMITED)
+        return false;
+    if (w->again_ms == 0 && !stoa_connected(c->wallet))
+        cli_say(c, "connection lost (%s); connecting again", c->error.message);
+    w->again_ms = w->again_ms == 0                 ? AGAIN_FIRST_MS
+                  : w->again_ms < AGAIN_MAX_MS / 2 ? 2 * w->again_ms
+                                                   : AGAIN_MAX_MS;
+    uint64_t pause = w->again_ms;
+    if (c->error.retry_after_ms > pause)
+        pause = c->error.retry_after_ms < AGAIN_MAX_MS ? c->error.retry_after_ms
+                                                       : AGAIN_MAX_MS;
+    random_bytes(&jitter, sizeof jitter);
+    uint64_t until = cli_now_ms() + pause / 2 + jitter % (pause / 2 + 1);
+    struct timespec step = {0, AGAIN_STEP_MS * 1000000L};
+    while (cli_now_ms() < until && watch_goes_on(w))
+        (void)nanosleep(&step, NULL);
+    return true;
+}
+
+static stoa_result watch_connected(struct watching *w)
+{
+    struct cli *c = w->c;
+    if (w->again_ms == 0)
+        return STOA_OK;
+    if (!stoa_connected(c->wallet)) {
+        stoa_result r =
+            stoa_connect(c->wallet, c->value[OPT_HUB], c->timeout_ms, &c->error);
+        if (r != STOA_OK)
+            return r;
+        cli_say(c, "connected again");
+    }
+    w->again_ms = 0;
+    return STOA_OK;
+}
+
 stoa_result cli_run_watch(struct cli *c)
 {
     stoa_account a;
@@ -236,17 +290,18 @@ stoa_result cli_run_watch(struct cli *c)
     cli_catch_signals();
     cli_say(c, "watching %s; Ctrl-C ends", a.address);
     c->streamed = c->json;
-    uint64_t end = cli_now_ms() + for_ms;
-    while (!w.deaf && !cli_interrupted() && (w.max == 0 || w.seen < w.max) &&
-           (for_ms == 0 || cli_now_ms() < end)) {
-        uint64_t left = for_ms ? end - cli_now_ms() : WATCH_SLICE_MS;
-        r = stoa_watch(c->wallet, &a.id,
-                       left < WATCH_SLICE_MS ? (uint32_t)left + 1 : WATCH_SLICE_MS,
-                       on_live, &w, &c->error);
-        if (r != STOA_OK)
-            return cli_failed(c, r);
+    w.end_ms = for_ms ? cli_now_ms() + for_ms : UINT64_MAX;
+    while (watch_goes_on(&w)) {
+        uint64_t left = w.end_ms - cli_now_ms();
+        r = watch_connected(&w);
+        if (r == STOA_OK)
+            r = stoa_watch(c->wallet, &a.id,
+                           left < WATCH_SLICE_MS ? (uint32_t)left + 1 : WATCH_SLICE_MS,
+                           on_live, &w, &c->error);
+        if (r != STOA_OK && !watch_again(&w, r))
+            break;
     }
-    return STOA_OK;
+    return w.again_ms > 0 && cli_interrupted() ? STOA_OK : cli_failed(c, r);
 }
 
 static void hex_text(char *out, const uint8_t *data, size_t size)

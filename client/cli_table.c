@@ -46,7 +46,8 @@ const struct cli_command cli_commands[] = {
      "stoa history\nstoa history savings --csv --max 100\n",
      {OPT_SINCE, OPT_MAX, OPT_CSV, OPT_MEMOS, OPT_OFFLINE}, cli_run_history},
     {"watch", "[ACCOUNT]", false, 0, 1, "follow an account live",
-     "Prints every new record once, verified, in order, until Ctrl-C.",
+     "Prints every new record once, verified, in order, until Ctrl-C; over lost\n"
+     "connections too.",
      "stoa watch\nstoa watch --for 10s --json\n", {OPT_FOR, OPT_COUNT}, cli_run_watch},
     {"sync", "[ACCOUNT]", true, 0, 1, "fetch, verify and keep what is new",
      "--rebuild renames the local database away and fetches everything anew.",

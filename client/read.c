@@ -512,7 +512,7 @@ stoa_result stoa_watch(stoa_wallet *w, const stoa_id *account, uint32_t for_ms,
     uint64_t until = for_ms ? mono_ms() + for_ms : UINT64_MAX;
     TRY_R(need_connection(w, error));
     TRY_R(account_need(w, &id, &v, error));
-    uint64_t told = v->row.position;
+    uint64_t told = v->row.proven; /* what a watch cut short took in was not told */
     if (account_unproven(w, v)) {
         TRY_R(account_sync(w, v, deadline_of(w, 0), error));
         if (v->row.proven > told)

@@ -92,6 +92,28 @@ ok stoa send "$BO" 2 --from savings $A
 ok stoa send "$BO" 3 --from savings $A
 wait $WATCH || fail "watch"
 equal "$(grep -c credit "$T/watch.out")" 2 "records seen live"
+# It outlives the hub, and tells each record once.
+ok stoa sync --wallet "$T/bo"
+stoa watch bo --wallet "$T/bo" --count 2 --for 60s >"$T/watch.out" 2>"$T/watch.err" &
+WATCH=$!
+sleep 0.5
+ok stoa send "$BO" 2 --from savings $A
+hub_kill
+sleep 0.3
+hub_start
+ok stoa send "$BO" 3 --from savings $A
+wait $WATCH || fail "watch: $(cat "$T/watch.err")"
+equal "$(awk '{ printf "%s ", $4 }' "$T/watch.out")" "2.00 3.00 " "records seen over a restart"
+grep -q 'connection lost' "$T/watch.err" || fail "a lost connection is not told"
+grep -q 'connected again' "$T/watch.err" || fail "the new connection is not told"
+# .. unless it never comes back in time.
+stoa watch bo --wallet "$T/bo" --for 1500ms >"$T/watch.out" 2>"$T/watch.err" &
+WATCH=$!
+sleep 0.5
+hub_kill
+wait $WATCH
+equal $? 69 "exit of a watch that ended without a hub"
+hub_start
 
 # Help of everything, and a script that bash takes.
 ok stoa help

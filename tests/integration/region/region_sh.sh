@@ -88,6 +88,9 @@ pays()
     done
 }
 
+# Somebody looks on from here to the end.
+stoa watch bo --wallet "$T/bo" --count 23 --for 120s --json >"$T/watch.out" 2>"$T/watch.err" </dev/null &
+WATCH=$!
 pays 5
 # Whoever has the payer's slot, and whoever has the payee's: one after the other.
 for n in 1 2 3; do
@@ -106,6 +109,8 @@ wait $WAIT || fail "stop 2: $(cat "$T/stop.out")"
 unhurt
 ok $REGION up
 pays 2
+wait $WATCH || fail "the watch: $(tail -n 3 "$T/watch.err")"
+equal "$(grep -c '"kind":"credit"' "$T/watch.out")" $PAID "payments that the watch told"
 equal "$(balance bo)" "$PAID.00" "bo in the end"
 equal "$(balance anna)" "$((1000 - PAID)).00" "anna in the end"
 ok stoa verify --wallet "$T/anna" --full

@@ -532,6 +532,8 @@ static void answer(struct fakehub *f, struct wire_frame *q)
         on_fetch(f, q);
         break;
     case WIRE_PROOF:
+        f->cut = f->cut || f->cut_at_proof;
+        f->cut_at_proof = false;
         on_proof(f, q);
         break;
     case WIRE_CHECKPOINT:

@@ -27,6 +27,7 @@ struct fakehub {
     bool up; /* a connection is there */
     bool told_open;
     bool cut; /* the connection is lost */
+    bool cut_at_proof; /* .. at the next PROOF */
     struct hash nonce;
     struct kept *head, *tail; /* frames to the client */
     struct kept *lent;

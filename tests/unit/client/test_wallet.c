@@ -904,6 +904,25 @@ static void watching_tells_every_new_record_once(void **state)
     GOOD(d, stoa_watch(d->w[1], &d->account[1], 20, count, &c, &d->error));
 }
 
+/* The line is lost between records and their proof: the next watch tells them. */
+static void a_watch_cut_short_misses_no_record(void **state)
+{
+    struct desk *d = *state;
+    struct counted c = {.next = 1, .stop_at = 1};
+    desk_funded(d, 1, 0);
+    desk_funded(d, 0, 10 * POINT);
+    desk_connect(d, 1);
+    desk_sync(d, 1);
+    d->hub.cut_at_proof = true;
+    fakehub_fund(&d->hub, &d->account[1], 3 * POINT);
+    assert_int_equal(stoa_watch(d->w[1], &d->account[1], 2000, count, &c, &d->error),
+                     STOA_UNREACHABLE);
+    assert_int_equal(c.records, 0);
+    desk_connect(d, 1);
+    GOOD(d, stoa_watch(d->w[1], &d->account[1], 200, count, &c, &d->error));
+    assert_int_equal(c.records, 1);
+}
+
 struct copied {
     stoa_import_record records[16];
     uint8_t envelopes[16][1024];
@@ -1049,6 +1068,7 @@ int main(void)
         CASE(a_proof_of_any_slot_is_checked_offline),
         CASE(history_carries_the_running_balance),
         CASE(watching_tells_every_new_record_once),
+        CASE(a_watch_cut_short_misses_no_record),
         CASE(exported_records_can_be_imported_and_are_checked),
         CASE(a_hub_that_shows_other_records_is_refused),
     };
