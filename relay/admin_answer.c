@@ -203,6 +203,7 @@ static void snapshot_take(struct relay *r, struct why_snapshot *s)
         .draining = w.now.draining,
         .grace_ms = settings(r)->drain.grace_ms,
         .region = region_on(r),
+        .leases_lapsed = !region_fresh(r),
         .slots = r->slots,
         .unowned = w.now.unowned,
         .first_unowned = w.now.first_unowned,

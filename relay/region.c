@@ -57,8 +57,11 @@ size_t region_members(const struct relay *r, struct region_member out[REGION_REL
     }
     pthread_mutex_lock(&g->lock);
     size_t count = g->member_count;
+    uint64_t since_ms = clock_boot_ms() - g->looked_ms;
     memcpy(out, g->members, count * sizeof *out);
     pthread_mutex_unlock(&g->lock);
+    for (size_t i = 0; i < count; i++)
+        out[i].silent_ms += since_ms;
     return count;
 }
 
@@ -271,6 +274,7 @@ static void publish(struct region *g)
 {
     bool changed = false, joined = false;
     pthread_mutex_lock(&g->lock);
+    g->looked_ms = clock_boot_ms();
     g->member_count = g->look.relay_count;
     for (size_t i = 0; i < g->look.relay_count; i++) {
         const struct lease_relay *in = &g->look.relays[i];

@@ -54,7 +54,8 @@ struct region_member {
     bool draining; /* takes no slot any more */
     char relay[REGION_NAME_MAX + 1];
     char peer[REGION_PEER_MAX + 1];
-    uint64_t silent_ms; /* since its last heartbeat, by the store's clock */
+    uint64_t silent_ms; /* since its last heartbeat known here: by the store's clock when it
+                           was asked, and the time since then by ours */
     uint32_t slots;     /* leases it holds */
 };
 size_t region_members(const struct relay *r, struct region_member out[REGION_RELAYS_MAX]);

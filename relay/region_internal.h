@@ -73,6 +73,7 @@ struct region {
     struct region_cell *cells; /* slots * slots, by source then destination */
     atomic_bool batch_out;     /* a batch is with the commit thread */
     pthread_mutex_t lock;
+    uint64_t looked_ms; /* when the store was asked for the members (clock_boot_ms) */
     size_t member_count;
     struct region_member members[REGION_RELAYS_MAX];
     bool owned[SLOTS_MAX];

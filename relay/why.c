@@ -116,10 +116,10 @@ static bool judge_CLOCK_JUMPED(const struct why_snapshot *s, struct why_finding 
 
 static bool judge_STORE_AWAY(const struct why_snapshot *s, struct why_finding *f)
 {
-    /* A look that finds nobody is no proof while commits go on: it may be one session too
-     * many for the server. */
+    /* A look that finds nobody is no proof while commits go on, or leases are renewed: it may
+     * be one session too many for the server. */
     bool silent = s->probe.kind == STORE_PROBE_SERVER && !s->probe.there &&
-                  (commit_hangs(s) || s->write_state != ERR_OK);
+                  (commit_hangs(s) || s->write_state != ERR_OK || s->leases_lapsed);
     if (!s->store_away && !silent)
         return false;
     if (s->probe.there) {

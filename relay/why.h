@@ -80,6 +80,7 @@ struct why_snapshot {
     int64_t drift_ms; /* wall minus monotonic, over the window */
     /* region and bus */
     bool region, bus;
+    bool leases_lapsed; /* not renewed for their whole life: the store has not answered */
     uint64_t slots, unowned, first_unowned, unowned_ms;
     uint64_t bus_silent_ms; /* 0: it is there */
     char bus_asked_by[WHY_TEXT_MAX]; /* the redis-cli that reaches it; "" */

@@ -98,6 +98,32 @@ static void ledger_sql(const char *sql)
         fail_msg("%s", region.pg.why);
 }
 
+/* Nobody writes, and the server takes connections and says nothing: it is named all the same,
+ * and what was heard of the others last grows old. */
+static void a_server_that_hangs_is_named_when_nobody_writes(void **state)
+{
+    bool late = false;
+    size_t i;
+    json_t *row;
+    (void)state;
+    (void)ops_expect(&region.relay[0], "");
+    pgproc_pause(&region.pg, true);
+    const json_t *f = ops_expect(&region.relay[0], "store_away");
+    assert_non_null(strstr(ops_try(f, 0), "pg_isready"));
+    json_t *lag = ops_ask(&region.relay[0], "lag");
+    json_array_foreach(json_object_get(lag, "lag"), i, row)
+    {
+        const char *what = json_string_value(json_object_get(row, "what"));
+        if (what && strcmp(what, "relay r1") == 0)
+            late = json_integer_value(json_object_get(row, "age_ms")) >= 3000;
+    }
+    json_decref(lag);
+    pgproc_pause(&region.pg, false);
+    assert_true(late);
+    (void)ops_expect(&region.relay[0], "");
+    settled(3);
+}
+
 /* Somebody's psql that holds the slots' rows, as long as it takes. */
 static void *hold_rows(void *context)
 {
@@ -259,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_redis_that_is_gone_is_named_and_its_return_seen),
         cmocka_unit_test(lag_tells_of_the_other_relays),
+        cmocka_unit_test(a_server_that_hangs_is_named_when_nobody_writes),
         cmocka_unit_test(a_row_that_is_held_is_named_and_not_the_relay_that_waits),
         cmocka_unit_test(a_slot_without_an_owner_is_named_and_its_next_one_seen),
         cmocka_unit_test(a_clock_that_is_off_is_named),

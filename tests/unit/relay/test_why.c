@@ -110,6 +110,12 @@ static void one_session_too_many(struct why_snapshot *s)
 {
     s->probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
 }
+static void postgres_hangs_and_nobody_writes(struct why_snapshot *s)
+{
+    idle(s);
+    s->region = s->leases_lapsed = true;
+    s->probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+}
 static void postgres_full(struct why_snapshot *s)
 {
     s->write_state = ERR_STORE_FULL;
@@ -260,6 +266,8 @@ static const struct {
     {"Postgres away", postgres_away, WHY_POSTGRES, WHY_STORE_AWAY, 1, "is away",
      "connection refused", "pg_isready"},
     {"a session too many", one_session_too_many, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
+    {"quiet and Postgres hangs", postgres_hangs_and_nobody_writes, WHY_POSTGRES,
+     WHY_STORE_AWAY, 1, "is away", 0, "pg_isready"},
     {"Postgres full", postgres_full, WHY_POSTGRES, WHY_DISK_FULL, 1, 0, 0,
      "data_directory"},
     {"Redis gone", redis_gone, WHY_POSTGRES, WHY_BUS_GONE, 1, "Redis", "4.0 s",
