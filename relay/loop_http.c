@@ -58,12 +58,24 @@ static void answer_ready(struct loop *l, struct conn *c)
     answer_text(l, c, 200, text);
 }
 
+static enum err writes(const struct loop *l)
+{
+    return l->draining ? ERR_DRAINING : (enum err)atomic_load(&l->r->write_state);
+}
+
+/* NULL: reads are served; else why not. */
+static const char *unread(const struct loop *l)
+{
+    return l->draining                       ? "draining"
+           : atomic_load(&l->r->store_away)  ? "store: store did not answer"
+           : !follow_joined(l->r)            ? "slots of other relays are being loaded"
+                                             : NULL;
+}
+
 static void ready_write(struct loop *l, struct conn *c)
 {
-    enum err e = (enum err)atomic_load(&l->r->write_state);
+    enum err e = writes(l);
     char text[TEXT_MAX];
-    if (l->draining)
-        e = ERR_DRAINING;
     snprintf(text, sizeof(text), "%s: %s\n", err_word(e), err_text(e));
     if (e == ERR_OK)
         answer_ready(l, c);
@@ -73,14 +85,41 @@ static void ready_write(struct loop *l, struct conn *c)
 
 static void ready_read(struct loop *l, struct conn *c)
 {
-    bool away = atomic_load(&l->r->store_away);
-    if (!l->draining && !away && follow_joined(l->r))
+    const char *why = unread(l);
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text), "%s\n", why ? why : "");
+    if (!why)
         answer_ready(l, c);
     else
-        answer_text(l, c, 503,
-                    l->draining ? "draining\n"
-                    : away      ? "store: store did not answer\n"
-                                : "slots of other relays are being loaded\n");
+        answer_text(l, c, 503, text);
+}
+
+/* Both, for who asks for no particular one: 503 only when there is nothing to come here for,
+ * so that reads go on where writes do not. */
+static void ready_any(struct loop *l, struct conn *c)
+{
+    const char *why = unread(l);
+    char text[TEXT_MAX];
+    snprintf(text, sizeof(text), "read: %s\nwrite: %s\n", why ? why : "ok",
+             err_word(writes(l)));
+    answer_text(l, c, why ? 503 : 200, text);
+}
+
+/* "/readyz", and "/read" or "/write" behind it; ?verbose gives the status. */
+static void ready_page(struct loop *l, struct conn *c, const char *part, bool verbose)
+{
+    bool write = strcmp(part, "/write") == 0, read = strcmp(part, "/read") == 0;
+    if (!write && !read && part[0])
+        answer_text(l, c, 404, "not found\n");
+    else if (verbose)
+        answer(l, c, (write ? writes(l) == ERR_OK : !unread(l)) ? 200 : 503, JSON,
+               status_json(l));
+    else if (write)
+        ready_write(l, c);
+    else if (read)
+        ready_read(l, c);
+    else
+        ready_any(l, c);
 }
 
 static void metrics_page(struct loop *l, struct conn *c)
@@ -246,10 +285,8 @@ void on_http(void *context, void *user, const struct ws_request *asked)
         front_page(l, c);
     } else if (strcmp(path, "/livez") == 0) {
         answer_text(l, c, 200, "ok\n");
-    } else if (strcmp(path, "/readyz/write") == 0 && !verbose) {
-        ready_write(l, c);
-    } else if (strcmp(path, "/readyz/read") == 0 && !verbose) {
-        ready_read(l, c);
+    } else if (strncmp(path, "/readyz", 7) == 0) {
+        ready_page(l, c, path + 7, verbose);
     } else if (strcmp(path, "/metrics") == 0) {
         route = M_ROUTE_HTTP_METRICS;
         metrics_page(l, c);
@@ -259,11 +296,6 @@ void on_http(void *context, void *user, const struct ws_request *asked)
     } else if (strncmp(path, "/v1/account/", 12) == 0 || strcmp(path, "/v1/rich-list") == 0 ||
                strcmp(path, "/v1/projections") == 0) {
         view_page(l, c, asked);
-    } else if (strncmp(path, "/readyz/", 8) == 0) {
-        bool ready = !l->draining && (strcmp(path, "/readyz/read") == 0
-                                          ? !atomic_load(&l->r->store_away)
-                                          : atomic_load(&l->r->write_state) == ERR_OK);
-        answer(l, c, ready ? 200 : 503, JSON, status_json(l));
     } else if (strncmp(path, "/log/", 5) == 0) {
         route = M_ROUTE_HTTP_LOG;
         log_page(l, c, path + 5);

@@ -228,6 +228,8 @@ static void a_full_disk_refuses_writes_until_there_is_room(void **state)
         write_until_full(&w);
         wait_for_write(503);
         assert_int_equal(get("/readyz/read", body, sizeof(body)), 200);
+        assert_int_equal(get("/readyz", body, sizeof(body)), 200);
+        assert_non_null(strstr(body, "read: ok\nwrite: store_full\n"));
         const json_t *f = ops_expect(&hub, "disk_full");
         assert_non_null(strstr(ops_try(f, 0), disk)); /* df -h of that very folder */
         check_all(&w);

@@ -39,6 +39,10 @@ static void health_is_told(void **state)
     assert_int_equal(get("/livez"), 200);
     assert_int_equal(get("/readyz/write"), 200);
     assert_int_equal(get("/readyz/read"), 200);
+    assert_int_equal(get("/readyz"), 200);
+    assert_string_equal(body, "read: ok\nwrite: ok\n");
+    assert_int_equal(get("/readyz/any"), 404);
+    assert_int_equal(get("/readyzz"), 404);
     assert_int_equal(get("/"), 200);
     assert_int_equal(get("/nothing/here"), 404);
     assert_int_equal(get("/log/../../etc/passwd"), 404);
