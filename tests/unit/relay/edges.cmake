@@ -3,6 +3,10 @@ stoa_unit_test(test_region_clock ${CMAKE_CURRENT_SOURCE_DIR}/test_region_clock.c
 target_link_options(test_region_clock PRIVATE LINKER:--wrap=clock_gettime)
 stoa_unit_test(test_reload ${CMAKE_CURRENT_SOURCE_DIR}/test_reload.c LIBS sim_hub relay_edge)
 target_link_options(test_reload PRIVATE LINKER:--wrap=pinned_load LINKER:--wrap=event_reloaded)
+stoa_unit_test(test_region_slots ${CMAKE_CURRENT_SOURCE_DIR}/test_region_slots.c
+  LIBS sim_hub relay_edge federation_lease)
+target_link_options(test_region_slots PRIVATE LINKER:--wrap=pinned_load
+  LINKER:--wrap=event_reloaded)
 foreach(name config keys metrics)
   stoa_unit_test(test_${name} ${CMAKE_CURRENT_SOURCE_DIR}/test_${name}.c
                  LIBS relay_${name} Threads::Threads)
