@@ -771,7 +771,13 @@ enum err postgres_where(const char *store, const char *as,
         e = ask(m, &m->from, &r,
                 "SELECT slot, CASE WHEN placed IN ('away', 'coming') THEN "
                 "coalesce(place, '') ELSE ''"
-                " END, placed IN ('leaving', 'coming') FROM stoa.slot ORDER BY slot");
+                " END, placed IN ('leaving', 'coming'), placed = 'away' AND place IS NULL"
+                " FROM stoa.slot ORDER BY slot");
+    for (int i = 0; e == ERR_OK && i < PQntuples(r); i++)
+        if (PQgetvalue(r, i, 3)[0] == 't')
+            e = fail(m, ERR_CONFIG,
+                     "%s is a place of single slots; ask the hub's own database",
+                     m->from.target.name);
     for (int i = 0; e == ERR_OK && i < PQntuples(r); i++)
         visit(context, (uint32_t)strtoul(PQgetvalue(r, i, 0), NULL, 10),
               PQgetvalue(r, i, 1), PQgetvalue(r, i, 2)[0] == 't');

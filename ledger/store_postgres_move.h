@@ -54,7 +54,8 @@ MUST_CHECK enum err postgres_move(const struct move_order *o, struct store_why *
  * and nothing was removed; else as postgres_move. */
 MUST_CHECK enum err postgres_forget(const struct move_order *o, struct store_why *why);
 
-/* Where every slot is: `visit` gets the URI "" for the hub's own database. */
+/* Where every slot is: `visit` gets the URI "" for the hub's own database. ERR_CONFIG:
+ * `store` is not that. */
 MUST_CHECK enum err postgres_where(const char *store, const char *as,
                                    void (*visit)(void *context, uint32_t slot,
                                                  const char *uri, bool moving),

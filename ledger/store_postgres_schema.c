@@ -105,6 +105,19 @@ static enum err apply_one(struct pg_link *l, const struct postgres_schema_row *r
     return e;
 }
 
+/* On top of a schema that somebody made otherwise nothing is built. */
+static enum err as_built_in(struct pg_link *l, struct postgres_schema_row *row)
+{
+    TRY(look_up(l, row));
+    if (row->applied && !row->altered)
+        return ERR_OK;
+    store_why_set(&l->why,
+                  "%s: migration %04d_%s was not applied as it is built in; nothing was "
+                  "applied",
+                  l->target->name, row->migration->version, row->migration->name);
+    return ERR_CORRUPT;
+}
+
 /* Two at once would trip over each other: the second waits, and finds it done. */
 static enum err apply_all(struct pg_link *l, int *version, postgres_schema_visit *visit,
                           void *context)
@@ -116,8 +129,10 @@ static enum err apply_all(struct pg_link *l, int *version, postgres_schema_visit
     for (size_t i = 0; i < postgres_migration_count; i++) {
         struct postgres_schema_row row;
         describe(&row, &postgres_migrations[i]);
-        if (row.migration->version <= *version)
+        if (row.migration->version <= *version) {
+            TRY(as_built_in(l, &row));
             continue;
+        }
         TRY(apply_one(l, &row));
         row.applied = true;
         *version = row.migration->version;

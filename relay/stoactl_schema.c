@@ -43,8 +43,10 @@ static int failed(struct ctl *c, enum err e, const struct store_why *why)
     const char *hint = e == ERR_CONFIG
                            ? "run it as the role that owns the schema, against "
                              "the primary"
-                       : e == ERR_SCHEMA ? "upgrade this program"
-                                         : NULL;
+                       : e == ERR_SCHEMA  ? "upgrade this program"
+                       : e == ERR_CORRUPT ? "stoactl schema status; restore a backup, or "
+                                            "undo what was edited by hand"
+                                          : NULL;
     return ctl_fail(c, e == ERR_STORE ? EXIT_UNREACHABLE : ctl_exit_of(e), e, hint, "%s",
                     why->text[0] ? why->text : err_text(e));
 }
@@ -87,7 +89,7 @@ static int look(struct ctl *c, bool plan)
     if (plan && l.pending == 0)
         ctl_say(c, "nothing to apply: version %d is the newest", version);
     return finish(c, &l, version,
-                  !plan && (l.altered || l.pending) ? EXIT_NO : EXIT_DONE);
+                  l.altered || (!plan && l.pending) ? EXIT_NO : EXIT_DONE);
 }
 
 int ctl_schema_status(struct ctl *c)

@@ -12,9 +12,10 @@ static int failed(struct ctl *c, enum err e, const struct store_why *why)
 {
     return ctl_fail(
         c, e == ERR_STORE || e == ERR_UNKNOWN ? EXIT_UNREACHABLE : ctl_exit_of(e), e,
-        e == ERR_CONFIG || e == ERR_STORE ? "connect as the owner of both schemas "
-                                            "(--as), and stoactl schema apply first"
-                                          : NULL,
+        e == ERR_CONFIG && strcmp(c->command->name, "slot list") != 0
+            ? "connect as the owner of both schemas (--as), and stoactl schema apply "
+              "first"
+            : NULL,
         "%s", why->text[0] ? why->text : err_text(e));
 }
 

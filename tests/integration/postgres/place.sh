@@ -95,6 +95,8 @@ ok stoactl slot list --store "$STOA_PG_URI" --json
 equal "$(get slots.0.place)" "" "place of slot 0"
 equal "$(get slots.1.place)" "$SECOND" "place of slot 1"
 equal "$(get slots.2.place)" "$SECOND" "place of slot 2"
+expect 78 stoactl slot list --store "$SECOND"
+says 'place of single slots'
 # What they left at the hub's own database goes while the hub runs, and nothing that counts does.
 stoactl slot forget 01 --at "$SECOND" --store "$STOA_PG_URI" 2>"$T/err" && fail "forgot where the slot is"
 says 'nothing was removed'

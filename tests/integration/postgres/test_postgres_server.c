@@ -97,6 +97,9 @@ static void a_newer_schema_is_refused_with_both_versions(void **state)
              "UPDATE stoa.schema_migration SET sha256 = sha256('x') WHERE version = 1");
     assert_int_equal(postgres_schema_read(s->uri, &version, count_rows, n, &why), ERR_OK);
     assert_int_equal(n[2], 1);
+    assert_int_equal(postgres_schema_apply(s->uri, &version, count_rows, n, &why),
+                     ERR_CORRUPT);
+    assert_non_null(strstr(why.text, "0001_ledger"));
     edge_sql(s, "INSERT INTO stoa.schema_migration VALUES (99, 'future', sha256('x'))");
     char ours[40];
     snprintf(ours, sizeof ours, "knows %d", postgres_schema_version());
