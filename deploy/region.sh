@@ -16,7 +16,7 @@
 #   STOA_REGION_RELAYS     how many relays, 1 to 9 (default 3); fixed by the first `up`
 #   STOA_REGION_SET        "section.key=value .." more settings of every relay
 #   STOA_REGION_POSTGRES   more lines for postgresql.conf
-#   STOA_REGION_BUS        "none": no Redis
+#   STOA_REGION_BUS        "none": no Redis; fixed by the first `up`
 #   STOA_BIN               folder with stoad and stoactl (default: build/bin here, or the path)
 #   STOA_PG_BIN            folder with postgres and initdb (default: the newest installed)
 #
@@ -36,6 +36,8 @@ HUB=region.example
 PORT_FIRST=20000 # below what the kernel gives to outgoing connections
 PORTS=12000
 START_STEPS=600 # of 0.1 s
+REDIS=yes
+[ "${STOA_REGION_BUS:-}" != none ] || REDIS=no
 PATH_MAX_SOCKET=107
 
 say()
@@ -128,7 +130,7 @@ find_programs()
     fi
     [ -x "$PG/initdb" ] || missing postgresql
     command -v haproxy >/dev/null || missing haproxy
-    [ "${STOA_REGION_BUS:-}" = none ] || command -v redis-server >/dev/null || missing redis-server
+    [ "$REDIS" = no ] || command -v redis-server >/dev/null || missing redis-server
 }
 
 missing()
@@ -149,11 +151,9 @@ pg_user()
 
 make_folder()
 {
-    if ! mkdir -p "$DIR" 2>/dev/null || [ ! -O "$DIR" ]; then
-        die "$DIR is not a folder of $WHO: set STOA_REGION_DIR to another one"
-    fi
+    mkdir -p "$DIR" 2>/dev/null || die "$DIR cannot be made: set STOA_REGION_DIR to another place"
+    mine
     chmod 711 "$DIR" # the database's user goes through it; what lies in it is closed
-    DIR=$(cd "$DIR" && pwd)
     socket=$DIR/pg/run/.s.PGSQL.5432
     [ ${#socket} -lt $PATH_MAX_SOCKET ] || die "the path $DIR is too long for a unix socket: set STOA_REGION_DIR to a shorter one"
 }
@@ -183,6 +183,7 @@ choose()
     ports=$(free_port "") || die "no free port"
     {
         echo "RELAYS=$RELAYS"
+        echo "REDIS=$REDIS"
         echo "PORT=$ports"
         n=1
         while [ $n -le "$RELAYS" ]; do
@@ -194,16 +195,27 @@ choose()
     } >"$DIR/ports"
 }
 
-# Into RELAYS, PORT and URIs.
+# Into RELAYS, REDIS, PORT and URIs. No character in them means anything to a shell.
 load()
 {
+    mine
     [ -f "$DIR/ports" ] || return 1
     # shellcheck disable=SC1091
     . "$DIR/ports"
-    STORE="postgresql:///stoa?host=$DIR/pg/run&user=stoa_relay"
-    OWNER_STORE="postgresql:///stoa?host=$DIR/pg/run&user=stoa_owner"
+    STORE="postgresql://stoa_relay@/stoa?host=$DIR/pg/run"
+    OWNER_STORE="postgresql://stoa_owner@/stoa?host=$DIR/pg/run"
     BUS=redis+unix:$DIR/redis.sock
-    [ "${STOA_REGION_BUS:-}" != none ] || BUS=
+    [ "$REDIS" != no ] || BUS=
+}
+
+# What is there is ours, and nothing but a region: all of it goes with `down --delete`.
+mine()
+{
+    [ -d "$DIR" ] || return 0
+    [ -O "$DIR" ] || die "$DIR is not a folder of $WHO: set STOA_REGION_DIR to another one"
+    DIR=$(cd "$DIR" && pwd)
+    [ -f "$DIR/ports" ] || [ -z "$(ls -A "$DIR")" ] ||
+        die "$DIR holds something else than a region: set STOA_REGION_DIR to another place"
 }
 
 port_of()
@@ -389,6 +401,7 @@ write_env()
 
 up()
 {
+    load || :
     find_programs
     pg_user
     make_folder
@@ -451,8 +464,8 @@ part()
 status()
 {
     BAD=0
-    find_programs
     load || die "no region in $DIR; start one: deploy/region.sh up"
+    find_programs
     line part pid state where
     part postgres "$DIR/pg/run" sql -d stoa -c 'SELECT 1'
     [ -z "$BUS" ] || part redis "$DIR/redis.sock" redis-cli -s "$DIR/redis.sock" ping
@@ -474,7 +487,6 @@ relay_number()
 down()
 {
     [ -d "$DIR" ] || { say "nothing runs: there is no $DIR"; return 0; }
-    [ -O "$DIR" ] || die "$DIR is not a folder of $WHO"
     if load; then
         end balancer TERM
         for n in $(relays); do # together: each drains

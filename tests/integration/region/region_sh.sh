@@ -44,8 +44,24 @@ expect 64 $REGION
 expect 64 $REGION fly
 expect 1 $REGION status
 says 'no region'
+# A folder with something else in it stays what it is.
+mkdir "$T/home" && echo dear >"$T/home/letter"
+for deed in up status down 'down --delete'; do
+    STOA_REGION_DIR="$T/home" expect 1 $REGION $deed
+    says 'something else than a region'
+done
+equal "$(ls "$T/home")" letter "what is in the folder"
+if [ "$(id -u)" = 0 ]; then
+    mkdir "$T/theirs" && chown 65534 "$T/theirs"
+    for deed in up status 'kill 1' down; do
+        STOA_REGION_DIR="$T/theirs" expect 1 $REGION $deed
+        says 'not a folder of'
+    done
+fi
 ok $REGION up --while $$
-. "$T/r/region.env"
+. "$T/r/region.env" # as any shell reads it
+[ -n "$STORE" ] || fail "region.env has no STORE for a shell"
+ok stoactl schema status --store "$STORE"
 KEY=$ISSUER_KEY
 well
 equal "$(grep -c ' up ' "$T/out")" 6 "parts that are up"
@@ -128,10 +144,15 @@ equal "$(balance bo)" "$PAID.00" "bo after everything was down"
 ok $REGION down --delete
 [ ! -e "$T/r" ] || fail "the folder is still there"
 
-# It ends with whoever it was for.
+# It ends with whoever it was for. How many relays and whether there is a Redis was said once.
 sleep 60 &
 FOR=$!
+export STOA_REGION_BUS=none STOA_REGION_RELAYS=1
 ok $REGION up --while $FOR
+unset STOA_REGION_BUS STOA_REGION_RELAYS
+ok $REGION up
+well
+equal "$(grep -c ' up ' "$T/out")" 3 "parts of a region of one relay and no Redis"
 kill $FOR
 n=0
 while [ -e "$T/r" ]; do
