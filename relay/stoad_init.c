@@ -153,7 +153,8 @@ int relay_init(const struct relay_config *c, const struct init_options *o)
     hub_keys_close(&keys);
     if (e != ERR_OK) {
         say_error(INIT_STORE, "store", why.text[0] ? why.text : err_text(e),
-                  "the keys just made stay in the keys folder");
+                  "mend that, move the keys just made out of the keys folder, and run "
+                  "stoad init again");
         return CONFIG_EXIT;
     }
     print_made(c, &id, &public_keys);
