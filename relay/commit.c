@@ -369,7 +369,8 @@ static void *commit_thread(void *context)
             nanosleep(&t, NULL);
         }
         if (got.first && alive && region_on(r) && !has_work(c))
-            gather(&r->commit, &r->verify.in, settings(r)->commit.batch_entries, &got);
+            gather(&r->commit, &r->verify.in, settings(r)->commit.batch_entries,
+                   gather_ms(atomic_load(&r->pressed)), &got);
         sort_work(c, &got);
         if (atomic_load(&r->exit_code) != 0)
             break;

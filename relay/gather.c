@@ -13,11 +13,11 @@ static uint64_t entries_of(const struct chain_of_links *work)
     return n;
 }
 
-void gather(struct queue *commit, struct queue *in_line, uint64_t most,
+void gather(struct queue *commit, struct queue *in_line, uint64_t most, uint64_t for_ms,
             struct chain_of_links *got)
 {
     const struct timespec step = {0, GATHER_STEP_MS * 1000000L};
-    uint64_t until = clock_mono_ms() + GATHER_MS, entries = entries_of(got);
+    uint64_t until = clock_mono_ms() + for_ms, entries = entries_of(got);
     while (entries > 0 && entries < most && clock_mono_ms() < until &&
            queue_count(in_line) >= GATHER_JOBS) {
         struct chain_of_links more;

@@ -63,7 +63,8 @@ static uint64_t window_of(const struct loop *l)
 {
     uint64_t most = settings(l->r)->commit.batch_entries * WINDOW_BATCHES;
     uint64_t commit_us = vitals_commit_usual_us(&l->r->vitals);
-    uint64_t slack_ms = WINDOW_SLACK_MS + (region_on(l->r) ? GATHER_MS : 0);
+    uint64_t slack_ms =
+        WINDOW_SLACK_MS + (region_on(l->r) ? gather_ms(atomic_load(&l->r->pressed)) : 0);
     uint64_t window = l->answer_rate * (2 * commit_us / 1000u + slack_ms) / 1000u;
     if (l->answer_rate == 0 || window > most)
         window = most;
@@ -80,6 +81,9 @@ void gate_feed(struct loop *l)
         l->verifying += j->count;
         out += j->count;
     }
+    bool pressed = l->turns.entries > 0;
+    if (atomic_load(&l->r->pressed) != pressed)
+        atomic_store(&l->r->pressed, pressed);
 }
 
 void gate_sender(struct loop *l, struct conn *c)
@@ -122,7 +126,10 @@ uint64_t gate_busy_ms(const struct loop *l, const struct conn *c)
 
 void gate_second(struct loop *l)
 {
-    l->answer_rate = l->answer_rate ? (3 * l->answer_rate + l->answered) / 4 : l->answered;
+    /* Up at once: what was done in a second can be done. */
+    l->answer_rate = l->answered >= l->answer_rate
+                         ? l->answered
+                         : (3 * l->answer_rate + l->answered) / 4;
     l->answered = 0;
     l->window = window_of(l);
 }

@@ -61,6 +61,7 @@ struct relay {
     struct queue readers; /* struct request */
     struct queue mail;    /* struct mail: for the loop */
     struct memory_plan plan; /* fixed before any thread runs */
+    atomic_bool pressed; /* entries wait for their connection's turn: more came than goes out */
     atomic_size_t committing; /* entries in `commit` and not answered */
     atomic_size_t reads_waiting;
     atomic_size_t asks_waiting, seals_waiting; /* requests for the commit thread */

@@ -64,10 +64,10 @@ static void stand_in_line(unsigned jobs)
         queue_put_one(&in_line, job_of(1));
 }
 
-static uint64_t gather_for_ms(void)
+static uint64_t gather_for_ms(uint64_t ms)
 {
     uint64_t began = clock_mono_ms();
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, ms, &got);
     return clock_mono_ms() - began;
 }
 
@@ -77,7 +77,7 @@ static void nobody_in_line_is_waited_for(void **state)
     links_add(&got, job_of(1));
     queue_put_one(&commit, job_of(1));
     stand_in_line(GATHER_JOBS - 1);
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     assert_int_equal(got.count, 1); /* the next batch has it */
     assert_int_equal(queue_count(&commit), 1);
 }
@@ -89,10 +89,19 @@ static void who_stands_in_line_is_waited_for_and_not_for_ever(void **state)
     queue_put_one(&commit, job_of(3));
     queue_put_one(&commit, question());
     stand_in_line(GATHER_JOBS);
-    uint64_t took = gather_for_ms();
+    uint64_t took = gather_for_ms(gather_ms(false));
     assert_true(took >= GATHER_MS - 1 && took < GATHER_MS + LATE_MS);
     assert_int_equal(got.count, 3);
     assert_int_equal(((struct job *)got.first)->count, 2); /* in the order they came */
+}
+
+static void under_pressure_it_waits_longer(void **state)
+{
+    (void)state;
+    links_add(&got, job_of(1));
+    stand_in_line(GATHER_JOBS);
+    uint64_t took = gather_for_ms(gather_ms(true));
+    assert_true(took >= GATHER_PRESSED_MS - 1 && took < GATHER_PRESSED_MS + LATE_MS);
 }
 
 static void a_full_batch_goes(void **state)
@@ -101,14 +110,14 @@ static void a_full_batch_goes(void **state)
     stand_in_line(GATHER_JOBS);
     links_add(&got, job_of(MOST));
     queue_put_one(&commit, job_of(1));
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     assert_int_equal(got.count, 1);
     tear_down(NULL);
     set_up(NULL);
     stand_in_line(GATHER_JOBS);
     links_add(&got, job_of(1));
     queue_put_one(&commit, job_of(MOST - 1));
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     assert_int_equal(got.count, 2); /* with one look */
 }
 
@@ -118,7 +127,7 @@ static void questions_alone_wait_for_nobody(void **state)
     stand_in_line(GATHER_JOBS);
     links_add(&got, question());
     queue_put_one(&commit, job_of(1));
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     assert_int_equal(got.count, 1);
 }
 
@@ -142,7 +151,7 @@ static void when_the_line_is_gone_so_is_the_batch(void **state)
     stand_in_line(GATHER_JOBS);
     links_add(&got, job_of(1));
     assert_int_equal(pthread_create(&thread, NULL, leave_the_line, NULL), 0);
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     pthread_join(thread, NULL);
     assert_true(got.count + queue_count(&commit) == 2);
     assert_true(got.count == 2 || queue_count(&in_line) == 0);
@@ -155,7 +164,7 @@ static void a_queue_that_ended_is_the_last(void **state)
     links_add(&got, job_of(1));
     queue_put_one(&commit, job_of(1));
     queue_end(&commit);
-    gather(&commit, &in_line, MOST, &got);
+    gather(&commit, &in_line, MOST, GATHER_MS, &got);
     assert_int_equal(got.count, 2); /* nothing is left behind */
 }
 
@@ -166,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(nobody_in_line_is_waited_for),
         TEST(who_stands_in_line_is_waited_for_and_not_for_ever),
+        TEST(under_pressure_it_waits_longer),
         TEST(a_full_batch_goes),
         TEST(questions_alone_wait_for_nobody),
         TEST(when_the_line_is_gone_so_is_the_batch),
