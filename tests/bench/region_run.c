@@ -5,7 +5,7 @@
 #include "tests/bench/region.h"
 
 #define RELAYS 3u
-#define SPEED_ENTRIES 150000u
+#define SPEED_ENTRIES 360000u /* more than go out in the time */
 #define RATE 3000.0 /* entries a second, while subscribers listen */
 #define DELIVERY_SECONDS 20.0
 #define DELIVERY_ACCOUNTS 1000u

@@ -10,6 +10,7 @@
 #define ACCOUNTS 1000u
 #define LIMIT_SECONDS 2.0
 #define SAMPLE 64u
+#define SPEED_SECONDS 8.0
 #define INFLIGHT 1000u
 #define FRAME_ENTRIES 64u
 #define CONNECTIONS_A_RELAY 4u
@@ -35,6 +36,8 @@ void region_speed(struct bench_region *g, const struct options *o, uint64_t n,
                      .connections = CONNECTIONS_A_RELAY * g->relays,
                      .inflight = o->inflight ? o->inflight : INFLIGHT,
                      .frame = o->frame ? o->frame : FRAME_ENTRIES,
+                     /* All connections send all the time: at the end nobody is alone. */
+                     .stop_seconds = SPEED_SECONDS,
                      .sample = SAMPLE};
     double before = limit_verify(seconds, 1);
     double relays = region_cpu(g), servers = region_cpu_servers(g);
