@@ -9,7 +9,7 @@ build="gcc g++ libc6-dev cmake ninja-build pkgconf ca-certificates
  libsqlite3-dev libjansson-dev libtomlplusplus-dev libcurl4-openssl-dev libpq-dev
  libhiredis-dev"
 test="libcmocka-dev clang strace sqlite3 postgresql hledger redis-server haproxy curl
- golang-go golang-golang-x-mod-dev dpkg-dev file systemd"
+ golang-go golang-golang-x-mod-dev dpkg-dev file iproute2 systemd"
 
 # Names that differ between releases: the first one that exists is taken.
 pick() {
