@@ -191,7 +191,7 @@ static void stage_facts(struct relay *r, const struct window *w, struct why_snap
     s->commit_us = s->commits ? SINCE(w, commit_us) / s->commits : 0;
     s->commit_usual_us = vitals_commit_usual_us(&r->vitals);
     s->append_ms = since && now > since ? now - since : 0;
-    s->drift_ms = (int64_t)(SINCE(w, wall_ms) - SINCE(w, mono_ms));
+    s->drift_ms = vitals_drift_ms(&w->older, &w->newest);
     s->loop_silent_ms = now - w->newest.mono_ms;
 }
 

@@ -53,6 +53,7 @@ static struct vital sample_of(struct loop *l, uint64_t mono_ms)
     return (struct vital){
         .mono_ms = mono_ms,
         .wall_ms = clock_wall_ms(),
+        .boot_ms = clock_boot_ms(),
         .committed = counter(l, METRIC_COMMITTED, 0),
         .duplicate = counter(l, METRIC_DUPLICATE, 0),
         .limited_rate = counter(l, METRIC_LIMITED, M_LIMIT_RATE) +

@@ -59,6 +59,11 @@ bool vitals_get(struct vitals *v, uint64_t window_ms, struct vital *older,
     return two;
 }
 
+int64_t vitals_drift_ms(const struct vital *older, const struct vital *newest)
+{
+    return (int64_t)((newest->wall_ms - older->wall_ms) - (newest->boot_ms - older->boot_ms));
+}
+
 uint64_t vitals_commit_usual_us(struct vitals *v)
 {
     pthread_mutex_lock(&v->lock);

@@ -17,6 +17,7 @@
 /* Counters as they stood; differences of two samples are what happened between them. */
 struct vital {
     uint64_t mono_ms, wall_ms;
+    uint64_t boot_ms; /* as mono_ms, and it goes on while the machine is suspended */
     uint64_t committed, duplicate;
     uint64_t limited_rate, limited_queue; /* entries turned away */
     uint64_t verified, verified_bad;
@@ -57,6 +58,9 @@ void vitals_put(struct vitals *v, const struct vital *sample,
  * two yet. */
 bool vitals_get(struct vitals *v, uint64_t window_ms, struct vital *older,
                 struct vital *newest, struct vital_now *now);
+/* How far the wall clock moved by itself between two samples. A sleep of the machine is no such
+ * move: it stops nothing (ledger/sequencer.h). */
+int64_t vitals_drift_ms(const struct vital *older, const struct vital *newest);
 /* 0: not known yet. */
 uint64_t vitals_commit_usual_us(struct vitals *v);
 

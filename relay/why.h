@@ -77,7 +77,7 @@ struct why_snapshot {
     struct store_probe probe;
     char probe_why[WHY_TEXT_MAX];  /* when it is a server and is not there */
     /* clocks */
-    int64_t drift_ms; /* wall minus monotonic, over the window */
+    int64_t drift_ms; /* vitals_drift_ms, over the window */
     /* region and bus */
     bool region, bus;
     bool leases_lapsed; /* not renewed for their whole life: the store has not answered */

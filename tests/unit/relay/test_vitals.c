@@ -59,11 +59,24 @@ static void the_usual_time_of_a_commit_moves_slowly(void **state)
     vitals_close(&v);
 }
 
+static void a_sleep_of_the_machine_is_no_drift(void **state)
+{
+    struct vital older = {.mono_ms = 5000, .boot_ms = 7000, .wall_ms = 1000000}, newest = older;
+    (void)state;
+    newest.mono_ms += 10000;
+    newest.boot_ms += 3610000;
+    newest.wall_ms += 3610002;
+    assert_int_equal(vitals_drift_ms(&older, &newest), 2);
+    newest.wall_ms -= 3700002;
+    assert_int_equal(vitals_drift_ms(&older, &newest), -3700000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(windows_go_back_as_far_as_asked),
         cmocka_unit_test(the_usual_time_of_a_commit_moves_slowly),
+        cmocka_unit_test(a_sleep_of_the_machine_is_no_drift),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
