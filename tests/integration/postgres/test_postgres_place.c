@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "ledger/projection.h"
 #include "ledger/store_lease.h"
 #include "ledger/store_postgres.h"
 #include "ledger/store_postgres_move.h"
@@ -665,6 +666,74 @@ static void a_place_that_is_away_hides_no_other(void **state)
     l->ops->close(l);
 }
 
+/* The place in the middle, where SLOT is, does not answer. An entry is looked for at every place,
+ * and projections are read from every one: what is at the others is found all the same. */
+static void see_past_the_second(struct suite *s, uint64_t within_ms)
+{
+    const struct projection_ops *views = s->reader->ops->projection;
+    static struct projection_slot slots[SLOTS_MAX];
+    struct projection_account_row row;
+    struct projection_earning_row days[PROJECTION_PAGE + 1];
+    struct hash nobodys = {{0xee}};
+    const struct model_record *there = &s->slot[OTHER].records[1];
+    struct buf got = {0};
+    size_t count = 0;
+    uint64_t index = 0, began = mono_ms();
+    uint32_t slot = 0;
+    assert_int_equal(views->slots(s->reader, slots, &count), ERR_OK);
+    assert_int_equal(count, SUITE_SLOTS);
+    for (uint32_t i = 0; i < SUITE_SLOTS; i++) {
+        assert_int_equal(slots[i].cursor.slot, i);
+        assert_int_equal(slots[i].size, i == SLOT ? 0 : suite_size(s, i));
+        assert_int_equal(slots[i].cursor.next, i == OTHER ? 2 : 0);
+    }
+    assert_int_equal(views->account(s->reader, &there->account, &row), ERR_OK);
+    assert_int_equal(row.balance, 42);
+    assert_int_equal(views->earnings(s->reader, &there->account, UINT32_MAX, days, &count), ERR_OK);
+    assert_int_equal(views->account(s->reader, &s->slot[SLOT].records[1].account, &row), ERR_STORE);
+
+    /* Attachments are the writer's to put. Of what is found nowhere nobody can tell. */
+    enum err e = s->store->ops->sealed_put(s->store, &there->id, bytes_of("abc", 3));
+    assert_true(e == ERR_OK || e == ERR_EXISTS);
+    assert_int_equal(s->store->ops->sealed_put(s->store, &nobodys, bytes_of("abc", 3)), ERR_STORE);
+    assert_int_equal(s->reader->ops->find(s->reader, &there->id, &slot, &index), ERR_OK);
+    assert_int_equal(slot, OTHER);
+    assert_int_equal(index, 1);
+    assert_int_equal(s->reader->ops->find(s->reader, &nobodys, &slot, &index), ERR_STORE);
+    assert_int_equal(s->reader->ops->sealed(s->reader, &there->id, &got), ERR_OK);
+    assert_int_equal(got.size, 3);
+    buf_close(&got);
+    assert_in_range(mono_ms() - began, 0, within_ms);
+}
+
+static void a_place_that_does_not_answer_hides_no_entry_and_no_projection(void **state)
+{
+    struct suite *s = *state;
+    char fourth[400];
+    assert_true(make_place(suite_server(), "fourth", fourth));
+    must_move(s, SLOT, second_uri);
+    must_move(s, OTHER, fourth);
+    claim(s, SLOT);
+    claim(s, OTHER);
+    assert_int_equal(suite_append(s, SLOT, 5), STORE_COMMITTED);
+    assert_int_equal(suite_append(s, OTHER, 7), STORE_COMMITTED);
+    assert_int_equal(suite_append(s, 0, 3), STORE_COMMITTED);
+    assert_true(pgproc_sql(suite_server(), "fourth",
+                           "INSERT INTO stoa.projection(slot, next) VALUES (7, 2);"
+                           "INSERT INTO stoa.account SELECT 7, account, 42, 1, 1, account_head,"
+                           " false FROM stoa.record WHERE slot = 7 AND idx = 1",
+                           NULL, 0));
+    pgproc_stop(&second, SIGINT);
+    see_past_the_second(s, QUICK_MS);
+    assert_true(pgproc_start(&second));
+    edge_nap(POSTGRES_BACKOFF_MAX_MS + 600);
+    write_and_check(s, SLOT, 1);
+    pgproc_pause(&second, true);
+    see_past_the_second(s, POSTGRES_PLACE_MS + QUICK_MS); /* whoever comes first waits for it */
+    see_past_the_second(s, QUICK_MS);
+    pgproc_pause(&second, false);
+}
+
 /* A process that was stopped in the middle of a pipeline: it holds the slot's row at the place,
  * and no timeout of the server counts there. Named as its sessions are. */
 static PGconn *stopped_in_a_pipeline(const struct lease_self *of)
@@ -849,6 +918,7 @@ static int all(void)
         PLACE(an_attachment_does_not_outlive_a_move_that_broke_off),
         PLACE(relays_share_what_is_on_two_servers),
         PLACE(a_place_that_is_away_hides_no_other),
+        PLACE(a_place_that_does_not_answer_hides_no_entry_and_no_projection),
         PLACE(a_stopped_owner_keeps_no_row_at_a_place),
         PLACE(a_server_that_hangs_holds_up_the_others_once),
     };
