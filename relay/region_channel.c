@@ -24,6 +24,7 @@ struct looking {
     /* Settlements of one destination. */
     uint32_t destination;
     uint64_t low[SLOTS_MAX], high[SLOTS_MAX]; /* out_seqs wanted of each source */
+    bool found[SLOTS_MAX];                    /* .. of which a record was read */
     struct payload payload;
     enum err failed;
 };
@@ -162,6 +163,7 @@ static bool take_record(void *context, const struct record *rec,
         p->out_seq >= x->high[source])
         return true;
     struct region_batch *b = x->batch;
+    x->found[source] = true;
     if (b->sent_count == REGION_SENT_MAX) {
         x->more = true;
         return false;
@@ -174,30 +176,53 @@ static bool take_record(void *context, const struct record *rec,
     return true;
 }
 
-/* The records of one destination that settled something of ours since we looked. */
+/* Is there anything to read about for this row? `unknown`: only how far it has come. */
+static bool has_news(const struct region *g, const struct lease_channel *row, bool *unknown)
+{
+    const struct region_cell *cell = region_cell_of(g, row->source, row->slot);
+    uint64_t index = atomic_load(&cell->index);
+    *unknown = index == REGION_INDEX_UNKNOWN;
+    return *unknown || (row->next_in > atomic_load(&cell->from) && row->index > index);
+}
+
+/* The numbers are set right by the row; nobody is told of the single items. */
+static void jump(struct looking *x, const struct lease_channel *row)
+{
+    x->batch->jumps[x->batch->jump_count++] = *row;
+}
+
+/* The records of one destination that settled something of ours since we looked, but no more
+ * than the last REGION_LOOK_RECORDS: what lies before is jumped over. An item that follows on
+ * one that was not read is found out by the commit thread, and jumped to with the next look. */
 static enum err look_into(struct looking *x, const struct advanced *a,
                           uint32_t destination)
 {
     struct region *g = x->g;
     uint64_t first = UINT64_MAX, last = 0;
+    bool cut[SLOTS_MAX] = {false}, unknown;
     memset(x->low, 0, sizeof x->low);
     memset(x->high, 0, sizeof x->high);
+    memset(x->found, 0, sizeof x->found);
+    for (size_t i = 0; i < a->count; i++)
+        if (a->rows[i].slot == destination && has_news(g, &a->rows[i], &unknown) &&
+            !unknown && a->rows[i].index > last)
+            last = a->rows[i].index;
+    uint64_t least = last < REGION_LOOK_RECORDS ? 0 : last + 1 - REGION_LOOK_RECORDS;
     for (size_t i = 0; i < a->count; i++) {
         const struct lease_channel *row = &a->rows[i];
-        const struct region_cell *cell = region_cell_of(g, row->source, row->slot);
-        if (row->slot != destination)
+        if (row->slot != destination || !has_news(g, row, &unknown))
             continue;
-        uint64_t index = atomic_load(&cell->index), from = atomic_load(&cell->from);
-        if (index == REGION_INDEX_UNKNOWN) {
-            x->batch->jumps[x->batch->jump_count++] = *row;
+        if (unknown || row->index < least) {
+            jump(x, row);
             continue;
         }
-        if (row->next_in <= from || row->index <= index)
-            continue;
-        x->low[row->source] = from;
+        const struct region_cell *cell = region_cell_of(g, row->source, row->slot);
+        uint64_t from = atomic_load(&cell->index) + 1;
+        x->low[row->source] = atomic_load(&cell->from);
         x->high[row->source] = row->next_in;
-        first = index + 1 < first ? index + 1 : first;
-        last = row->index > last ? row->index : last;
+        cut[row->source] = from < least;
+        from = from < least ? least : from;
+        first = from < first ? from : first;
     }
     if (first > last)
         return ERR_OK;
@@ -205,6 +230,11 @@ static enum err look_into(struct looking *x, const struct advanced *a,
     x->failed = ERR_OK;
     TRY(g->reader->ops->records(g->reader, destination, first, last - first + 1,
                                 take_record, x));
+    /* Where a slot has moved, the row says its size then, which may be long after the item. */
+    for (size_t i = 0; i < a->count && x->failed == ERR_OK; i++)
+        if (a->rows[i].slot == destination && cut[a->rows[i].source] &&
+            !x->found[a->rows[i].source] && x->batch->sent_count < REGION_SENT_MAX)
+            jump(x, &a->rows[i]);
     return x->failed;
 }
 

@@ -18,6 +18,9 @@
 #define REGION_ITEMS_A_PAIR 512u /* outbox items of one channel read at a time */
 #define REGION_ITEMS_MAX 8192u   /* .. of all, handed to the commit thread at once */
 #define REGION_SENT_MAX 8192u    /* settlements handed over at once */
+/* Records of one destination read for settlements in one look. A channel that was quiet has all
+ * records since its last payment behind it; the settlement is among the last of them. */
+#define REGION_LOOK_RECORDS 16384u
 #define REGION_PAIRS_MAX 8192u /* channels asked for at once; the rest in the next turn  \
                                 */
 #define REGION_LEAVE_MS 5000u  /* at the end: wait so long for slots to be let go */

@@ -18,6 +18,7 @@
 #define THEIRS 2u
 #define BATCH_WAIT_MS 10000u
 #define QUIET_MS 300u
+#define LONG_AGO 7u /* record of THEIRS that settled something last */
 
 struct world {
     struct hub hub;
@@ -29,7 +30,10 @@ struct world {
     /* What the store says; set while the channel thread does not look. */
     struct store_lease leases;
     struct lease_channel row; /* how far THEIRS has settled OURS */
+    struct lease_channel other_row; /* .. and slot 0; next_in 0: no such row */
     struct channel_item item; /* sent by THEIRS to OURS; index 0: none */
+    struct store_reader reader;
+    uint64_t read_from, read_count; /* of THEIRS, at the last look into its records */
     enum err items_say, channels_say;
     atomic_uint puts, items_asked, channels_asked;
 };
@@ -76,6 +80,9 @@ static enum err say_channels(struct store_lease *l, const struct lease_pair pair
         if (w->channels_say == ERR_OK && pairs[i].source == OURS &&
             pairs[i].destination == THEIRS)
             (void)visit(context, &w->row);
+    for (size_t i = 0; i < count; i++)
+        if (w->other_row.next_in > 0 && pairs[i].source == 0 && pairs[i].destination == THEIRS)
+            (void)visit(context, &w->other_row);
     return w->channels_say;
 }
 
@@ -90,6 +97,20 @@ static enum err put_channels(struct store_lease *l, const struct lease_channel r
     return ERR_OK;
 }
 
+/* No record of these settled anything of ours. */
+static enum err say_records(struct store_reader *r, uint32_t slot, uint64_t from, uint64_t max,
+                            store_visit *visit, void *context)
+{
+    (void)r;
+    (void)visit;
+    (void)context;
+    assert_int_equal(slot, THEIRS);
+    w->read_from = from;
+    w->read_count = max;
+    return ERR_OK;
+}
+
+static const struct store_reader_ops reader_ops = {.records = say_records};
 static const struct store_lease_ops lease_ops = {
     .items = say_items, .channels = say_channels, .channels_put = put_channels};
 
@@ -110,6 +131,8 @@ static int setup(void **state)
     highwater_open(&w->relay.highwater, NULL, SLOTS);
     w->g.r = &w->relay;
     w->g.channels = w->g.commits = &w->leases;
+    w->reader.ops = &reader_ops;
+    w->g.reader = &w->reader;
     w->g.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->g.bell = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     w->g.cells = calloc(SLOTS * SLOTS, sizeof *w->g.cells);
@@ -308,6 +331,42 @@ static void damage_is_not_forgotten_over_a_server_that_is_away(void **state)
     assert_int_equal(atomic_load(&w->channels_asked), 1);
 }
 
+/* Items of this slot are open at THEIRS, and its last settlement there was LONG_AGO. */
+static void open_items(uint32_t source, uint64_t from, uint64_t to)
+{
+    struct region_cell *cell = region_cell_of(&w->g, source, THEIRS);
+    atomic_store(&cell->end, REGION_SENDS);
+    atomic_store(&cell->from, from);
+    atomic_store(&cell->to, to);
+    atomic_store(&cell->index, LONG_AGO);
+}
+
+/* Not all that was written since the last payment is read for the next one; what is not found in
+ * what is read, and what lies before it, is jumped to. */
+static void a_channel_that_was_quiet_costs_a_bounded_look(void **state)
+{
+    const uint64_t now = 50000000;
+    (void)state;
+    open_items(OURS, 1, 3);
+    open_items(0, 4, 6);
+    w->row = (struct lease_channel){
+        .slot = THEIRS, .source = OURS, .next_in = 2, .index = now};
+    w->other_row = (struct lease_channel){
+        .slot = THEIRS, .source = 0, .next_in = 5, .index = LONG_AGO + 20};
+    start_looking();
+    struct request *q = next_batch(BATCH_WAIT_MS);
+    assert_non_null(q);
+    assert_int_equal(w->read_count, REGION_LOOK_RECORDS);
+    assert_int_equal(w->read_from, now + 1 - REGION_LOOK_RECORDS);
+    assert_int_equal(q->channel->sent_count, 0);
+    assert_int_equal(q->channel->jump_count, 2);
+    assert_int_equal(q->channel->jumps[0].source, 0);
+    assert_int_equal(q->channel->jumps[1].source, OURS);
+    assert_int_equal(q->channel->jumps[1].next_in, 2);
+    stop_looking();
+    request_drop(q);
+}
+
 int main(void)
 {
 #define WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -317,6 +376,7 @@ int main(void)
         WORLD(who_is_borne_out_when_loaded_again_goes_on),
         WORLD(one_look_that_fails_does_not_hide_the_other),
         WORLD(damage_is_not_forgotten_over_a_server_that_is_away),
+        WORLD(a_channel_that_was_quiet_costs_a_bounded_look),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     kit_close();
