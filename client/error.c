@@ -67,6 +67,9 @@ static const char *hint_of(enum err code)
     case ERR_POLICY_RATE:
     case ERR_BUSY:
         return "wait and resume";
+    case ERR_UNAVAILABLE:
+    case ERR_DRAINING:
+        return "wait a moment, then the same again";
     case ERR_DEVICE_UNKNOWN:
         return "ask a member to add this device";
     case ERR_RULES_AHEAD:

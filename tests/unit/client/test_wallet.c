@@ -1036,11 +1036,27 @@ static void a_hub_that_shows_other_records_is_refused(void **state)
     }
 }
 
+/* What a hub says that has no place, no store or no time just now: it passes, so what to do next
+ * is said. */
+static void what_passes_says_what_to_do_meanwhile(void **state)
+{
+    static const enum err passing[] = {ERR_UNAVAILABLE, ERR_DRAINING, ERR_BUSY,
+                                       ERR_POLICY_RATE, ERR_TIMEOUT};
+    (void)state;
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++) {
+        stoa_error e = {.size = sizeof(e)};
+        (void)because(&e, passing[i], "hub says: %s", err_text(passing[i]));
+        if (e.hint[0] == 0)
+            fail_msg("%s", err_word(passing[i]));
+    }
+}
+
 #define CASE(f) cmocka_unit_test_setup_teardown(f, desk_open, desk_close)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(what_passes_says_what_to_do_meanwhile),
         CASE(a_new_hub_is_not_believed_without_being_told_to),
         CASE(the_hub_is_remembered_by_its_fingerprint),
         CASE(the_balance_is_known_offline_with_its_age),
