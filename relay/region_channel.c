@@ -19,8 +19,8 @@ struct looking {
     struct region_batch *batch;
     struct lease_pair pairs[REGION_PAIRS_MAX];
     size_t pair_count;
-    size_t turn; /* where the next one begins to collect pairs */
-    bool more;   /* a limit was met: there is more to read */
+    size_t turn[REGION_RECEIVES + 1]; /* where the next one of that end begins to collect pairs */
+    bool more;                        /* a limit was met: there is more to read */
     /* Settlements of one destination. */
     uint32_t destination;
     uint64_t low[SLOTS_MAX], high[SLOTS_MAX]; /* out_seqs wanted of each source */
@@ -73,7 +73,7 @@ static void collect(struct looking *x, enum region_end end)
     size_t slots = g->r->slots, all = slots * slots, n = 0;
     x->pair_count = 0;
     for (; n < all && x->pair_count < REGION_PAIRS_MAX; n++) {
-        size_t i = (x->turn + n) % all;
+        size_t i = (x->turn[end] + n) % all;
         uint64_t from;
         if (wants(&g->cells[i], end, &from))
             x->pairs[x->pair_count++] =
@@ -82,7 +82,7 @@ static void collect(struct looking *x, enum region_end end)
                                     .from = from};
     }
     if (n < all) {
-        x->turn = (x->turn + n) % all;
+        x->turn[end] = (x->turn[end] + n) % all;
         x->more = true;
     }
 }

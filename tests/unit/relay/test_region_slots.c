@@ -18,6 +18,7 @@
 #define THEIRS 2u
 #define BATCH_WAIT_MS 10000u
 #define QUIET_MS 300u
+#define MANY 256u /* slots: more channels than are asked for at once */
 #define LONG_AGO 7u /* record of THEIRS that settled something last */
 
 struct world {
@@ -36,6 +37,8 @@ struct world {
     uint64_t read_from, read_count; /* of THEIRS, at the last look into its records */
     enum err items_say, channels_say;
     atomic_uint puts, items_asked, channels_asked;
+    bool asked[2][MANY * MANY]; /* pairs of items, of channels; the channel thread's .. */
+    atomic_uint asked_count[2];
 };
 static struct world *w;
 
@@ -56,6 +59,15 @@ void __wrap_event_reloaded(struct commit *c, uint32_t slot)
     (void)slot;
 }
 
+static void note_pairs(unsigned which, const struct lease_pair pairs[], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        bool *asked = &w->asked[which][pairs[i].source * MANY + pairs[i].destination];
+        atomic_fetch_add(&w->asked_count[which], *asked ? 0u : 1u);
+        *asked = true;
+    }
+}
+
 static enum err say_items(struct store_lease *l, const struct lease_pair pairs[], size_t count,
                           uint32_t max,
                           bool (*visit)(void *context, const struct channel_item *item),
@@ -63,6 +75,7 @@ static enum err say_items(struct store_lease *l, const struct lease_pair pairs[]
 {
     (void)l;
     atomic_fetch_add(&w->items_asked, 1u);
+    note_pairs(0, pairs, count);
     for (size_t i = 0; i < count && max > 0; i++)
         if (w->items_say == ERR_OK && w->item.source_index > 0 && pairs[i].source == THEIRS &&
             pairs[i].destination == OURS)
@@ -76,6 +89,7 @@ static enum err say_channels(struct store_lease *l, const struct lease_pair pair
 {
     (void)l;
     atomic_fetch_add(&w->channels_asked, 1u);
+    note_pairs(1, pairs, count);
     for (size_t i = 0; i < count; i++)
         if (w->channels_say == ERR_OK && pairs[i].source == OURS &&
             pairs[i].destination == THEIRS)
@@ -367,6 +381,31 @@ static void a_channel_that_was_quiet_costs_a_bounded_look(void **state)
     request_drop(q);
 }
 
+/* With more channels than are asked for at once, each of them has its turn, at both ends. */
+static void of_many_channels_none_is_left_out(void **state)
+{
+    struct region_cell *few = w->g.cells;
+    uint64_t until = clock_mono_ms() + BATCH_WAIT_MS;
+    (void)state;
+    w->g.cells = calloc(MANY * MANY, sizeof *w->g.cells);
+    w->relay.slots = MANY;
+    for (size_t i = 0; i < MANY * MANY; i++) {
+        atomic_store(&w->g.cells[i].end, i % 2 == 0 ? REGION_RECEIVES : REGION_SENDS);
+        atomic_store(&w->g.cells[i].index, REGION_INDEX_UNKNOWN);
+    }
+    start_looking();
+    while ((atomic_load(&w->asked_count[0]) < MANY * MANY / 2 ||
+            atomic_load(&w->asked_count[1]) < MANY * MANY / 2) &&
+           clock_mono_ms() < until)
+        assert_null(next_batch(5));
+    stop_looking();
+    assert_int_equal(atomic_load(&w->asked_count[0]), MANY * MANY / 2);
+    assert_int_equal(atomic_load(&w->asked_count[1]), MANY * MANY / 2);
+    free(w->g.cells);
+    w->g.cells = few;
+    w->relay.slots = SLOTS;
+}
+
 int main(void)
 {
 #define WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -377,6 +416,7 @@ int main(void)
         WORLD(one_look_that_fails_does_not_hide_the_other),
         WORLD(damage_is_not_forgotten_over_a_server_that_is_away),
         WORLD(a_channel_that_was_quiet_costs_a_bounded_look),
+        WORLD(of_many_channels_none_is_left_out),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     kit_close();
