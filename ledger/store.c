@@ -51,16 +51,18 @@ bool store_probe(const char *uri, struct store_probe *out, struct store_why *why
     return false;
 }
 
-enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why)
+enum err store_replica_postgres(const char *rest, unsigned patience_ms,
+                                struct store **out, struct store_why *why)
     __attribute__((weak));
 
-enum err store_open_replica(const char *uri, struct store **out, struct store_why *why)
+enum err store_open_replica(const char *uri, unsigned patience_ms, struct store **out,
+                            struct store_why *why)
 {
     *out = NULL;
     for (size_t i = 0; i < sizeof server_schemes / sizeof *server_schemes; i++) {
         size_t size = strlen(server_schemes[i]);
         if (strncmp(uri, server_schemes[i], size) == 0 && store_replica_postgres)
-            return store_replica_postgres(uri + size, out, why);
+            return store_replica_postgres(uri + size, patience_ms, out, why);
     }
     store_why_set(why, "only a postgresql:// store has replicas");
     return ERR_USAGE;

@@ -232,11 +232,12 @@ void store_set_fault(struct store *s, const struct store_fault *f);
 MUST_CHECK enum err store_create(const char *uri, const struct store_identity *id,
                                  struct store **out, struct store_why *why);
 MUST_CHECK enum err store_open(const char *uri, struct store **out, struct store_why *why);
-/* A server that follows the store's own (a standby), or a role that may only read: readers,
- * and nothing else of the store may be used. What they show may be older than what is
- * committed. ERR_USAGE: this kind of store has no replicas; else as store_open. */
-MUST_CHECK enum err store_open_replica(const char *uri, struct store **out,
-                                       struct store_why *why);
+/* A server that follows the store's own (a standby), or a role that may only read:
+ * readers, and nothing else of the store may be used. What they show may be older than
+ * what is committed. `patience_ms`: a question that is not answered by then is ERR_STORE;
+ * 0: as of a store. ERR_USAGE: this kind of store has no replicas; else as store_open. */
+MUST_CHECK enum err store_open_replica(const char *uri, unsigned patience_ms,
+                                       struct store **out, struct store_why *why);
 
 /* The edges' entry points. store.c picks by scheme among those that are linked: a program
  * that does not link ledger_store_sqlite has no "sqlite:" (ERR_USAGE), and one without

@@ -99,6 +99,7 @@ struct pg_link postgres_link(struct postgres_store *s, enum pg_role role)
     return (struct pg_link){.target = &s->target,
                             .role = role,
                             .reads_only = s->reads_only,
+                            .patience_ms = s->patience_ms,
                             .bound = &s->ledger,
                             .made_ms = &s->made_ms,
                             .deaf = s->is_place ? &s->deaf : NULL};
@@ -226,11 +227,13 @@ static enum err open_reads(struct postgres_store *s)
     return ERR_OK;
 }
 
-enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why)
+enum err store_replica_postgres(const char *rest, unsigned patience_ms,
+                                struct store **out, struct store_why *why)
 {
     struct postgres_store *s = NULL;
     *out = NULL;
     TRY(make(rest, &s, why));
+    s->patience_ms = s->link.patience_ms = patience_ms;
     return finish(s, open_reads(s), out, why);
 }
 

@@ -78,6 +78,8 @@ struct pg_link {
     const struct pg_ledger *bound; /* a new session must find this one; NULL: any */
     atomic_bool *deaf; /* of a place; see postgres_store. NULL: the usual time for everything */
     atomic_uint_fast64_t *made_ms; /* of the store; see there. NULL: of no store */
+    unsigned patience_ms; /* the longest an exchange or a connect may take; 0: the usual
+                             time */
     bool probes;       /* asks all the same, to know whether it answers again */
     bool late;         /* the last exchange ended because there was no answer in time */
     uint64_t deadline_ms;          /* of the exchange under way */
@@ -314,6 +316,7 @@ struct postgres_store {
     struct pg_target target;
     struct pg_ledger ledger;
     bool reads_only; /* a replica: readers only */
+    unsigned patience_ms; /* .. which is asked for so long; see pg_link */
     pthread_mutex_t lock; /* of the writer's link and all below */
     struct pg_link link;
     uint32_t owned_session;     /* the session that holds `owned` */
@@ -339,7 +342,8 @@ static inline struct postgres_store *postgres_of(struct store *s)
     return (struct postgres_store *)(void *)s;
 }
 /* store_postgres.c: this edge's part of store_open_replica. */
-enum err store_replica_postgres(const char *rest, struct store **out, struct store_why *why);
+enum err store_replica_postgres(const char *rest, unsigned patience_ms,
+                                struct store **out, struct store_why *why);
 /* A link to the store's server, not connected. */
 struct pg_link postgres_link(struct postgres_store *s, enum pg_role role);
 /* An error that concerns the whole database breaks the store. */

@@ -138,10 +138,15 @@ enum err pg_result_err(struct pg_link *l, const PGresult *r)
 
 /* ---- exchanges ---- */
 
+static unsigned at_most(const struct pg_link *l, unsigned ms)
+{
+    unsigned most = l->deaf != NULL ? POSTGRES_PLACE_MS : l->patience_ms;
+    return most > 0 && ms > most ? most : ms;
+}
+
 static void begin_exchange(struct pg_link *l, unsigned ms)
 {
-    bool place = l->deaf != NULL && ms > POSTGRES_PLACE_MS;
-    l->deadline_ms = pg_now_ms() + (place ? POSTGRES_PLACE_MS : ms);
+    l->deadline_ms = pg_now_ms() + at_most(l, ms);
     l->lost = l->again = l->warned = l->late = false;
     l->sqlstate[0] = '\0';
 }
@@ -382,7 +387,7 @@ static enum err refused_connect(struct pg_link *l)
                   (int)(late ? 0 : strcspn(words, "\n")), words);
     if (late)
         store_why_set(&l->why, "%s: no answer in %u ms", l->target->name,
-                      l->deaf != NULL ? POSTGRES_PLACE_MS : POSTGRES_CONNECT_MS);
+                      at_most(l, POSTGRES_CONNECT_MS));
     note_late(l);
     trace(TRACE_WARN, "store.connect_failed", TRACE_STR("why", l->why.text));
     l->lost = true;

@@ -489,7 +489,7 @@ static enum err read_back(struct mover *m, uint64_t size)
 {
     struct store_slot row;
     if (m->reader == NULL) {
-        TRY(store_open_replica(m->to.mine, &m->copy, m->why));
+        TRY(store_open_replica(m->to.mine, 0, &m->copy, m->why));
         TRY(m->copy->ops->reader_open(m->copy, &m->reader));
     }
     TRY(m->reader->ops->slot(m->reader, m->o->slot, &row));

@@ -34,7 +34,7 @@ enum err projector_open(struct projector **out, const char *uri, struct store_wh
     if (e != ERR_OK)
         store_why_set(why, "only a postgresql:// store keeps projections");
     if (e == ERR_OK)
-        e = store_replica_postgres(rest + 1, &p->store, why);
+        e = store_replica_postgres(rest + 1, 0, &p->store, why);
     if (e == ERR_OK)
         e = p->store->ops->reader_open(p->store, &p->reader);
     if (e == ERR_OK) {

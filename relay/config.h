@@ -69,8 +69,8 @@ struct config_pubkeys {
     X(store, uri, STORE, "sqlite:{state_dir}/ledger.db", RESTART, 1, 500,                \
       "memory: | sqlite:PATH | postgresql://USER@HOST/DATABASE (password: ?passfile=PATH)") \
     X(store, replica, STORE, "", RESTART, 0, 500,                                        \
-      "postgresql://.. of a standby that answers reads that may be stale: the "           \
-      "projections; \"\" is none")                                                        \
+      "postgresql://.. of a standby that answers for projections, and for tiles and "    \
+      "records that it has; \"\" is none")                                                \
     X(store, min_free_bytes, BYTES, "256MiB", RELOAD, 0, INT64_C(1) << 50,               \
       "with less room on the disk, writes are refused and reads go on")
 #define CONFIG_KEYS(X)                                                                   \

@@ -168,6 +168,8 @@ enum metric_code { M_CODE_OK, M_CODE_REFUSED, M_CODE_FAILED };
       "1 while store.replica answers")                                                   \
     X(METRIC_REPLICA_AGE, GAUGE, "replica_age_seconds", NONE, NONE, MS,                  \
       "age of what the replica shows, of the slot that is oldest there")                 \
+    X(METRIC_REPLICA_READS, COUNTER, "replica_reads_total", NONE, NONE, ONE,             \
+      "tiles and pages of records that store.replica answered")                          \
     X(METRIC_RELOAD_OK, GAUGE, "config_last_reload_successful", NONE, NONE, ONE,         \
       "1 when the last reload was applied")                                              \
     X(METRIC_RELOAD_TIME, GAUGE, "config_last_reload_success_timestamp_seconds", NONE,   \

@@ -19,6 +19,12 @@ struct reader {
     struct store *replica_store;
     struct store_reader *replica; /* NULL: none now */
     uint64_t replica_retry_ms;
+    uint32_t replica_pause_ms; /* the last one; 0: it was opened since */
+    struct replica_proof {
+        tree_size size;    /* so far the replica's log is the beginning of ours .. */
+        uint64_t until_ms; /* .. as was seen a while ago */
+        uint64_t next_ms;  /* not looked again before */
+    } proven[SLOTS_MAX];
 };
 
 /* Records of one answer under construction. */
@@ -54,9 +60,17 @@ void serve_view(struct reader *rd, const struct request *q);
 /* How far the projections are, for /metrics. */
 void view_watch(struct reader *rd);
 
+/* Root of the slot's tree when it had `size` leaves, as `store` holds it. */
+MUST_CHECK enum err reader_root(struct store_reader *store, uint32_t slot, tree_size size,
+                                struct hash *root);
+
 /* reader_replica.c: where reads that may be stale go. */
 /* NULL: none is configured, or it does not answer. */
 struct store_reader *reader_replica(struct reader *rd);
+/* Who is to be asked for what never changes of the slot in rd->slot, all of it below
+ * `end` (at most rd->slot.size): the replica when it is known to have that, else the
+ * store. */
+struct store_reader *reader_settled(struct reader *rd, uint32_t slot, uint64_t end);
 /* It failed: do without it for a while. */
 void reader_replica_drop(struct reader *rd, enum err why);
 void reader_replica_close(struct reader *rd);

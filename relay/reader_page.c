@@ -55,6 +55,35 @@ static bool on_account_record(void *context, const struct record *r,
     return true;
 }
 
+/* Into `p`, as it was begun; nothing of an attempt before is left. */
+static enum err read_slot(struct page *p, struct store_reader *store)
+{
+    p->next = p->from;
+    p->count = 0;
+    p->more = p->failed = false;
+    buf_clear(&p->reader->records);
+    return store->ops->records(store, (uint32_t)p->slot, p->from, p->max + 1,
+                               on_slot_record, p);
+}
+
+/* Records of a log never change: of those that a standby has, it is as good as the store.
+ * Whatever it does not bring, the store does. */
+static enum err read_settled(struct page *p)
+{
+    struct reader *rd = p->reader;
+    uint64_t end = p->view - p->from > p->max ? p->from + p->max + 1 : p->view;
+    struct store_reader *store = reader_settled(rd, (uint32_t)p->slot, end);
+    if (store == rd->store)
+        return read_slot(p, store);
+    enum err e = read_slot(p, store);
+    if (e == ERR_OK && (p->more || p->failed || p->next == end)) {
+        metrics_count(rd->r->metrics, METRIC_REPLICA_READS, 0, 1);
+        return e;
+    }
+    reader_replica_drop(rd, e == ERR_OK ? ERR_MISSING : e);
+    return read_slot(p, rd->store);
+}
+
 /* Records from `from` on as far as one answer holds them, never past the size the slot
  * has now: that is read first, so everything under it is there. */
 enum err page_read(struct page *p, struct reader *rd, const struct request *q,
@@ -80,7 +109,7 @@ enum err page_read(struct page *p, struct reader *rd, const struct request *q,
         e = ops->account(rd->store, &key->id, from, max + 1, on_account_record, p);
     } else if (from < p->view) {
         p->withhold = true;
-        e = ops->records(rd->store, (uint32_t)p->slot, from, max + 1, on_slot_record, p);
+        e = read_settled(p);
     } else if (from > p->view) {
         return ERR_RANGE;
     }

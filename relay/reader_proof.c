@@ -45,28 +45,24 @@ void serve_proof(struct reader *rd, const struct request *q)
                                       .path = bytes_of(path, count * HASH_BYTES)}));
 }
 
-/* Root of the slot's tree when it had `size` leaves. */
-static bool root_at(struct reader *rd, uint32_t slot, tree_size size, struct hash *root)
+enum err reader_root(struct store_reader *store, uint32_t slot, tree_size size,
+                     struct hash *root)
 {
     bool have = false;
     uint64_t end = size;
-    if (size == 0) {
-        *root = hash_empty();
-        return true;
-    }
+    *root = hash_empty();
     /* Full subtrees of the right edge, smallest first, joined leftwards. */
     for (unsigned level = 0; level < MERKLE_LEVELS_MAX && end > 0; level++) {
         struct hash node;
         if ((size >> level & 1) == 0)
             continue;
         uint64_t n = (end >> level) - 1;
-        if (rd->store->ops->node(rd->store, slot, level, n, &node) != ERR_OK)
-            return false;
+        TRY(store->ops->node(store, slot, level, n, &node));
         *root = have ? hash_node(&node, root) : node;
         have = true;
         end -= UINT64_C(1) << level;
     }
-    return have;
+    return end == 0 ? ERR_OK : ERR_RANGE;
 }
 
 /* Whose log a note speaks of; false: none of ours. */
@@ -114,8 +110,10 @@ static enum err judge_note(struct reader *rd, struct bytes note, uint32_t slot,
     }
     if (c.size > rd->slot.size)
         return ERR_BEHIND;
-    return root_at(rd, slot, c.size, &root) && !hash_equal(&root, &c.root) ? ERR_BEHIND
-                                                                           : ERR_OK;
+    return reader_root(rd->store, slot, c.size, &root) == ERR_OK &&
+                   !hash_equal(&root, &c.root)
+               ? ERR_BEHIND
+               : ERR_OK;
 }
 
 /* Whoever sequences the slot signs nothing more. */
@@ -264,11 +262,13 @@ static bool add_leaf(void *context, const struct record *r, const struct hash *a
     return true;
 }
 
-static enum err read_bundle(struct reader *rd, const struct request *q, struct frame *f)
+static enum err read_bundle(struct store_reader *store, const struct request *q,
+                            struct frame *f)
 {
     struct bundle b = {.f = f};
-    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width,
-                                add_leaf, &b));
+    f->size = 0;
+    TRY(store->ops->records(store, q->slot, q->tile * TILE_HASHES, q->width, add_leaf,
+                            &b));
     return b.count == q->width ? ERR_OK : ERR_NOT_FOUND;
 }
 
@@ -293,13 +293,13 @@ static bool add_envelope(void *context, const struct record *r, const struct has
     return !b->failed;
 }
 
-static enum err read_envelopes(struct reader *rd, const struct request *q,
-                               struct frame **f)
+static enum err read_envelopes(struct reader *rd, struct store_reader *store,
+                               const struct request *q, struct frame **f)
 {
     struct envelopes b = {.rd = rd};
     buf_clear(&rd->records);
-    TRY(rd->store->ops->records(rd->store, q->slot, q->tile * TILE_HASHES, q->width,
-                                add_envelope, &b));
+    TRY(store->ops->records(store, q->slot, q->tile * TILE_HASHES, q->width, add_envelope,
+                            &b));
     if (b.failed || !frame_grow(f, rd->records.size))
         return ERR_MEMORY;
     if (b.count != q->width)
@@ -309,14 +309,39 @@ static enum err read_envelopes(struct reader *rd, const struct request *q,
     return ERR_OK;
 }
 
-static enum err read_tile(struct reader *rd, const struct request *q, struct frame *f)
+static enum err read_tile(struct store_reader *store, const struct request *q,
+                          struct frame *f)
 {
     struct hash hashes[TILE_HASHES];
-    TRY(rd->store->ops->tile(rd->store, q->slot, (unsigned)q->level, q->tile, q->width,
-                             hashes));
+    TRY(store->ops->tile(store, q->slot, (unsigned)q->level, q->tile, q->width, hashes));
     memcpy(frame_data(f), hashes, q->width * sizeof(hashes[0]));
     f->size = (uint32_t)(q->width * sizeof(hashes[0]));
     return ERR_OK;
+}
+
+static enum err read_from(struct reader *rd, struct store_reader *store,
+                          const struct request *q, struct frame **f)
+{
+    return q->level == LEVEL_ENVELOPES ? read_envelopes(rd, store, q, f)
+           : q->level < 0              ? read_bundle(store, q, *f)
+                                       : read_tile(store, q, *f);
+}
+
+/* What a tile holds never changes: a standby that has it is as good as the store. */
+static enum err read_settled(struct reader *rd, const struct request *q, unsigned level,
+                             struct frame **f)
+{
+    uint64_t end = (q->tile * TILE_HASHES + q->width) << (TILE_HEIGHT * level);
+    struct store_reader *store = reader_settled(rd, q->slot, end);
+    if (store != rd->store) {
+        enum err e = read_from(rd, store, q, f);
+        if (e == ERR_OK) {
+            metrics_count(rd->r->metrics, METRIC_REPLICA_READS, 0, 1);
+            return e;
+        }
+        reader_replica_drop(rd, e);
+    }
+    return read_from(rd, rd->store, q, f);
 }
 
 void serve_tile(struct reader *rd, const struct request *q)
@@ -332,10 +357,7 @@ void serve_tile(struct reader *rd, const struct request *q)
         unsigned level = q->level < 0 ? 0u : (unsigned)q->level;
         unsigned width = tile_width(rd->slot.size, level, q->tile);
         if (width >= q->width)
-            m->code = reader_code(rd, q->level == LEVEL_ENVELOPES
-                                          ? read_envelopes(rd, q, &m->frame)
-                                      : q->level < 0 ? read_bundle(rd, q, m->frame)
-                                                     : read_tile(rd, q, m->frame));
+            m->code = reader_code(rd, read_settled(rd, q, level, &m->frame));
     }
     relay_mail_one(rd->r, m);
 }

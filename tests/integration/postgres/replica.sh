@@ -32,24 +32,97 @@ shows()
 shows 1000000 replica
 [ "$(get as_of.age_ms)" -lt 5000 ] || fail "a level standby is $(get as_of.age_ms) ms old"
 
+# What never changes comes from it as far as it has it, and from the store past that: whoever
+# asks sees the same bytes, and never less, whatever the standby does.
+metric()
+{
+    curl -sS -m 5 "http://127.0.0.1:$PORT/metrics" | sed -n "s/^stoa_$1 //p"
+}
+# tiles NAME: the log of anna's slot up to its size, into a folder of that name.
+tiles()
+{
+    mkdir -p "$T/$1"
+    for path in tile/0/000 tile/entries/000 envelopes/000 "$PARTIAL"; do
+        curl -sSf -m 12 "http://127.0.0.1:$PORT/log/$SLOT/$path" -o "$T/$1/$(echo "$path" | tr / _)" ||
+            fail "no $path $1"
+    done
+}
+# pages NAME MAX: the same by FETCH, up to the size it has now.
+pages()
+{
+    "$STOA_FETCH_LOG" "$PORT" "$SLOT" "$2" >"$T/$1.pages" || fail "no pages $1"
+}
+# size: of anna's slot, as the checkpoint shows it.
+size()
+{
+    curl -sSf -m 5 "http://127.0.0.1:$PORT/log/$SLOT/checkpoint" | sed -n 2p
+}
+# auditing NAME: the whole log, checked, and its head.
+auditing()
+{
+    stoa-audit verify "http://127.0.0.1:$PORT" --trust-on-first-use --state "$T/state-$1" >"$T/out" 2>"$T/err" ||
+        fail "audit $1: $(cat "$T/out" "$T/err")"
+}
+SLOT=$(printf %02x "$(get as_of.slot)")
+bulk "$ANNA" 300
+shows 76000000 replica
+PARTIAL=tile/0/001.p/$(($(size) - 256))
+sleep 1.1
+for n in 1 2 3; do tiles level; done # each thread opens its own
+N=$(metric replica_reads_total)
+[ "$N" -ge 6 ] || fail "tiles from the standby: $N"
+pages level 50
+[ "$(metric replica_reads_total)" -ge $((N + 4)) ] || fail "pages from the standby: $(($(metric replica_reads_total) - N))"
+pages long 1000
+equal "$(cat "$T/long.pages")" "$(cat "$T/level.pages")" "a log in short pages and in one"
+equal "$(cut -d ' ' -f 1 "$T/level.pages")" "$(size)" "records in pages"
+auditing level
+server behind
+accrue "$ANNA" 1
+tiles behind
+SIZE=$(size)
+pages behind 50
+equal "$(cut -d ' ' -f 1 "$T/behind.pages")" "$SIZE" "records in pages beside a standby that is behind"
+for n in 1 2; do
+    curl -sSf -m 5 "http://127.0.0.1:$PORT/log/$SLOT/tile/0/001.p/$((SIZE - 256))" -o /dev/null || fail "the standby's past hides the newest"
+done
+server level
+shows 77000000 replica
+server standby-hang
+tiles hung
+pages hung 50
+server standby-go
+server standby-stop
+tiles away
+pages away 50
+for how in hung away; do
+    equal "$(cat "$T/$how.pages")" "$(cat "$T/behind.pages")" "pages while the standby is $how"
+done
+for how in behind hung away; do
+    diff -r "$T/level" "$T/$how" || fail "other bytes while the standby is $how"
+done
+auditing away
+server standby-start
+shows 77000000 replica
+
 # It stops following: what it shows is old and says so, against what this hub has signed.
 server behind
 accrue "$ANNA" 2
 accrue "$ANNA" 3
 sleep 2
-shows 1000000 replica 2
+shows 77000000 replica 2
 [ "$(get as_of.age_ms)" -ge 2000 ] || fail "two seconds behind, and only $(get as_of.age_ms) ms old"
 view /v1/rich-list
 equal "$(get as_of.0.source)" replica "where the list comes from"
 view /v1/account/00000000000000000000000000000000000000000000000000000000000000ff
 equal "$(cat "$T/code")" 404 "an account nobody has"
-equal "$(stoa balance --wallet "$T/anna" --json >"$T/out"; get balances.0.settled)" 6.00 "the wallet's balance"
+equal "$(stoa balance --wallet "$T/anna" --json >"$T/out"; get balances.0.settled)" 82.00 "the wallet's balance"
 server level
-shows 6000000 replica
+shows 82000000 replica
 
 # Without it the store answers; back again it is used again.
 server standby-stop
-shows 6000000 store
+shows 82000000 store
 n=0
 until curl -sS -m 5 "http://127.0.0.1:$PORT/metrics" >"$T/metrics" && grep -qx "stoa_replica_up 0" "$T/metrics"; do
     n=$((n + 1))
@@ -57,7 +130,7 @@ until curl -sS -m 5 "http://127.0.0.1:$PORT/metrics" >"$T/metrics" && grep -qx "
     sleep 0.1
 done
 server standby-start
-shows 6000000 replica
+shows 82000000 replica
 hub_kill
 
 # A standby is no store.
@@ -71,6 +144,7 @@ says 'primary'
 hub_start "store.uri=$STOA_PG_URI"
 server standby-stop
 accrue "$ANNA" 4
+bulk "$ANNA" 300
 ok stoa balance --wallet "$T/anna"
 sleep 1.5 # the mark is written once a second
 hub_kill
@@ -95,5 +169,26 @@ until view /readyz/write && [ "$(cat "$T/code")" = 503 ] && grep -q behind "$T/b
 done
 timeout 20 stoactl accrue "$ANNA" 9 --node test --epoch 99 --key "$KEY" --hub "$URL" --quiet --timeout 2s >"$T/out" 2>"$T/err" </dev/null &&
     fail "a hub that is behind took an entry"
+
+# The promoted one goes on by itself and becomes another ledger: the hub on the first server sees
+# that and shows nothing of it.
+hub_kill
+rm "$T/hub/highwater"
+hub_start "store.uri=$REPLICA"
+bulk "$ANNA" 300
+hub_kill
+server start
+mv "$T/highwater" "$T/hub/highwater"
+hub_start "store.uri=$STOA_PG_URI"
+PARTIAL=tile/0/001
+tiles alone
+pages alone 100
+hub_kill
+hub_start "store.uri=$STOA_PG_URI" "store.replica=$REPLICA" log.level=info
+for n in 1 2 3; do tiles forked; done
+pages forked 100
+equal "$(cat "$T/forked.pages")" "$(cat "$T/alone.pages")" "pages beside another ledger"
+diff -r "$T/alone" "$T/forked" || fail "other bytes beside another ledger"
+grep -q 'reader.replica_away.*not the beginning' "$T/hub.err" || fail "another ledger is not noticed: $(grep replica "$T/hub.err")"
 kill $PROJECTOR
 echo "replica: good"

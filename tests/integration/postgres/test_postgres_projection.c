@@ -293,7 +293,7 @@ static void earnings_are_paged_and_lists_are_of_an_hour(void **state)
     struct projector *p = projector(uri);
     catch_up(p, false);
     projector_close(p);
-    assert_int_equal(store_replica_postgres(strchr(uri, ':') + 1, &store, &why), ERR_OK);
+    assert_int_equal(store_replica_postgres(strchr(uri, ':') + 1, 0, &store, &why), ERR_OK);
     assert_int_equal(store->ops->reader_open(store, &r), ERR_OK);
     const struct projection_ops *ops = r->ops->projection;
     for (uint32_t before = UINT32_MAX; before > 0;) {

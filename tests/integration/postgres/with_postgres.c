@@ -13,7 +13,8 @@
  *   behind   stops its replay; level: goes on with it
  *   second   makes another server with an empty database, its URI in PIPE.second
  *
- * And of these two NAME-stop, -start, -crash, -promote; -save copies the files of a server
+ * And of these two NAME-stop, -start, -crash, -promote; -hang, -go: all of its processes are
+ * stopped, and go on; -save copies the files of a server
  * that is stopped, -restore puts them back. */
 #include <fcntl.h>
 #include <poll.h>
@@ -94,6 +95,10 @@ static bool obey_of(int which, const char *word)
     struct pgproc *p = &servers[which];
     if (strcmp(word, "start") == 0)
         return pgproc_start(p);
+    if (strcmp(word, "hang") == 0 || strcmp(word, "go") == 0) {
+        pgproc_pause(p, word[0] == 'h');
+        return true;
+    }
     if (strcmp(word, "promote") == 0)
         return pgproc_promote(p);
     if (strcmp(word, "save") == 0)
