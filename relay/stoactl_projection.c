@@ -61,7 +61,8 @@ static int run(struct ctl *c, struct projector *p, uint64_t every_ms)
     while (!ended) {
         uint64_t records = 0;
         enum err e = projector_round(p, &records, &why);
-        if (e != ERR_OK && e != ERR_STORE && e != ERR_STORE_FULL)
+        bool passes = e == ERR_STORE || e == ERR_STORE_FULL || e == ERR_LOCKED;
+        if (e != ERR_OK && !passes)
             return failed(c, e, &why);
         if (away != (e != ERR_OK))
             ctl_say(c, "%s", e == ERR_OK ? "going on" : why.text);

@@ -67,6 +67,11 @@ for i in 1 2 3; do
 done
 equal "$(grep -c event=reader.failed "$T/hub.err")" "$FAILED" "reads that failed"
 
+# Somebody's lock: what waits for it goes on after it, the projector too.
+server lock
+ready write true
+pay
+
 server stop
 ready write false
 ready read false

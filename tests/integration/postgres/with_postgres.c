@@ -9,6 +9,7 @@
  *   crash    SIGQUIT and start again; also stop, start
  *   cut      kill -9 of one backend of a store: the server cuts all and recovers
  *   end      every session of stores is ended, the server goes on
+ *   lock     nobody can read or write stoa.slot for longer than sessions wait for a lock
  *   standby  makes a server that follows, its URI in PIPE.standby
  *   behind   stops its replay; level: goes on with it
  *   second   makes another server with an empty database, its URI in PIPE.second
@@ -127,6 +128,10 @@ static bool obey(const char *word)
                           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                           " WHERE application_name = 'stoa'",
                           NULL, 0);
+    if (strcmp(word, "lock") == 0)
+        return pgproc_sql(&servers[FIRST], "stoa",
+                          "BEGIN; LOCK TABLE stoa.slot; SELECT pg_sleep(3); COMMIT", NULL,
+                          0);
     if (strcmp(word, "behind") == 0 || strcmp(word, "level") == 0)
         return pgproc_sql(&servers[STANDBY], "postgres",
                           word[0] == 'b' ? "SELECT pg_wal_replay_pause()"
