@@ -132,7 +132,10 @@ const struct cli_command cli_commands[] = {
      "--evidence shows pairs of signed notes that cannot both be true.",
      "stoa checkpoint\nstoa checkpoint 3 --offline\n", {OPT_OFFLINE, OPT_EVIDENCE},
      cli_run_checkpoint},
-    {"limits", "", false, 0, 0, "limits the hub sets for this connection", "", "stoa limits\n",
+    {"limits", "", false, 0, 0, "limits the hub sets for this connection",
+     "A hub may bound what an address sends and an account has accepted too. That is not told\n"
+     "beforehand: what is beyond is refused (policy_rate) with the time to wait.",
+     "stoa limits\n",
      {0}, cli_run_limits},
     {"export", "[ACCOUNT]", false, 0, 1, "all records as JSON lines", "",
      "stoa export --out anna.jsonl\n", {OPT_OUT, OPT_OFFLINE}, cli_run_export},

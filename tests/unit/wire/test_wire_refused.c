@@ -208,6 +208,32 @@ static void numbers_outside_their_range_are_refused(void **state)
     }
 }
 
+/* Version 1 has no room for more of them: a reader does not pass over what it does not know
+ * (docs/PROTOCOL.md, Limits and Versions). */
+static void limits_are_ten_numbers(void **state)
+{
+    (void)state;
+    for (unsigned challenge = 0; challenge < 2; challenge++)
+        for (size_t count = 0; count < 15; count++) {
+            uint8_t data[256];
+            struct mp_writer w = mp_writer_of(data, sizeof data);
+            mp_array(&w, challenge ? 7 : 3);
+            mp_uint(&w, challenge ? WIRE_CHALLENGE : WIRE_LIMITS_IS);
+            mp_uint(&w, 1); /* the version; a rid */
+            if (challenge) {
+                mp_bin(&w, (uint8_t[HASH_BYTES]){0}, HASH_BYTES);
+                mp_str(&w, "eu", 2);
+                mp_uint(&w, 1);
+                mp_bin(&w, (uint8_t[HASH_BYTES]){0}, HASH_BYTES);
+            }
+            mp_array(&w, count);
+            for (size_t i = 0; i < count; i++)
+                mp_uint(&w, 1000 + i);
+            assert_false(w.full);
+            assert_int_equal(decode_exact(data, w.size), count == 10 ? ERR_OK : ERR_FRAME);
+        }
+}
+
 static void an_empty_note_is_refused(void **state)
 {
     (void)state;
@@ -293,6 +319,7 @@ int main(void)
         cmocka_unit_test(forms_that_are_not_shortest_are_refused),
         cmocka_unit_test(unknown_types_and_shapes_are_refused),
         cmocka_unit_test(numbers_outside_their_range_are_refused),
+        cmocka_unit_test(limits_are_ten_numbers),
         cmocka_unit_test(an_empty_note_is_refused),
         cmocka_unit_test(lists_hold_as_much_as_the_protocol_says),
         cmocka_unit_test(a_frame_over_the_largest_is_refused),
