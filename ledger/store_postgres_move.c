@@ -22,6 +22,7 @@ struct side {
     char mine[POSTGRES_URI_MAX]; /* as we connect */
     struct pg_target target;
     struct pg_link link;
+    struct pg_ledger ledger; /* whose it is; its schema is the one we know */
 };
 
 struct row {
@@ -99,6 +100,10 @@ static enum err connect_side(struct mover *m, struct side *s, const char *uri)
                       NULL);
     if (e == ERR_OK && PQsetnonblocking(s->link.c, 0) != 0)
         return lost(m, s);
+    if (e == ERR_OK) /* nothing is read, let alone written, that may mean something else */
+        e = pg_session_ledger(&s->link, &s->ledger);
+    if (e == ERR_OK)
+        e = pg_session_current(&s->link, s->ledger.version); /* there may be none */
     if (e != ERR_OK)
         *m->why = s->link.why;
     return e;
@@ -242,34 +247,22 @@ static enum err find(struct mover *m, struct row *at)
 
 static enum err same_ledger(struct mover *m)
 {
-    struct pg_ledger a, b;
+    const struct pg_ledger *a = &m->from.ledger, *b = &m->to.ledger;
     PGresult *r = NULL;
-    enum err e = pg_session_ledger(&m->from.link, &a);
-    if (e == ERR_OK)
-        e = pg_session_current(&m->from.link, a.version);
-    if (e != ERR_OK)
-        *m->why = m->from.link.why;
-    TRY(e);
-    e = pg_session_ledger(&m->to.link, &b);
-    if (e == ERR_OK)
-        e = pg_session_current(&m->to.link, b.version);
-    if (e != ERR_OK)
-        *m->why = m->to.link.why;
-    TRY(e);
-    if (!b.any) {
+    if (!b->any) {
         char id[2 * POSTGRES_LEDGER_ID_BYTES + 1], federation[2 * HASH_BYTES + 1];
         char hub[2 * HUB_NAME_MAX + 1];
-        hex_encode(id, a.id, sizeof a.id);
-        hex_encode(federation, a.identity.federation.b, HASH_BYTES);
-        hex_encode(hub, a.identity.hub, strlen(a.identity.hub));
+        hex_encode(id, a->id, sizeof a->id);
+        hex_encode(federation, a->identity.federation.b, HASH_BYTES);
+        hex_encode(hub, a->identity.hub, strlen(a->identity.hub));
         TRY(ask(m, &m->to, &r,
                 "SELECT stoa.create_place('\\x%s', '\\x%s', convert_from('\\x%s', "
                 "'UTF8'), %u)",
-                id, federation, hub, (unsigned)a.identity.slots));
+                id, federation, hub, (unsigned)a->identity.slots));
         PQclear(r);
         return ERR_OK;
     }
-    return memcmp(a.id, b.id, sizeof a.id) == 0
+    return memcmp(a->id, b->id, sizeof a->id) == 0
                ? ERR_OK
                : fail(m, ERR_CONFIG, "%s: the ledger there is another one",
                       m->to.target.name);

@@ -43,6 +43,7 @@ struct move_order {
 /* ERR_LOCKED: somebody moves it, or it is not yet let go.
  * ERR_CONFIG: no such place for this ledger; ERR_CORRUPT: the copy is not what was
  * signed, and nothing was moved; ERR_UNKNOWN: whether it moved is not known, call again.
+ * ERR_SCHEMA: a server's schema is newer than this program, and nothing was changed there.
  * ERR_STORE, ERR_USAGE, ERR_RANGE (no such slot), ERR_MEMORY. `why`, never NULL, is a
  * sentence. */
 MUST_CHECK enum err postgres_move(const struct move_order *o, struct store_why *why);
@@ -55,7 +56,8 @@ MUST_CHECK enum err postgres_move(const struct move_order *o, struct store_why *
 MUST_CHECK enum err postgres_forget(const struct move_order *o, struct store_why *why);
 
 /* Where every slot is: `visit` gets the URI "" for the hub's own database. ERR_CONFIG:
- * `store` is not that. */
+ * `store` is not that, or its schema is older than this program; ERR_SCHEMA: newer; else as
+ * postgres_move. */
 MUST_CHECK enum err postgres_where(const char *store, const char *as,
                                    void (*visit)(void *context, uint32_t slot,
                                                  const char *uri, bool moving),

@@ -77,6 +77,7 @@ enum ctl_exit ctl_exit_of(enum err e)
     case ERR_NOT_ALLOWED:
         return EXIT_NOT_ALLOWED;
     case ERR_CONFIG:
+    case ERR_SCHEMA:
         return EXIT_CONFIG;
     case ERR_USAGE:
         return EXIT_USAGE;

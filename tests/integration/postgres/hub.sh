@@ -157,4 +157,14 @@ P="--policy $T/state/policy"
 cmp "$T/db.jsonl" "$T/web.jsonl" || fail "two exports of one log differ"
 ok stoactl schema status --store "$STOA_PG_URI"
 grep -q 'stoa_owner:' "$T/hub.err" && fail "a URI in the trace"
+
+# Nothing reads a ledger that a later program has changed, and both versions are told.
+server newer
+for command in "slot list" "slot move 00 --to $STOA_PG_URI" "slot forget 00 --at $STOA_PG_URI" \
+    "projection status" "schema status" "schema apply"; do
+    # shellcheck disable=SC2086
+    expect 78 stoactl $command --store "$STOA_PG_URI"
+    says 'the schema is version 99, this program knows [0-9]'
+    [ -s "$T/out" ] && fail "stoactl $command tells something all the same: $(cat "$T/out")"
+done
 echo "hub: good, $PAID payments"

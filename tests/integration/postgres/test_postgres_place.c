@@ -437,6 +437,28 @@ static void a_place_is_no_hub(void **state)
     assert_non_null(strstr(why.text, "another one"));
 }
 
+/* A step of a broken-off move is not made up for where its words may mean something else. */
+static void a_newer_schema_on_the_way_is_not_written_to(void **state)
+{
+    struct suite *s = *state;
+    struct store_why why;
+    char placed[20];
+    assert_int_equal(suite_append(s, SLOT, 30), STORE_COMMITTED);
+    must_move(s, SLOT, second_uri);
+    second_sql("UPDATE stoa.slot SET placed = 'coming' WHERE slot = 3;"
+               "INSERT INTO stoa.schema_migration VALUES (99, 'later', sha256('x'))");
+    assert_int_equal(move(s, SLOT, s->uri, &why), ERR_SCHEMA);
+    assert_non_null(strstr(why.text, "version 99"));
+    assert_true(pgproc_sql(&second, second_name,
+                           "SELECT placed FROM stoa.slot WHERE slot = 3", placed,
+                           sizeof placed));
+    assert_string_equal(placed, "coming");
+    second_sql("DELETE FROM stoa.schema_migration WHERE version = 99");
+    must_move(s, SLOT, s->uri);
+    claim(s, SLOT);
+    write_and_check(s, SLOT, 5);
+}
+
 /* ---- what a move leaves ---- */
 
 static enum err forget(const struct suite *s, const char *at, struct store_why *why)
@@ -914,6 +936,7 @@ static int all(void)
         PLACE(a_copy_that_is_not_what_was_signed_does_not_count),
         PLACE(a_place_from_before_the_move_is_refused),
         PLACE(a_place_is_no_hub),
+        PLACE(a_newer_schema_on_the_way_is_not_written_to),
         PLACE(what_was_left_is_removed_when_all_is_well_elsewhere),
         PLACE(an_attachment_does_not_outlive_a_move_that_broke_off),
         PLACE(relays_share_what_is_on_two_servers),

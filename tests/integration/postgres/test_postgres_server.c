@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "ledger/store_postgres.h"
+#include "ledger/store_postgres_move.h"
 #include "ledger/store_postgres_schema.h"
 #include "tests/integration/postgres/edge.h"
 
@@ -83,6 +84,15 @@ static void count_rows(void *context, const struct postgres_schema_row *row)
     n[2] += row->altered;
 }
 
+static void count_slot(void *context, uint32_t slot, const char *uri, bool moving)
+{
+    unsigned *slots = context;
+    (void)slot;
+    assert_string_equal(uri, "");
+    assert_false(moving);
+    *slots += 1;
+}
+
 static void a_newer_schema_is_refused_with_both_versions(void **state)
 {
     struct suite *s = *state;
@@ -108,6 +118,15 @@ static void a_newer_schema_is_refused_with_both_versions(void **state)
     assert_int_equal(postgres_schema_apply(s->uri, &version, count_rows, n, &why),
                      ERR_SCHEMA);
     assert_non_null(strstr(why.text, "99"));
+    unsigned slots = 0;
+    assert_int_equal(postgres_where(s->uri, NULL, count_slot, &slots, &why), ERR_SCHEMA);
+    assert_non_null(strstr(why.text, "version 99"));
+    assert_non_null(strstr(why.text, ours));
+    assert_int_equal(slots, 0);
+    edge_sql(s, "DELETE FROM stoa.schema_migration WHERE version > 1");
+    assert_int_equal(postgres_where(s->uri, NULL, count_slot, &slots, &why), ERR_CONFIG);
+    assert_non_null(strstr(why.text, "version 1,"));
+    assert_int_equal(slots, 0);
 }
 
 static void a_schema_of_somebody_else_is_left_alone(void **state)

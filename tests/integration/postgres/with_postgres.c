@@ -11,6 +11,7 @@
  *   end      every session of stores is ended, the server goes on
  *   lock     nobody can read or write stoa.slot for longer than sessions wait for a lock
  *   standby  makes a server that follows, its URI in PIPE.standby
+ *   newer    the schema says that a later program made it
  *   behind   stops its replay; level: goes on with it
  *   second   makes another server with an empty database, its URI in PIPE.second
  *
@@ -132,6 +133,11 @@ static bool obey(const char *word)
         return pgproc_sql(&servers[FIRST], "stoa",
                           "BEGIN; LOCK TABLE stoa.slot; SELECT pg_sleep(3); COMMIT", NULL,
                           0);
+    if (strcmp(word, "newer") == 0)
+        return pgproc_sql(&servers[FIRST], "stoa",
+                          "INSERT INTO stoa.schema_migration VALUES (99, 'later',"
+                          " sha256('x'))",
+                          NULL, 0);
     if (strcmp(word, "behind") == 0 || strcmp(word, "level") == 0)
         return pgproc_sql(&servers[STANDBY], "postgres",
                           word[0] == 'b' ? "SELECT pg_wal_replay_pause()"
