@@ -34,19 +34,21 @@ void store_why_set(struct store_why *why, const char *format, ...)
 }
 
 /* As the edges: there when ledger_store_postgres is linked. */
-bool store_probe_postgres(const char *rest, struct store_probe *out, struct store_why *why)
+bool store_probe_postgres(const char *rest, unsigned limit_ms, struct store_probe *out,
+                          struct store_why *why)
     __attribute__((weak));
 
 static const char *const server_schemes[] = {"postgresql:", "postgres:"};
 
-bool store_probe(const char *uri, struct store_probe *out, struct store_why *why)
+bool store_probe(const char *uri, unsigned limit_ms, struct store_probe *out,
+                 struct store_why *why)
 {
     *out = (struct store_probe){.kind = STORE_PROBE_NONE};
     store_why_set(why, "%s", "");
     for (size_t i = 0; i < sizeof server_schemes / sizeof *server_schemes; i++) {
         size_t size = strlen(server_schemes[i]);
         if (strncmp(uri, server_schemes[i], size) == 0 && store_probe_postgres)
-            return store_probe_postgres(uri + size, out, why);
+            return store_probe_postgres(uri + size, limit_ms, out, why);
     }
     return false;
 }

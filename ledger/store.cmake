@@ -54,6 +54,7 @@ add_library(ledger_store_postgres STATIC
   store_postgres_param.c
   store_postgres_place.c
   store_postgres_place_lease.c
+  store_postgres_place_probe.c
   store_postgres_place_read.c
   store_postgres_projection.c
   store_postgres_probe.c

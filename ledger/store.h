@@ -34,6 +34,8 @@ struct store_reader;
 struct projection_ops;
 struct store_lease;
 struct lease_self;
+struct store_place;
+struct store_probe;
 
 /* Who this ledger is; written once by store_create, checked by the caller after open. */
 struct store_identity {
@@ -164,6 +166,17 @@ struct store_ops {
      * one more handle, closed before the store. NULL: this store has one writer. */
     enum err (*share)(struct store *s, const struct lease_self *self,
                       struct store_lease **out, struct store_why *why);
+
+    /* Of a ledger whose slots stand at several servers, for who wants to know which of them
+     * keeps commits waiting (ledger/store_probe.h); NULL, both: it stands in one place. Any
+     * thread, beside all other calls. `places` tells what is known here: it asks no server
+     * and waits for none. `out` has room for STORE_PLACES_MAX; [0] is the hub's own database.
+     * Returns how many there are; a number stays with its place. */
+    size_t (*places)(struct store *s, struct store_place *out);
+    /* store_probe of one of them, by its number. False also when there is no such place any
+     * more. */
+    bool (*probe)(struct store *s, size_t place, unsigned limit_ms,
+                  struct store_probe *out, struct store_why *why);
 };
 
 /* A call holds one read transaction, its visits included: a visit that waits keeps the WAL

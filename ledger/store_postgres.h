@@ -80,6 +80,7 @@ struct pg_link {
     atomic_uint_fast64_t *made_ms; /* of the store; see there. NULL: of no store */
     unsigned patience_ms; /* the longest an exchange or a connect may take; 0: the usual
                              time */
+    uint64_t until_ms; /* nothing is waited for after this; 0: no such end */
     bool probes;       /* asks all the same, to know whether it answers again */
     bool late;         /* the last exchange ended because there was no answer in time */
     uint64_t deadline_ms;          /* of the exchange under way */
@@ -252,6 +253,8 @@ uint64_t pg_changed(const PGresult *r); /* rows of an INSERT, UPDATE or DELETE *
 /* store_postgres_target.c. ERR_USAGE: no such URI, or it has a password in it. */
 enum err pg_target_open(struct pg_target *t, const char *rest, struct store_why *why);
 void pg_target_close(struct pg_target *t);
+/* As store_place.asked_by has it; "" when `cap` is too small. */
+void pg_target_asked_by(const struct pg_target *t, char *out, size_t cap);
 
 /* store_postgres_link.c */
 uint64_t pg_now_ms(void);
@@ -385,6 +388,9 @@ enum err postgres_put_settled(struct postgres_store *s,
                               const struct store_append *const a[], size_t count);
 /* store_postgres_side.c: one question of the writer, outside a transaction; `lock` is held. */
 enum err postgres_ask_writer(struct postgres_store *s, struct pg_step *step);
+/* store_postgres_probe.c: store_probe of a target that is open. */
+bool postgres_probe(const struct pg_target *target, unsigned limit_ms,
+                    struct store_probe *out, struct store_why *why);
 /* store_postgres_place.c: slots on several servers */
 /* Where everything is; from now on `s` passes each call on to where its slot is. */
 enum err postgres_places_open(struct postgres_store *s);

@@ -147,6 +147,8 @@ static unsigned at_most(const struct pg_link *l, unsigned ms)
 static void begin_exchange(struct pg_link *l, unsigned ms)
 {
     l->deadline_ms = pg_now_ms() + at_most(l, ms);
+    if (l->until_ms > 0 && l->deadline_ms > l->until_ms)
+        l->deadline_ms = l->until_ms;
     l->lost = l->again = l->warned = l->late = false;
     l->sqlstate[0] = '\0';
 }

@@ -155,13 +155,20 @@ static enum err follow(struct postgres_store *s, uint32_t slot, size_t *at,
         if (row.uri[0] == '\0' && *at == 0)
             return lost_way(slot, why);
         brought = row.placed == AWAY ? row.moves : UINT64_MAX;
-        TRY(place_of(s, row.uri, at, why));
+        struct store_why of_place = {{0}};
+        enum err e = place_of(s, row.uri, at, &of_place);
+        if (of_place.text[0] != '\0')
+            *why = of_place;
+        if (e != ERR_OK)
+            place_astray(s->places, slot, row.uri, &of_place);
+        TRY(e);
     }
     return lost_way(slot, why);
 }
 
 static void arrive(struct postgres_store *s, uint32_t slot, size_t at)
 {
+    place_found(s->places, slot);
     if (atomic_exchange(&s->places->at[slot], (unsigned char)at) != at)
         trace(TRACE_INFO, "store.slot_placed", TRACE_U64("slot", slot),
               TRACE_STR("at", s->places->store[at]->target.name));
@@ -313,8 +320,11 @@ static void place_append(struct store *base, const struct store_append appends[]
         if (n == 0)
             continue;
         enum err e = place_hears(x->store[i]);
-        if (e == ERR_OK)
+        if (e == ERR_OK) {
+            uint64_t began = place_append_began(x, i);
             postgres_append(&x->store[i]->base, x->part, n, x->outcome);
+            place_append_ended(x, i, began);
+        }
         for (size_t k = 0; k < n; k++)
             outcome[x->from[k]] = e == ERR_OK ? x->outcome[k] : store_outcome_of(e);
     }
@@ -491,6 +501,8 @@ static void ops_of(struct store_ops *out)
     out->maintain = place_maintain;
     out->reader_open = place_reader_open;
     out->share = place_share;
+    out->places = place_list;
+    out->probe = place_probe;
 }
 
 enum err postgres_places_open(struct postgres_store *s)
@@ -501,6 +513,7 @@ enum err postgres_places_open(struct postgres_store *s)
         return ERR_MEMORY;
     pthread_mutex_init(&x->lock, NULL);
     pthread_mutex_init(&x->orphan_lock, NULL);
+    pthread_mutex_init(&x->astray_lock, NULL);
     x->store[0] = s;
     atomic_init(&x->count, 1);
     ops_of(&x->ops);
@@ -523,6 +536,7 @@ void postgres_places_close(struct postgres_store *s)
         s->places->store[i]->base.ops->close(&s->places->store[i]->base);
     pthread_mutex_destroy(&s->places->lock);
     pthread_mutex_destroy(&s->places->orphan_lock);
+    pthread_mutex_destroy(&s->places->astray_lock);
     free(s->places);
     s->places = NULL;
 }

@@ -9,6 +9,7 @@
 #define LEDGER_STORE_POSTGRES_PLACE_H
 
 #include "ledger/store_postgres.h"
+#include "ledger/store_probe.h"
 
 struct pg_places {
     pthread_mutex_t lock; /* of adding one, and of the two below */
@@ -28,6 +29,16 @@ struct pg_places {
     bool orphan[SLOTS_MAX];
     struct lease_self orphan_of[SLOTS_MAX];
     struct store_ops ops;
+    /* How appends go at each place, for whoever asks (store_postgres_place_probe.c): since when
+     * one is under way, 0: none; how long the last one took, and when it ended. */
+    atomic_uint_fast64_t append_since_ms[POSTGRES_PLACES_MAX];
+    atomic_uint_fast64_t append_us[POSTGRES_PLACES_MAX];
+    atomic_uint_fast64_t appended_ms[POSTGRES_PLACES_MAX];
+    /* The newest place that slots are known to be at and that could not be opened. */
+    pthread_mutex_t astray_lock;
+    char astray_uri[POSTGRES_URI_MAX];
+    struct store_why astray_why;
+    bool astray[SLOTS_MAX];
     /* Scratch of the writer: the part of an append that goes to one place. */
     unsigned char to[SLOTS_MAX];
     struct store_append part[SLOTS_MAX];
@@ -46,6 +57,17 @@ static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
 }
 /* Where is the slot? ERR_STORE: that cannot be told now. */
 enum err place_look(struct postgres_store *s, uint32_t slot);
+/* store_postgres_place_probe.c: an append to place `i` begins, and ends; `began` is what the
+ * first one returned. */
+uint64_t place_append_began(struct pg_places *x, size_t i);
+void place_append_ended(struct pg_places *x, size_t i, uint64_t began);
+/* .. a slot is where nothing could be opened; or it was found */
+void place_astray(struct pg_places *x, uint32_t slot, const char *uri,
+                  const struct store_why *why);
+void place_found(struct pg_places *x, uint32_t slot);
+size_t place_list(struct store *base, struct store_place *out);
+bool place_probe(struct store *base, size_t place, unsigned limit_ms,
+                 struct store_probe *out, struct store_why *why);
 /* store_postgres_place_read.c, _lease.c */
 enum err place_reader_open(struct store *base, struct store_reader **out);
 enum err place_share(struct store *base, const struct lease_self *self,

@@ -96,14 +96,15 @@ static bool look_around(struct pg_link *l, struct store_probe *out)
     return true;
 }
 
-bool store_probe_postgres(const char *rest, struct store_probe *out, struct store_why *why)
+bool postgres_probe(const struct pg_target *target, unsigned limit_ms,
+                    struct store_probe *out, struct store_why *why)
 {
-    struct pg_target target = {NULL, ""};
-    struct pg_link l = {.target = &target, .role = PG_PLAIN};
-    *out = (struct store_probe){.kind = STORE_PROBE_SERVER};
-    if (pg_target_open(&target, rest, why) != ERR_OK)
-        return false;
     uint64_t began = pg_now_ms();
+    struct pg_link l = {.target = target,
+                        .role = PG_PLAIN,
+                        .patience_ms = limit_ms,
+                        .until_ms = began + limit_ms};
+    *out = (struct store_probe){.kind = STORE_PROBE_SERVER};
     if (pg_ready(&l) == ERR_OK) {
         out->connect_ms = pg_now_ms() - began;
         out->there = look_around(&l, out);
@@ -111,6 +112,16 @@ bool store_probe_postgres(const char *rest, struct store_probe *out, struct stor
     if (!out->there && why)
         *why = l.why;
     pg_drop(&l);
+    return out->there;
+}
+
+bool store_probe_postgres(const char *rest, unsigned limit_ms, struct store_probe *out,
+                          struct store_why *why)
+{
+    struct pg_target target = {NULL, ""};
+    *out = (struct store_probe){.kind = STORE_PROBE_SERVER};
+    if (pg_target_open(&target, rest, why) == ERR_OK)
+        (void)postgres_probe(&target, limit_ms, out, why);
     pg_target_close(&target);
     return out->there;
 }

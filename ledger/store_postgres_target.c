@@ -61,6 +61,39 @@ enum err pg_target_open(struct pg_target *t, const char *rest, struct store_why 
     return ERR_OK;
 }
 
+/* For a shell, in single quotes. False: no room. */
+static bool put_option(char *out, size_t cap, size_t *n, const char *flag,
+                       const char *value)
+{
+    if (value == NULL || value[0] == '\0')
+        return true;
+    int head = snprintf(out + *n, cap - *n, " %s '", flag);
+    *n += head < 0 ? cap : (size_t)head;
+    for (const char *c = value; *c != '\0'; c++) {
+        size_t size = *c == '\'' ? 4 : 1;
+        if (*n + size >= cap)
+            return false;
+        memcpy(out + *n, *c == '\'' ? "'\\''" : c, size);
+        *n += size;
+    }
+    if (*n + 2 > cap)
+        return false;
+    memcpy(out + *n, "'", 2);
+    *n += 1;
+    return true;
+}
+
+void pg_target_asked_by(const struct pg_target *t, char *out, size_t cap)
+{
+    const char *host = given(t, "host") ? option(t, "host") : option(t, "hostaddr");
+    size_t n = 0;
+    out[0] = '\0';
+    if (!put_option(out, cap, &n, "-h", host) ||
+        !put_option(out, cap, &n, "-p", option(t, "port")) ||
+        !put_option(out, cap, &n, "-d", option(t, "dbname")))
+        out[0] = '\0';
+}
+
 void pg_target_close(struct pg_target *t)
 {
     if (t->options != NULL)

@@ -143,6 +143,49 @@ json_t *answer_top(struct relay *r)
 
 /* why */
 
+static bool has_slots(const struct store_place *p)
+{
+    return memchr(p->slot, true, sizeof(p->slot)) != NULL;
+}
+
+static bool suspect(const struct store_place *p)
+{
+    return p->away || p->deaf || p->unopened || p->append_ms > 0;
+}
+
+/* The other servers, one after the other within one limit; first those that may be it. */
+static void look_at_places(struct relay *r, const size_t number[], struct why_snapshot *s)
+{
+    uint64_t until = clock_mono_ms() + WHY_PLACES_MS;
+    for (unsigned turn = 0; turn < 2; turn++)
+        for (size_t i = 1; i < s->place_count; i++) {
+            struct why_place *w = &s->place[i];
+            struct store_why why = {{0}};
+            uint64_t now = clock_mono_ms(), left = until > now ? until - now : 0;
+            if (suspect(&w->is) != (turn == 0) || left < WHY_PLACE_LEAST_MS)
+                continue;
+            w->looked = true;
+            if (!r->store->ops->probe(r->store, number[i],
+                                      left < WHY_PLACE_MS ? (unsigned)left : WHY_PLACE_MS,
+                                      &w->probe, &why))
+                snprintf(w->probe_why, sizeof(w->probe_why), "%.400s", why.text);
+        }
+}
+
+static void place_facts(struct relay *r, struct why_snapshot *s)
+{
+    size_t number[STORE_PLACES_MAX];
+    struct store_place *all = calloc(STORE_PLACES_MAX, sizeof(*all));
+    size_t count = all && r->store->ops->places ? r->store->ops->places(r->store, all) : 0;
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || has_slots(&all[i])) {
+            number[s->place_count] = i;
+            s->place[s->place_count++].is = all[i];
+        }
+    free(all);
+    look_at_places(r, number, s);
+}
+
 static void store_facts(struct relay *r, struct why_snapshot *s)
 {
     const struct relay_config *c = settings(r);
@@ -158,8 +201,9 @@ static void store_facts(struct relay *r, struct why_snapshot *s)
     s->room_known = s->store == WHY_SQLITE && free_bytes > 0;
     s->free_bytes = (uint64_t)free_bytes;
     s->min_free_bytes = c->store.min_free_bytes;
-    if (s->store == WHY_POSTGRES && !store_probe(uri, &s->probe, &why))
-        snprintf(s->probe_why, sizeof(s->probe_why), "%.250s", why.text);
+    if (s->store == WHY_POSTGRES && !store_probe(uri, WHY_SERVER_MS, &s->probe, &why))
+        snprintf(s->probe_why, sizeof(s->probe_why), "%.400s", why.text);
+    place_facts(r, s);
 }
 
 static void bus_facts(struct relay *r, const struct window *w, struct why_snapshot *s)

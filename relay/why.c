@@ -74,6 +74,121 @@ static bool commit_hangs(const struct why_snapshot *s)
            (s->commits > 0 && s->commit_us >= WHY_COMMIT_SLOW_US);
 }
 
+/* ---- servers of single slots ---- */
+
+#define SLOTS_TEXT_MAX 96
+
+static unsigned slot_count(const struct store_place *p)
+{
+    unsigned n = 0;
+    for (size_t k = 0; k < SLOTS_MAX; k++)
+        n += p->slot[k];
+    return n;
+}
+
+/* "slot 03", "slots 01, 04-0f", "slots 00, 02, 04 .. (128 in all)" */
+static const char *slots_text(char out[SLOTS_TEXT_MAX], const struct store_place *p)
+{
+    unsigned count = slot_count(p);
+    const char *between = " ";
+    size_t n = (size_t)snprintf(out, SLOTS_TEXT_MAX, count == 1 ? "slot" : "slots");
+    for (size_t k = 0; k < SLOTS_MAX; k++) {
+        size_t last = k;
+        if (!p->slot[k])
+            continue;
+        while (last + 1 < SLOTS_MAX && p->slot[last + 1])
+            last++;
+        if (n + 32 > SLOTS_TEXT_MAX) {
+            snprintf(out + n, SLOTS_TEXT_MAX - n, " .. (%u in all)", count);
+            break;
+        }
+        n += (size_t)(last == k
+                          ? snprintf(out + n, SLOTS_TEXT_MAX - n, "%s%02zx", between, k)
+                          : snprintf(out + n, SLOTS_TEXT_MAX - n, "%s%02zx-%02zx", between,
+                                     k, last));
+        between = ", ";
+        k = last;
+    }
+    return out;
+}
+
+static bool marked(const struct store_place *p)
+{
+    return p->away || p->deaf || p->unopened;
+}
+
+static bool place_locked(const struct why_snapshot *s, const struct why_place *w)
+{
+    const struct store_probe *p = &w->probe;
+    if (!w->looked || !p->there)
+        return false;
+    return (p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS) ||
+           (p->held && (w->is.append_ms > 0 || marked(&w->is) || s->write_state != ERR_OK));
+}
+
+/* As for the hub's own: that nobody was found proves nothing while its slots go on. */
+static bool place_away(const struct why_snapshot *s, const struct why_place *w)
+{
+    if (!w->looked)
+        return marked(&w->is);
+    if (w->probe.there)
+        return marked(&w->is) && !w->probe.held && w->probe.waiting == 0;
+    return marked(&w->is) || w->is.append_ms >= WHY_COMMIT_HANGS_MS ||
+           s->write_state == ERR_UNAVAILABLE;
+}
+
+/* The first server of which it is so, and how many others; NULL: none. */
+static const struct why_place *
+places_that(const struct why_snapshot *s, unsigned *others,
+            bool (*so)(const struct why_snapshot *s, const struct why_place *w))
+{
+    const struct why_place *first = NULL;
+    *others = 0;
+    for (size_t i = 1; i < s->place_count; i++) {
+        if (!so(s, &s->place[i]))
+            continue;
+        if (first)
+            *others += 1;
+        else
+            first = &s->place[i];
+    }
+    return first;
+}
+
+/* "; 2 more servers likewise; 3 were not looked at" */
+static const char *others_text(char out[96], const struct why_snapshot *s, unsigned others)
+{
+    unsigned unseen = 0;
+    int n = 0;
+    for (size_t i = 1; i < s->place_count; i++)
+        unseen += !s->place[i].looked;
+    out[0] = 0;
+    if (others > 0)
+        n = snprintf(out, 96, "; %u more server%s likewise", others, others == 1 ? "" : "s");
+    if (unseen > 0)
+        snprintf(out + n, 96 - (size_t)n, "; %u w%s not looked at, the time was up", unseen,
+                 unseen == 1 ? "as" : "ere");
+    return out;
+}
+
+static uint64_t place_ms(const struct store_place *p)
+{
+    uint64_t last = p->append_us / 1000;
+    return p->append_ms > last ? p->append_ms : last;
+}
+
+/* One transaction after the other goes to the servers: which one takes the time? NULL: there
+ * is one only, or none of them is slow by itself. */
+static const struct why_place *slowest(const struct why_snapshot *s)
+{
+    const struct why_place *most = NULL;
+    for (size_t i = 0; s->place_count > 1 && i < s->place_count; i++)
+        if (place_ms(&s->place[i].is) >= WHY_COMMIT_SLOW_US / 1000 &&
+            (!most || place_ms(&s->place[i].is) > place_ms(&most->is)))
+            most = &s->place[i];
+    return most;
+}
+
 /* The judges: true when it is so, with the finding filled in. */
 
 static bool judge_DAMAGE(const struct why_snapshot *s, struct why_finding *f)
@@ -139,6 +254,38 @@ static bool judge_STORE_AWAY(const struct why_snapshot *s, struct why_finding *f
     return true;
 }
 
+static bool judge_PLACE_AWAY(const struct why_snapshot *s, struct why_finding *f)
+{
+    char slots[SLOTS_TEXT_MAX], more[96];
+    unsigned others;
+    const struct why_place *w = places_that(s, &others, place_away);
+    if (!w)
+        return false;
+    bool there = w->looked && w->probe.there;
+    SAID("the Postgres server of %s %s: %s", slots_text(slots, &w->is),
+         w->is.unopened && there ? "cannot be used"
+         : there                 ? "does not answer the relay's sessions in time"
+         : w->is.deaf            ? "hangs"
+                                 : "is away",
+         w->is.name);
+    others_text(more, s, others);
+    if (w->is.unopened && (there || !w->probe_why[0]) && w->is.why.text[0])
+        SEEN("%.300s%s", w->is.why.text, more);
+    else if (there)
+        SEEN("a new session was ready in %" PRIu64 " ms and answered in %" PRIu64 " us%s",
+             w->probe.connect_ms, w->probe.answer_us, more);
+    else
+        SEEN("%.300s%s", w->probe_why[0] ? w->probe_why : "the relay's sessions got no answer",
+             more);
+    EFFECT("entries of accounts in these slots are refused unavailable, other slots go on; the "
+           "relay tries again by itself");
+    TRY_THIS("pg_isready%s", w->is.asked_by);
+    TRY_THIS("psql%s -c 'SELECT pid, state, wait_event, query FROM pg_stat_activity'",
+             w->is.asked_by);
+    TRY_THIS("on that server: systemctl status postgresql");
+    return true;
+}
+
 static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
 {
     char left[32], least[32];
@@ -159,25 +306,23 @@ static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
     return true;
 }
 
-static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
+/* `at`: " at NAME, the server of slot 03", and `asked_by` how to reach it; "" of the hub's
+ * own. */
+static void tell_lock(const struct store_probe *p, const char *at, const char *asked_by,
+                      struct why_finding *f)
 {
     char held[32], waited[32], doing[2 * STORE_PROBE_TEXT_MAX + 64];
-    const struct store_probe *p = &s->probe;
-    bool waits = p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS;
-    if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
-                                             s->write_state != ERR_OK))))
-        return false;
     if (!p->held) {
-        SAID("sessions of the relay wait for a lock");
+        SAID("sessions of the relay wait for a lock%s", at);
         SEEN("%" PRIu64 " wait, the longest %s; who holds it is gone, or not shown to this "
              "role", p->waiting, span(waited, p->waited_ms));
         EFFECT("commits wait; entries are refused when too many are under way");
-        TRY_THIS("psql -c 'SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity "
-                 "WHERE wait_event_type = $$Lock$$'");
-        return true;
+        TRY_THIS("psql%s -c 'SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity "
+                 "WHERE wait_event_type = $$Lock$$'", asked_by);
+        return;
     }
-    SAID("pid %" PRIu64 ", user %s, holds %s", p->holder_pid, p->holder_user,
-         p->holder_lock[0] ? p->holder_lock : "a lock that commits wait for");
+    SAID("pid %" PRIu64 ", user %s, holds %s%s", p->holder_pid, p->holder_user,
+         p->holder_lock[0] ? p->holder_lock : "a lock that commits wait for", at);
     if (p->holder_query[0])
         snprintf(doing, sizeof(doing), "%s for %s: %s",
                  p->holder_state[0] ? p->holder_state : "in a transaction",
@@ -188,9 +333,34 @@ static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f
     SEEN("%s; %" PRIu64 " session%s of ours wait, the longest %s", doing, p->waiting,
          p->waiting == 1 ? "" : "s", span(waited, p->waited_ms));
     EFFECT("commits wait; entries are refused unavailable, nothing is lost");
-    TRY_THIS("psql -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", p->holder_pid);
-    TRY_THIS("psql -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
-             "transaction", p->holder_pid);
+    TRY_THIS("psql%s -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", asked_by, p->holder_pid);
+    TRY_THIS("psql%s -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
+             "transaction", asked_by, p->holder_pid);
+}
+
+static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
+{
+    const struct store_probe *p = &s->probe;
+    bool waits = p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS;
+    if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
+                                             s->write_state != ERR_OK))))
+        return false;
+    tell_lock(p, "", "", f);
+    return true;
+}
+
+static bool judge_PLACE_LOCK(const struct why_snapshot *s, struct why_finding *f)
+{
+    char slots[SLOTS_TEXT_MAX], at[STORE_PLACE_NAME_MAX + SLOTS_TEXT_MAX + 32], more[96];
+    unsigned others;
+    const struct why_place *w = places_that(s, &others, place_locked);
+    if (!w)
+        return false;
+    snprintf(at, sizeof(at), " at %s, the server of %s", w->is.name,
+             slots_text(slots, &w->is));
+    tell_lock(&w->probe, at, w->is.asked_by, f);
+    size_t n = strlen(f->seen);
+    snprintf(f->seen + n, sizeof(f->seen) - n, "%s", others_text(more, s, others));
     return true;
 }
 
@@ -198,7 +368,8 @@ static bool judge_STORE_SLOW(const struct why_snapshot *s, struct why_finding *f
 {
     char now[32], usual[32];
     uint64_t ms = s->append_ms > s->commit_us / 1000 ? s->append_ms : s->commit_us / 1000;
-    if (!commit_hangs(s))
+    const struct why_place *w = slowest(s);
+    if (!commit_hangs(s) || (w && w != &s->place[0]))
         return false;
     SAID("%s is slow to commit", s->store == WHY_POSTGRES ? "Postgres" : "the disk");
     SEEN("a transaction takes %s (usual %s), %" PRIu64 " in the last %" PRIu64 " s%s",
@@ -215,6 +386,28 @@ static bool judge_STORE_SLOW(const struct why_snapshot *s, struct why_finding *f
         TRY_THIS("iostat -x 1 5");
         TRY_THIS("iotop -obn 3");
     }
+    return true;
+}
+
+static bool judge_PLACE_SLOW(const struct why_snapshot *s, struct why_finding *f)
+{
+    char slots[SLOTS_TEXT_MAX], now[32];
+    const struct why_place *w = slowest(s);
+    if (!commit_hangs(s) || !w || w == &s->place[0] || place_away(s, w) ||
+        place_locked(s, w))
+        return false;
+    SAID("the Postgres server of %s is slow to commit: %s", slots_text(slots, &w->is),
+         w->is.name);
+    SEEN("a transaction there takes %s%s; those at other servers wait for it",
+         span(now, place_ms(&w->is)),
+         w->is.append_ms >= WHY_COMMIT_HANGS_MS ? ", one is under way" : "");
+    EFFECT("answers come late, of other slots too; entries are refused busy when too many are "
+           "under way");
+    TRY_THIS("psql%s -c 'SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity "
+             "WHERE application_name ~ $$^stoa$$'", w->is.asked_by);
+    TRY_THIS("on that server: iostat -x 1 5");
+    TRY_THIS("stoactl slot move SLOT --to ANOTHER   # docs/OPERATIONS.md, \"Slots on several "
+             "servers\"");
     return true;
 }
 
@@ -421,6 +614,29 @@ static void look_at_store(const struct why_snapshot *s, struct why_report *out)
          "%" PRIu64 " of our sessions wait", s->probe.waiting);
 }
 
+static void look_at_places(const struct why_snapshot *s, struct why_report *out)
+{
+    char slots[SLOTS_TEXT_MAX], seen[96];
+    for (size_t i = 1; i < s->place_count; i++) {
+        const struct why_place *w = &s->place[i];
+        bool there = w->looked && w->probe.there;
+        if (there)
+            snprintf(seen, sizeof(seen), "session in %" PRIu64 " ms, answer in %" PRIu64
+                     " us, %" PRIu64 " of our sessions wait", w->probe.connect_ms,
+                     w->probe.answer_us, w->probe.waiting);
+        else
+            snprintf(seen, sizeof(seen), "%s%s",
+                     w->is.deaf       ? "hangs, "
+                     : w->is.unopened ? "not opened, "
+                     : w->is.away     ? "away, "
+                                      : "",
+                     w->looked ? "no session, no answer" : "not looked at: the time was up");
+        look(out, "place", w->looked || marked(&w->is),
+             there && !place_away(s, w) && !place_locked(s, w) && w->probe.waiting == 0,
+             "%s, %s: %s", w->is.name, slots_text(slots, &w->is), seen);
+    }
+}
+
 static void look_at_rest(const struct why_snapshot *s, struct why_report *out)
 {
     look(out, "clock", true,
@@ -476,5 +692,6 @@ void why_judge(const struct why_snapshot *s, struct why_report *out)
     }
     look_at_entries(s, out);
     look_at_store(s, out);
+    look_at_places(s, out);
     look_at_rest(s, out);
 }

@@ -14,10 +14,14 @@
 #include "ledger/err.h"
 #include "ledger/store_probe.h"
 
-#define WHY_TEXT_MAX 300
+#define WHY_TEXT_MAX 480 /* a server's name, or how to reach it, and a sentence */
 #define WHY_TRY_MAX 3
 #define WHY_COMMIT_SLOW_US 250000u /* one durable transaction, on average */
 #define WHY_COMMIT_HANGS_MS 1000u  /* one under way for longer */
+#define WHY_SERVER_MS 5000u        /* for a look at the hub's own database server, .. */
+#define WHY_PLACE_MS 1500u         /* .. at one more, .. */
+#define WHY_PLACES_MS 4000u        /* .. and at all of those together */
+#define WHY_PLACE_LEAST_MS 400u    /* with less left none is looked at: it proves nothing */
 #define WHY_LOOP_SILENT_MS 3000u
 #define WHY_SKEW_MS 5000u          /* ours against the database server's */
 #define WHY_DRIFT_MS 60000u        /* the wall clock against the monotonic one */
@@ -34,9 +38,12 @@
     X(BEHIND, "behind")                                                                  \
     X(CLOCK_JUMPED, "clock_jumped")                                                      \
     X(STORE_AWAY, "store_away")                                                          \
+    X(PLACE_AWAY, "place_away")                                                          \
     X(DISK_FULL, "disk_full")                                                            \
     X(STORE_LOCK, "store_lock")                                                          \
+    X(PLACE_LOCK, "place_lock")                                                          \
     X(STORE_SLOW, "store_slow")                                                          \
+    X(PLACE_SLOW, "place_slow")                                                          \
     X(CLOCK_SKEW, "clock_skew")                                                          \
     X(SLOT_UNOWNED, "slot_unowned")                                                      \
     X(LOOP_HANGS, "loop_hangs")                                                          \
@@ -53,6 +60,14 @@ enum why_cause { WHY_CAUSES(WHY_ENUM_) WHY_CAUSE_COUNT };
 #undef WHY_ENUM_
 
 enum why_store { WHY_MEMORY_STORE, WHY_SQLITE, WHY_POSTGRES };
+
+/* A server that slots stand at. */
+struct why_place {
+    struct store_place is;
+    bool looked;              /* there was time for a look; else nothing is known of `probe` */
+    struct store_probe probe;
+    char probe_why[WHY_TEXT_MAX]; /* when it was looked at and is not there */
+};
 
 /* One moment, and the window before it. All zero is a relay in which nothing goes on. */
 struct why_snapshot {
@@ -76,6 +91,10 @@ struct why_snapshot {
     const char *store_place;       /* folder or server, for people; "" */
     struct store_probe probe;
     char probe_why[WHY_TEXT_MAX];  /* when it is a server and is not there */
+    /* Slots at several servers: [0] is the hub's own database, of which `probe` tells, all
+     * others have slots. 0 or 1: there are no others. */
+    size_t place_count;
+    struct why_place place[STORE_PLACES_MAX];
     /* clocks */
     int64_t drift_ms; /* vitals_drift_ms, over the window */
     /* region and bus */
@@ -111,7 +130,7 @@ struct why_look {
     char seen[WHY_TEXT_MAX];
     bool ok, known;
 };
-#define WHY_LOOKS_MAX 16
+#define WHY_LOOKS_MAX (16 + STORE_PLACES_MAX)
 
 struct why_report {
     size_t count;

@@ -116,6 +116,121 @@ static void postgres_hangs_and_nobody_writes(struct why_snapshot *s)
     s->region = s->leases_lapsed = true;
     s->probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
 }
+/* Slots 03, 05 to 07 at one more server, 0a at a third one. */
+static void three_servers(struct why_snapshot *s)
+{
+    static const struct store_probe there = {.kind = STORE_PROBE_SERVER,
+                                             .there = true,
+                                             .connect_ms = 5,
+                                             .answer_us = 400};
+    s->place_count = 3;
+    for (size_t i = 0; i < 3; i++) {
+        struct why_place *w = &s->place[i];
+        snprintf(w->is.name, sizeof(w->is.name), "postgresql://stoa@db%zu/stoa", i);
+        snprintf(w->is.asked_by, sizeof(w->is.asked_by), " -h 'db%zu' -d 'stoa'", i);
+        w->is.append_us = 3000;
+        w->looked = true;
+        w->probe = there;
+    }
+    s->place[0].is.slot[0] = true;
+    s->place[1].is.slot[3] = s->place[1].is.slot[5] = true;
+    s->place[1].is.slot[6] = s->place[1].is.slot[7] = true;
+    s->place[2].is.slot[10] = true;
+}
+static void place_refuses(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->write_state = ERR_UNAVAILABLE;
+    s->place[1].is.away = true;
+    s->place[1].probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+    strcpy(s->place[1].probe_why, "stoa@db1: connection refused");
+}
+static void place_hangs(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->place[2].is.deaf = true;
+    s->place[2].probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+    strcpy(s->place[2].probe_why, "stoa@db2: no answer in 1500 ms");
+}
+static void place_begins_to_hang(struct why_snapshot *s)
+{
+    place_hangs(s);
+    s->place[2].is.deaf = false;
+    s->append_ms = s->place[2].is.append_ms = 1800;
+}
+static void places_hang_and_time_is_up(struct why_snapshot *s)
+{
+    place_hangs(s);
+    s->place[1].is.deaf = true;
+    s->place[1].looked = false;
+}
+static void place_answers_others_only(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->place[1].is.deaf = true;
+}
+static void place_not_opened(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->write_state = ERR_UNAVAILABLE;
+    s->place[2].is.unopened = true;
+    strcpy(s->place[2].is.why.text, "db2: the ledger there is another one");
+}
+static void place_session_too_many(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->place[1].probe = (struct store_probe){.kind = STORE_PROBE_SERVER};
+}
+static void place_with_no_time_for_a_look(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->place[1].looked = false;
+    s->place[1].probe = (struct store_probe){.kind = STORE_PROBE_NONE};
+}
+static void place_lock(struct why_snapshot *s)
+{
+    struct why_snapshot own = *s;
+    three_servers(s);
+    postgres_lock(&own);
+    s->place[1].probe = own.probe;
+    s->append_ms = s->place[1].is.append_ms = 1900;
+}
+static void place_lock_between_tries(struct why_snapshot *s)
+{
+    place_lock(s);
+    s->append_ms = s->place[1].is.append_ms = 0;
+    s->place[1].probe.waiting = s->place[1].probe.waited_ms = 0;
+    s->place[1].is.away = true;
+}
+static void place_lock_that_hinders_nobody(struct why_snapshot *s)
+{
+    place_lock_between_tries(s);
+    s->place[1].is.away = false;
+}
+static void place_lock_of_nobody_we_see(struct why_snapshot *s)
+{
+    place_lock(s);
+    s->place[1].probe.held = false;
+}
+static void place_slow(struct why_snapshot *s)
+{
+    three_servers(s);
+    postgres_slow(s);
+    s->place[2].is.append_us = 1090000;
+}
+static void own_server_slow(struct why_snapshot *s)
+{
+    place_slow(s);
+    s->place[0].is.append_us = 1500000;
+}
+static void many_servers_add_up(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->commits = 9;
+    s->commit_us = 400000;
+    for (size_t i = 0; i < 3; i++)
+        s->place[i].is.append_us = 133000;
+}
 static void postgres_full(struct why_snapshot *s)
 {
     s->write_state = ERR_STORE_FULL;
@@ -236,6 +351,9 @@ static void stopped_for_something_else(struct why_snapshot *s)
 }
 
 #define NOTHING WHY_CAUSE_COUNT
+#define POSTGRES(name, plant, first, said, seen, try_this)                               \
+    {name, plant, WHY_POSTGRES, first, 1, said, seen, try_this}
+#define WELL(name, plant) {name, plant, WHY_POSTGRES, NOTHING, 0, 0, 0, 0}
 static const struct {
     const char *name;
     void (*plant)(struct why_snapshot *s);
@@ -268,6 +386,38 @@ static const struct {
     {"a session too many", one_session_too_many, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
     {"quiet and Postgres hangs", postgres_hangs_and_nobody_writes, WHY_POSTGRES,
      WHY_STORE_AWAY, 1, "is away", 0, "pg_isready"},
+    WELL("three servers", three_servers),
+    POSTGRES("a server of slots refuses", place_refuses, WHY_PLACE_AWAY,
+             "of slots 03, 05-07 is away: postgresql://stoa@db1/stoa", "connection refused",
+             "pg_isready -h 'db1' -d 'stoa'"),
+    POSTGRES("a server of slots hangs", place_hangs, WHY_PLACE_AWAY,
+             "of slot 0a hangs: postgresql://stoa@db2/stoa", "no answer in 1500 ms",
+             "pg_isready -h 'db2'"),
+    POSTGRES("it begins to hang", place_begins_to_hang, WHY_PLACE_AWAY, "of slot 0a is away",
+             "no answer", "'db2'"),
+    POSTGRES("two hang", places_hang_and_time_is_up, WHY_PLACE_AWAY, "05-07 hangs",
+             "1 more server likewise; 1 was not looked at", "'db1'"),
+    POSTGRES("it answers others only", place_answers_others_only, WHY_PLACE_AWAY,
+             "does not answer the relay's sessions", "ready in 5 ms", "'db1'"),
+    POSTGRES("a server of slots is not ours", place_not_opened, WHY_PLACE_AWAY,
+             "slot 0a cannot be used", "another one", "'db2'"),
+    WELL("a session too many there", place_session_too_many),
+    WELL("no time for a look there", place_with_no_time_for_a_look),
+    POSTGRES("lock at a server of slots", place_lock, WHY_PLACE_LOCK,
+             "pid 31337, user ops, holds ShareLock on stoa.record_00 at "
+             "postgresql://stoa@db1/stoa, the server of slots 03, 05-07", "CREATE INDEX",
+             "psql -h 'db1' -d 'stoa' -c 'SELECT pg_cancel_backend(31337)'"),
+    POSTGRES("lock there between tries", place_lock_between_tries, WHY_PLACE_LOCK, "db1", 0,
+             "pg_cancel_backend(31337)"),
+    WELL("harmless lock there", place_lock_that_hinders_nobody),
+    POSTGRES("lock of a stranger there", place_lock_of_nobody_we_see, WHY_PLACE_LOCK, "db1",
+             "1 wait", "psql -h 'db1'"),
+    POSTGRES("a slow server of slots", place_slow, WHY_PLACE_SLOW,
+             "of slot 0a is slow to commit: postgresql://stoa@db2/stoa", "1.0 s",
+             "psql -h 'db2'"),
+    POSTGRES("the hub's own is the slowest", own_server_slow, WHY_STORE_SLOW, "Postgres", 0,
+             "psql -c"),
+    POSTGRES("none is slow by itself", many_servers_add_up, WHY_STORE_SLOW, "Postgres", 0, 0),
     {"Postgres full", postgres_full, WHY_POSTGRES, WHY_DISK_FULL, 1, 0, 0,
      "data_directory"},
     {"Redis gone", redis_gone, WHY_POSTGRES, WHY_BUS_GONE, 1, "Redis", "4.0 s",
@@ -351,6 +501,41 @@ static void two_faults_are_both_told_the_basic_one_first(void **state)
     assert_int_equal(r.found[2].cause, WHY_QUORUM);
 }
 
+/* The longest server names, and as many slots as go there, in the room there is. */
+static void what_is_told_of_a_server_fits(void **state)
+{
+    static struct why_report r;
+    static struct why_snapshot s;
+    (void)state;
+    s = well(WHY_POSTGRES);
+    place_lock(&s);
+    s.place_count = STORE_PLACES_MAX;
+    for (size_t i = 1; i < s.place_count; i++) {
+        s.place[i] = s.place[1];
+        memset(s.place[i].is.name, 'n', 250);
+        s.place[i].is.name[250] = 0;
+        memset(s.place[i].is.asked_by, 'a', 250);
+        s.place[i].is.asked_by[250] = 0;
+        for (size_t k = 0; k < SLOTS_MAX; k += 2)
+            s.place[i].is.slot[k] = true;
+    }
+    why_judge(&s, &r);
+    assert_int_equal(r.count, 1);
+    has("many slots", r.found[0].said, " .. (");
+    has("many slots", r.found[0].said, " in all)");
+    has("many servers", r.found[0].seen, "; 31 more servers likewise");
+    has("a long way", r.found[0].try_this[0], "pg_cancel_backend(31337)'");
+    assert_int_equal(r.found[0].try_count, 2);
+    unsigned places = 0;
+    for (size_t i = 0; i < r.look_count; i++)
+        if (strcmp(r.looks[i].what, "place") == 0) {
+            assert_false(r.looks[i].ok);
+            has("a look", r.looks[i].seen, "of our sessions wait");
+            places++;
+        }
+    assert_int_equal(places, STORE_PLACES_MAX - 1);
+}
+
 static void what_was_looked_at_is_told_and_unknown_is_not_fine(void **state)
 {
     static struct why_report r;
@@ -378,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_planted_fault_is_named),
         cmocka_unit_test(two_faults_are_both_told_the_basic_one_first),
+        cmocka_unit_test(what_is_told_of_a_server_fits),
         cmocka_unit_test(what_was_looked_at_is_told_and_unknown_is_not_fine),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
