@@ -293,6 +293,53 @@ static void one_that_cannot_be_opened_is_named(void **state)
     (void)ops_expect(&hub, "");
 }
 
+/* Until so many servers are open: one that hangs while it is opened is left alone for long. */
+static void wait_for_places(unsigned count)
+{
+    unsigned open = 0;
+    for (int i = 0; i < 100 && open != count; i++, ops_nap(100)) {
+        json_t *answer = ops_ask(&hub, "why");
+        size_t at;
+        json_t *row;
+        open = 0;
+        json_array_foreach(json_object_get(answer, "looked"), at, row)
+            open += strcmp(ops_text(row, "what"), "place") == 0 &&
+                    strcmp(ops_text(row, "state"), "ok") == 0;
+        json_decref(answer);
+    }
+    assert_int_equal(open, count);
+}
+
+/* Five places, all of which hang: no answer waits for each of them. */
+static void when_many_hang_the_rest_is_said_to_be_not_looked_at(void **state)
+{
+    static const char *const databases[] = {"more1", "more2", "more3"};
+    uint32_t number = slot_of(&p.account, slots()) + 2;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(pgproc_database(&second, databases[i]));
+        move_slot((number + i) % slots(), databases[i]);
+    }
+    wait_for_places(5);
+    (void)ops_expect(&hub, "");
+    pgproc_pause(&second, true);
+    submit_note();
+    (void)named("place_away");
+    uint64_t began = mono_ms();
+    json_t *answer = ops_ask(&hub, "why");
+    uint64_t took = mono_ms() - began;
+    char *text = json_dumps(answer, 0);
+    json_decref(answer);
+    pgproc_pause(&second, false);
+    if (took > ANSWER_MS)
+        fail_msg("why took %llu ms", (unsigned long long)took);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "2 were not looked at, the time was up"));
+    assert_non_null(strstr(text, "not looked at: the time was up"));
+    free(text);
+    is_well_again();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -302,6 +349,7 @@ int main(void)
         cmocka_unit_test(one_that_hangs_is_named_in_time),
         cmocka_unit_test(one_that_is_away_is_named_and_its_return_seen),
         cmocka_unit_test(one_that_cannot_be_opened_is_named),
+        cmocka_unit_test(when_many_hang_the_rest_is_said_to_be_not_looked_at),
     };
     if (!pgproc_there()) {
         printf("skipped: no postgres\n");
