@@ -253,7 +253,7 @@ uint64_t pg_changed(const PGresult *r); /* rows of an INSERT, UPDATE or DELETE *
 /* store_postgres_target.c. ERR_USAGE: no such URI, or it has a password in it. */
 enum err pg_target_open(struct pg_target *t, const char *rest, struct store_why *why);
 void pg_target_close(struct pg_target *t);
-/* As store_place.asked_by has it; "" when `cap` is too small. */
+/* As store_place.asked_by has it; "" also when `cap` is too small. */
 void pg_target_asked_by(const struct pg_target *t, char *out, size_t cap);
 
 /* store_postgres_link.c */

@@ -88,7 +88,8 @@ void pg_target_asked_by(const struct pg_target *t, char *out, size_t cap)
     const char *host = given(t, "host") ? option(t, "host") : option(t, "hostaddr");
     size_t n = 0;
     out[0] = '\0';
-    if (!put_option(out, cap, &n, "-h", host) ||
+    if (given(t, "service") || /* its host stands in a file of the relay's machine */
+        !put_option(out, cap, &n, "-h", host) ||
         !put_option(out, cap, &n, "-p", option(t, "port")) ||
         !put_option(out, cap, &n, "-d", option(t, "dbname")))
         out[0] = '\0';

@@ -41,7 +41,7 @@ struct store_probe {
 struct store_place {
     char name[STORE_PLACE_NAME_MAX]; /* user, host, database; never a secret or a file */
     /* " -h HOST -p PORT -d DATABASE" for psql and pg_isready, quoted for a shell; the user is
-     * the operator's. "": longer than there is room for */
+     * the operator's. "": not known here (a service), or longer than there is room for */
     char asked_by[STORE_PLACE_NAME_MAX];
     bool slot[SLOTS_MAX]; /* those that stand there */
     bool away;            /* the last look of the store found no server .. */
@@ -55,7 +55,8 @@ struct store_place {
 /* `uri` as store_open takes it. False: no server to look at, or it did not answer (out->kind
  * tells which); `why` (may be NULL) is a sentence then. It takes at most `limit_ms`, from the
  * first packet on: who resolves names has limits of his own (resolv.conf(5)). */
-bool store_probe(const char *uri, unsigned limit_ms, struct store_probe *out, struct store_why *why);
+bool store_probe(const char *uri, unsigned limit_ms, struct store_probe *out,
+                 struct store_why *why);
 
 /* The Postgres edge's own, found by store_probe where it is linked. */
 bool store_probe_postgres(const char *rest, unsigned limit_ms, struct store_probe *out,

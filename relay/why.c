@@ -112,6 +112,17 @@ static const char *slots_text(char out[SLOTS_TEXT_MAX], const struct store_place
     return out;
 }
 
+#define REACH_MAX (STORE_PLACE_NAME_MAX + 32)
+/* A program that asks that server: a command for another one would do harm there. */
+static const char *reach(char out[REACH_MAX], const char *program, const struct store_place *p)
+{
+    if (p->asked_by[0])
+        snprintf(out, REACH_MAX, "%s%s", program, p->asked_by);
+    else
+        snprintf(out, REACH_MAX, "on that server: %s", program);
+    return out;
+}
+
 static bool marked(const struct store_place *p)
 {
     return p->away || p->deaf || p->unopened;
@@ -256,7 +267,7 @@ static bool judge_STORE_AWAY(const struct why_snapshot *s, struct why_finding *f
 
 static bool judge_PLACE_AWAY(const struct why_snapshot *s, struct why_finding *f)
 {
-    char slots[SLOTS_TEXT_MAX], more[96];
+    char slots[SLOTS_TEXT_MAX], more[96], command[REACH_MAX];
     unsigned others;
     const struct why_place *w = places_that(s, &others, place_away);
     if (!w)
@@ -279,9 +290,9 @@ static bool judge_PLACE_AWAY(const struct why_snapshot *s, struct why_finding *f
              more);
     EFFECT("entries of accounts in these slots are refused unavailable, other slots go on; the "
            "relay tries again by itself");
-    TRY_THIS("pg_isready%s", w->is.asked_by);
-    TRY_THIS("psql%s -c 'SELECT pid, state, wait_event, query FROM pg_stat_activity'",
-             w->is.asked_by);
+    TRY_THIS("%s", reach(command, "pg_isready", &w->is));
+    TRY_THIS("%s -c 'SELECT pid, state, wait_event, query FROM pg_stat_activity'",
+             reach(command, "psql", &w->is));
     TRY_THIS("on that server: systemctl status postgresql");
     return true;
 }
@@ -306,9 +317,8 @@ static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
     return true;
 }
 
-/* `at`: " at NAME, the server of slot 03", and `asked_by` how to reach it; "" of the hub's
- * own. */
-static void tell_lock(const struct store_probe *p, const char *at, const char *asked_by,
+/* `at`: " at NAME, the server of slot 03", "" of the hub's own; `psql` as it is reached. */
+static void tell_lock(const struct store_probe *p, const char *at, const char *psql,
                       struct why_finding *f)
 {
     char held[32], waited[32], doing[2 * STORE_PROBE_TEXT_MAX + 64];
@@ -317,8 +327,8 @@ static void tell_lock(const struct store_probe *p, const char *at, const char *a
         SEEN("%" PRIu64 " wait, the longest %s; who holds it is gone, or not shown to this "
              "role", p->waiting, span(waited, p->waited_ms));
         EFFECT("commits wait; entries are refused when too many are under way");
-        TRY_THIS("psql%s -c 'SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity "
-                 "WHERE wait_event_type = $$Lock$$'", asked_by);
+        TRY_THIS("%s -c 'SELECT pid, pg_blocking_pids(pid), query FROM pg_stat_activity "
+                 "WHERE wait_event_type = $$Lock$$'", psql);
         return;
     }
     SAID("pid %" PRIu64 ", user %s, holds %s%s", p->holder_pid, p->holder_user,
@@ -333,9 +343,9 @@ static void tell_lock(const struct store_probe *p, const char *at, const char *a
     SEEN("%s; %" PRIu64 " session%s of ours wait, the longest %s", doing, p->waiting,
          p->waiting == 1 ? "" : "s", span(waited, p->waited_ms));
     EFFECT("commits wait; entries are refused unavailable, nothing is lost");
-    TRY_THIS("psql%s -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", asked_by, p->holder_pid);
-    TRY_THIS("psql%s -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
-             "transaction", asked_by, p->holder_pid);
+    TRY_THIS("%s -c 'SELECT pg_cancel_backend(%" PRIu64 ")'", psql, p->holder_pid);
+    TRY_THIS("%s -c 'SELECT pg_terminate_backend(%" PRIu64 ")'   # if it is idle in a "
+             "transaction", psql, p->holder_pid);
 }
 
 static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
@@ -345,20 +355,21 @@ static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f
     if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
                                              s->write_state != ERR_OK))))
         return false;
-    tell_lock(p, "", "", f);
+    tell_lock(p, "", "psql", f);
     return true;
 }
 
 static bool judge_PLACE_LOCK(const struct why_snapshot *s, struct why_finding *f)
 {
     char slots[SLOTS_TEXT_MAX], at[STORE_PLACE_NAME_MAX + SLOTS_TEXT_MAX + 32], more[96];
+    char psql[REACH_MAX];
     unsigned others;
     const struct why_place *w = places_that(s, &others, place_locked);
     if (!w)
         return false;
     snprintf(at, sizeof(at), " at %s, the server of %s", w->is.name,
              slots_text(slots, &w->is));
-    tell_lock(&w->probe, at, w->is.asked_by, f);
+    tell_lock(&w->probe, at, reach(psql, "psql", &w->is), f);
     size_t n = strlen(f->seen);
     snprintf(f->seen + n, sizeof(f->seen) - n, "%s", others_text(more, s, others));
     return true;
@@ -391,7 +402,7 @@ static bool judge_STORE_SLOW(const struct why_snapshot *s, struct why_finding *f
 
 static bool judge_PLACE_SLOW(const struct why_snapshot *s, struct why_finding *f)
 {
-    char slots[SLOTS_TEXT_MAX], now[32];
+    char slots[SLOTS_TEXT_MAX], now[32], psql[REACH_MAX];
     const struct why_place *w = slowest(s);
     if (!commit_hangs(s) || !w || w == &s->place[0] || place_away(s, w) ||
         place_locked(s, w))
@@ -403,8 +414,8 @@ static bool judge_PLACE_SLOW(const struct why_snapshot *s, struct why_finding *f
          w->is.append_ms >= WHY_COMMIT_HANGS_MS ? ", one is under way" : "");
     EFFECT("answers come late, of other slots too; entries are refused busy when too many are "
            "under way");
-    TRY_THIS("psql%s -c 'SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity "
-             "WHERE application_name ~ $$^stoa$$'", w->is.asked_by);
+    TRY_THIS("%s -c 'SELECT pid, wait_event_type, wait_event, query FROM pg_stat_activity "
+             "WHERE application_name ~ $$^stoa$$'", reach(psql, "psql", &w->is));
     TRY_THIS("on that server: iostat -x 1 5");
     TRY_THIS("stoactl slot move SLOT --to ANOTHER   # docs/OPERATIONS.md, \"Slots on several "
              "servers\"");

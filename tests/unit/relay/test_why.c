@@ -212,6 +212,11 @@ static void place_lock_of_nobody_we_see(struct why_snapshot *s)
     place_lock(s);
     s->place[1].probe.held = false;
 }
+static void place_lock_and_the_way_there_unknown(struct why_snapshot *s)
+{
+    place_lock(s);
+    s->place[1].is.asked_by[0] = 0;
+}
 static void place_slow(struct why_snapshot *s)
 {
     three_servers(s);
@@ -412,6 +417,8 @@ static const struct {
     WELL("harmless lock there", place_lock_that_hinders_nobody),
     POSTGRES("lock of a stranger there", place_lock_of_nobody_we_see, WHY_PLACE_LOCK, "db1",
              "1 wait", "psql -h 'db1'"),
+    POSTGRES("lock there, the way unknown", place_lock_and_the_way_there_unknown,
+             WHY_PLACE_LOCK, "db1", 0, "on that server: psql -c 'SELECT pg_cancel"),
     POSTGRES("a slow server of slots", place_slow, WHY_PLACE_SLOW,
              "of slot 0a is slow to commit: postgresql://stoa@db2/stoa", "1.0 s",
              "psql -h 'db2'"),
