@@ -271,6 +271,36 @@ static void the_relays_role_can_make_a_ledger_in_a_schema_it_does_not_own(void *
         fail_msg("%s: %s", err_word(e), why.text);
 }
 
+/* What is told to be typed in a shell goes to that server, whatever stands in the URI. */
+static void the_way_to_a_server_is_quoted_and_has_no_secret(void **state)
+{
+    static const struct {
+        const char *rest, *way;
+    } cases[] = {
+        {"//relay@db2.example:5433/stoa?passfile=/etc/stoa/secret",
+         " -h 'db2.example' -p '5433' -d 'stoa'"},
+        {"///stoa?host=/run/pg", " -h '/run/pg' -d 'stoa'"},
+        {"//relay@/stoa?hostaddr=192.0.2.1", " -h '192.0.2.1' -d 'stoa'"},
+        {"//a,b/it%27s%20$(x)", " -h 'a,b' -p ',' -d 'it'\\''s $(x)'"},
+        {"///stoa?service=hub", ""}, /* its host is not known here */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pg_target t;
+        struct store_why why;
+        char way[100];
+        assert_int_equal(pg_target_open(&t, cases[i].rest, &why), ERR_OK);
+        pg_target_asked_by(&t, way, sizeof way);
+        assert_string_equal(way, cases[i].way);
+        size_t size = strlen(way);
+        for (size_t cap = 1; cap <= size; cap++) { /* never half of it */
+            pg_target_asked_by(&t, way, cap);
+            assert_string_equal(way, "");
+        }
+        pg_target_close(&t);
+    }
+}
+
 static void a_password_is_refused_and_not_repeated(void **state)
 {
     (void)state;
@@ -411,6 +441,7 @@ static int all(void)
         EDGE(the_relays_role_can_add_and_not_change),
         EDGE(the_relays_role_can_make_a_ledger_in_a_schema_it_does_not_own),
         cmocka_unit_test(a_password_is_refused_and_not_repeated),
+        cmocka_unit_test(the_way_to_a_server_is_quoted_and_has_no_secret),
         EDGE(a_password_comes_from_a_file),
         EDGE(every_hot_question_goes_by_an_index),
         EDGE(a_standby_is_refused),
