@@ -1,4 +1,5 @@
-/* Trees and tiles as a store holds them. Private to recover*.c. */
+/* Trees and tiles as a store holds them: for recover*.c, and for readers who compare what two
+ * stores hold. Of the thread that has the reader. Errors, where none is named: the store's. */
 #ifndef LEDGER_RECOVER_NODES_H
 #define LEDGER_RECOVER_NODES_H
 

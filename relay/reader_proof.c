@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ledger/recover_nodes.h"
 #include "ledger/trace.h"
 #include "relay/clock.h"
 #include "relay/commit_internal.h"
@@ -48,21 +49,10 @@ void serve_proof(struct reader *rd, const struct request *q)
 enum err reader_root(struct store_reader *store, uint32_t slot, tree_size size,
                      struct hash *root)
 {
-    bool have = false;
-    uint64_t end = size;
-    *root = hash_empty();
-    /* Full subtrees of the right edge, smallest first, joined leftwards. */
-    for (unsigned level = 0; level < MERKLE_LEVELS_MAX && end > 0; level++) {
-        struct hash node;
-        if ((size >> level & 1) == 0)
-            continue;
-        uint64_t n = (end >> level) - 1;
-        TRY(store->ops->node(store, slot, level, n, &node));
-        *root = have ? hash_node(&node, root) : node;
-        have = true;
-        end -= UINT64_C(1) << level;
-    }
-    return end == 0 ? ERR_OK : ERR_RANGE;
+    struct frontier f;
+    TRY(nodes_frontier(store, slot, size, &f));
+    *root = frontier_root(&f);
+    return ERR_OK;
 }
 
 /* Whose log a note speaks of; false: none of ours. */
