@@ -172,6 +172,7 @@ enum err postgres_place_open(struct postgres_store *s, const char *uri,
     TRY(make(rest == NULL ? "" : rest + 1, &p, why));
     p->is_place = true;
     p->link.deaf = &p->deaf;
+    p->patience_ms = p->link.patience_ms = POSTGRES_PLACE_MS;
     enum err e = open_ledger(p);
     if (e == ERR_OK && memcmp(p->ledger.id, s->ledger.id, sizeof p->ledger.id) != 0) {
         store_why_set(&p->link.why, "%s: slots are placed there, but the ledger there is another one",

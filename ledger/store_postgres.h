@@ -76,7 +76,7 @@ struct pg_link {
     enum pg_role role;
     bool reads_only; /* a standby will do, an older schema too; the session cannot write */
     const struct pg_ledger *bound; /* a new session must find this one; NULL: any */
-    atomic_bool *deaf; /* of a place; see postgres_store. NULL: the usual time for everything */
+    atomic_bool *deaf; /* of a place; see postgres_store. NULL: of none */
     atomic_uint_fast64_t *made_ms; /* of the store; see there. NULL: of no store */
     unsigned patience_ms; /* the longest an exchange or a connect may take; 0: the usual
                              time */
@@ -257,6 +257,7 @@ void pg_target_close(struct pg_target *t);
 void pg_target_asked_by(const struct pg_target *t, char *out, size_t cap);
 
 /* store_postgres_link.c */
+uint64_t pg_now_us(void); /* of a clock that never jumps */
 uint64_t pg_now_ms(void);
 void pg_sleep_ms(unsigned ms);
 unsigned pg_jitter_ms(unsigned most);

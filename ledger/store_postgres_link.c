@@ -15,11 +15,16 @@
 #define CONNECT_PARAMS_MAX 96
 #define STATEMENT_NAME_MAX 8
 
-uint64_t pg_now_ms(void)
+uint64_t pg_now_us(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+uint64_t pg_now_ms(void)
+{
+    return pg_now_us() / 1000u;
 }
 
 void pg_sleep_ms(unsigned ms)
@@ -140,8 +145,7 @@ enum err pg_result_err(struct pg_link *l, const PGresult *r)
 
 static unsigned at_most(const struct pg_link *l, unsigned ms)
 {
-    unsigned most = l->deaf != NULL ? POSTGRES_PLACE_MS : l->patience_ms;
-    return most > 0 && ms > most ? most : ms;
+    return l->patience_ms > 0 && ms > l->patience_ms ? l->patience_ms : ms;
 }
 
 static void begin_exchange(struct pg_link *l, unsigned ms)

@@ -321,9 +321,9 @@ static void place_append(struct store *base, const struct store_append appends[]
             continue;
         enum err e = place_hears(x->store[i]);
         if (e == ERR_OK) {
-            uint64_t began = place_append_began(x, i);
+            place_append_began(x, i);
             postgres_append(&x->store[i]->base, x->part, n, x->outcome);
-            place_append_ended(x, i, began);
+            place_append_ended(x, i);
         }
         for (size_t k = 0; k < n; k++)
             outcome[x->from[k]] = e == ERR_OK ? x->outcome[k] : store_outcome_of(e);

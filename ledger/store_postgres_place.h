@@ -31,9 +31,9 @@ struct pg_places {
     struct store_ops ops;
     /* How appends go at each place, for whoever asks (store_postgres_place_probe.c): since when
      * one is under way, 0: none; how long the last one took, and when it ended. */
-    atomic_uint_fast64_t append_since_ms[POSTGRES_PLACES_MAX];
+    atomic_uint_fast64_t append_since_us[POSTGRES_PLACES_MAX];
     atomic_uint_fast64_t append_us[POSTGRES_PLACES_MAX];
-    atomic_uint_fast64_t appended_ms[POSTGRES_PLACES_MAX];
+    atomic_uint_fast64_t appended_us[POSTGRES_PLACES_MAX];
     /* The newest place that slots are known to be at and that could not be opened. */
     pthread_mutex_t astray_lock;
     char astray_uri[POSTGRES_URI_MAX];
@@ -57,10 +57,9 @@ static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
 }
 /* Where is the slot? ERR_STORE: that cannot be told now. */
 enum err place_look(struct postgres_store *s, uint32_t slot);
-/* store_postgres_place_probe.c: an append to place `i` begins, and ends; `began` is what the
- * first one returned. */
-uint64_t place_append_began(struct pg_places *x, size_t i);
-void place_append_ended(struct pg_places *x, size_t i, uint64_t began);
+/* store_postgres_place_probe.c: the writer's append to place `i` begins, and ends */
+void place_append_began(struct pg_places *x, size_t i);
+void place_append_ended(struct pg_places *x, size_t i);
 /* .. a slot is where nothing could be opened; or it was found */
 void place_astray(struct pg_places *x, uint32_t slot, const char *uri,
                   const struct store_why *why);

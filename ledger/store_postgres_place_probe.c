@@ -5,28 +5,20 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 _Static_assert(STORE_PLACES_MAX == POSTGRES_PLACES_MAX + 1, "and one that is not open");
 
-static uint64_t now_us(void)
+void place_append_began(struct pg_places *x, size_t i)
 {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+    atomic_store(&x->append_since_us[i], pg_now_us());
 }
 
-uint64_t place_append_began(struct pg_places *x, size_t i)
+void place_append_ended(struct pg_places *x, size_t i)
 {
-    atomic_store(&x->append_since_ms[i], pg_now_ms());
-    return now_us();
-}
-
-void place_append_ended(struct pg_places *x, size_t i, uint64_t began)
-{
-    atomic_store(&x->append_us[i], now_us() - began);
-    atomic_store(&x->appended_ms[i], pg_now_ms());
-    atomic_store(&x->append_since_ms[i], 0);
+    uint64_t now = pg_now_us();
+    atomic_store(&x->append_us[i], now - atomic_load(&x->append_since_us[i]));
+    atomic_store(&x->appended_us[i], now);
+    atomic_store(&x->append_since_us[i], 0);
 }
 
 /* One such server is enough to be told of; of two, the one that was tried last. */
@@ -62,12 +54,13 @@ static void describe(const struct pg_target *t, struct store_place *out)
 static void describe_open(struct pg_places *x, size_t i, struct store_place *out)
 {
     struct postgres_store *p = x->store[i];
-    uint64_t since = atomic_load(&x->append_since_ms[i]), now = pg_now_ms();
+    uint64_t since = atomic_load(&x->append_since_us[i]);
+    uint64_t ended = atomic_load(&x->appended_us[i]), now = pg_now_us();
     describe(&p->target, out);
     out->away = atomic_load(&p->away);
     out->deaf = atomic_load(&p->deaf);
-    out->append_ms = since > 0 && now > since ? now - since : 0;
-    if (now - atomic_load(&x->appended_ms[i]) < STORE_PLACE_FRESH_MS)
+    out->append_ms = since > 0 ? (now - since) / 1000u : 0;
+    if (now - ended < STORE_PLACE_FRESH_MS * UINT64_C(1000))
         out->append_us = atomic_load(&x->append_us[i]);
 }
 
@@ -103,7 +96,7 @@ size_t place_list(struct store *base, struct store_place *out)
     memset(out, 0, STORE_PLACES_MAX * sizeof *out);
     for (size_t i = 0; i < count; i++)
         describe_open(x, i, &out[i]);
-    struct store_place *astray = &out[POSTGRES_PLACES_MAX];
+    struct store_place *astray = &out[count]; /* next to the others */
     copy_astray(x, uri, astray);
     for (uint32_t k = 0; k < s->ledger.identity.slots; k++)
         if (place_at(s, k) < count && !astray->slot[k])
@@ -114,10 +107,6 @@ size_t place_list(struct store *base, struct store_place *out)
     (void)astray_target(uri, &t, NULL);
     describe(&t, astray);
     pg_target_close(&t);
-    if (count < POSTGRES_PLACES_MAX) { /* next to the others */
-        out[count] = *astray;
-        memset(astray, 0, sizeof *astray);
-    }
     return count + 1;
 }
 
