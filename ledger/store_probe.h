@@ -52,6 +52,12 @@ struct store_place {
     uint64_t append_us; /* the last one took so long; 0: none in STORE_PLACE_FRESH_MS */
 };
 
+/* Does the store itself say that something is wrong there? */
+static inline bool store_place_marked(const struct store_place *p)
+{
+    return p->away || p->deaf || p->unopened;
+}
+
 /* `uri` as store_open takes it. False: no server to look at, or it did not answer (out->kind
  * tells which); `why` (may be NULL) is a sentence then. It takes at most `limit_ms`, from the
  * first packet on: who resolves names has limits of his own (resolv.conf(5)). */

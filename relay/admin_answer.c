@@ -150,7 +150,7 @@ static bool has_slots(const struct store_place *p)
 
 static bool suspect(const struct store_place *p)
 {
-    return p->away || p->deaf || p->unopened || p->append_ms > 0;
+    return store_place_marked(p) || p->append_ms > 0;
 }
 
 /* The other servers, one after the other within one limit; first those that may be it. */

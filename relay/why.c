@@ -74,6 +74,13 @@ static bool commit_hangs(const struct why_snapshot *s)
            (s->commits > 0 && s->commit_us >= WHY_COMMIT_SLOW_US);
 }
 
+/* Sessions of ours wait, or somebody's lock would explain the `trouble` there is. */
+static bool is_locked(const struct store_probe *p, bool trouble)
+{
+    return p->there && ((p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS) ||
+                        (p->held && trouble));
+}
+
 /* ---- servers of single slots ---- */
 
 #define SLOTS_TEXT_MAX 96
@@ -123,28 +130,21 @@ static const char *reach(char out[REACH_MAX], const char *program, const struct 
     return out;
 }
 
-static bool marked(const struct store_place *p)
-{
-    return p->away || p->deaf || p->unopened;
-}
-
 static bool place_locked(const struct why_snapshot *s, const struct why_place *w)
 {
-    const struct store_probe *p = &w->probe;
-    if (!w->looked || !p->there)
-        return false;
-    return (p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS) ||
-           (p->held && (w->is.append_ms > 0 || marked(&w->is) || s->write_state != ERR_OK));
+    return w->looked && is_locked(&w->probe, w->is.append_ms > 0 ||
+                                                 store_place_marked(&w->is) ||
+                                                 s->write_state != ERR_OK);
 }
 
 /* As for the hub's own: that nobody was found proves nothing while its slots go on. */
 static bool place_away(const struct why_snapshot *s, const struct why_place *w)
 {
     if (!w->looked)
-        return marked(&w->is);
+        return store_place_marked(&w->is);
     if (w->probe.there)
-        return marked(&w->is) && !w->probe.held && w->probe.waiting == 0;
-    return marked(&w->is) || w->is.append_ms >= WHY_COMMIT_HANGS_MS ||
+        return store_place_marked(&w->is) && !w->probe.held && w->probe.waiting == 0;
+    return store_place_marked(&w->is) || w->is.append_ms >= WHY_COMMIT_HANGS_MS ||
            s->write_state == ERR_UNAVAILABLE;
 }
 
@@ -350,12 +350,10 @@ static void tell_lock(const struct store_probe *p, const char *at, const char *p
 
 static bool judge_STORE_LOCK(const struct why_snapshot *s, struct why_finding *f)
 {
-    const struct store_probe *p = &s->probe;
-    bool waits = p->waiting > 0 && p->waited_ms >= WHY_COMMIT_HANGS_MS;
-    if (!p->there || !(waits || (p->held && (s->append_ms > 0 || s->store_away ||
-                                             s->write_state != ERR_OK))))
+    if (!is_locked(&s->probe,
+                   s->append_ms > 0 || s->store_away || s->write_state != ERR_OK))
         return false;
-    tell_lock(p, "", "psql", f);
+    tell_lock(&s->probe, "", "psql", f);
     return true;
 }
 
@@ -642,7 +640,7 @@ static void look_at_places(const struct why_snapshot *s, struct why_report *out)
                      : w->is.away     ? "away, "
                                       : "",
                      w->looked ? "no session, no answer" : "not looked at: the time was up");
-        look(out, "place", w->looked || marked(&w->is),
+        look(out, "place", w->looked || store_place_marked(&w->is),
              there && !place_away(s, w) && !place_locked(s, w) && w->probe.waiting == 0,
              "%s, %s: %s", w->is.name, slots_text(slots, &w->is), seen);
     }
