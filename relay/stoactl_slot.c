@@ -3,20 +3,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "ledger/store_postgres_move.h"
 #include "relay/stoactl.h"
 
-static int failed(struct ctl *c, enum err e, const struct store_why *why)
+/* `unfit` (may be NULL): what to do where a server is not as it must be. */
+static int failed(struct ctl *c, enum err e, const struct store_why *why, const char *unfit)
 {
     return ctl_fail(
         c, e == ERR_STORE || e == ERR_UNKNOWN ? EXIT_UNREACHABLE : ctl_exit_of(e), e,
-        e == ERR_CONFIG && strcmp(c->command->name, "slot list") != 0
-            ? "connect as the owner of both schemas (--as), and stoactl schema apply "
-              "first"
-            : NULL,
-        "%s", why->text[0] ? why->text : err_text(e));
+        e == ERR_CONFIG ? unfit : NULL, "%s", why->text[0] ? why->text : err_text(e));
 }
 
 static bool missing(struct ctl *c, enum ctl_option o)
@@ -81,7 +77,11 @@ static int on_one_slot(struct ctl *c, enum ctl_option server,
                            .progress = progress,
                            .context = c};
     enum err e = work(&o, &why);
-    return e == ERR_OK ? ctl_finish(c, EXIT_DONE) : failed(c, e, &why);
+    if (e != ERR_OK)
+        return failed(c, e, &why,
+                      "connect as the owner of both schemas (--as), and stoactl schema apply "
+                      "first");
+    return ctl_finish(c, EXIT_DONE);
 }
 
 int ctl_slot_move(struct ctl *c)
@@ -135,7 +135,7 @@ int ctl_slot_list(struct ctl *c)
     enum err e = postgres_where(c->value[OPT_STORE], c->value[OPT_AS], on_slot, &l, &why);
     if (e != ERR_OK) {
         json_decref(l.rows);
-        return failed(c, e, &why);
+        return failed(c, e, &why, NULL);
     }
     if (c->json)
         c->out = json_pack("{s:o}", "slots", l.rows);
