@@ -3,7 +3,6 @@
  * for that server. */
 #include "tests/integration/hub.h"
 
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,18 +10,15 @@
 #include "ledger/store_postgres_move.h"
 #include "ledger/store_postgres_schema.h"
 #include "relay/why.h"
-#include "tests/integration/ops/kit.h"
+#include "tests/integration/ops/server.h"
 #include "tests/lib/clock.h"
-#include "tests/lib/pgproc.h"
 
 #define SECRET "a-file-with-a-password"
 /* The hub's own server answers at once; the rest is for a crowded machine. */
 #define ANSWER_MS (WHY_PLACES_MS + 2000u)
 
-static struct hubproc hub;
+static struct ops_writer w;
 static struct pgproc first, second;
-static struct wirekit k;
-static struct person p;
 static char slot[16], name[200], way[100];
 
 static void ignore_row(void *context, const struct postgres_schema_row *row)
@@ -68,35 +64,10 @@ static uint32_t slots(void)
 /* That of the person's account. */
 static void move_person(void)
 {
-    uint32_t number = slot_of(&p.account, slots());
+    uint32_t number = slot_of(&w.p.account, slots());
     move_slot(number, "stoa");
     pgproc_uri(&second, "stoa", 0, name, sizeof(name));
     snprintf(slot, sizeof(slot), "slot %02x", (unsigned)number);
-}
-
-static void submit_note(void)
-{
-    struct bytes b;
-    person_note(&p, 30);
-    b = person_bytes(&p);
-    assert_true(wirekit_submit(&k, &b, 1, 0));
-}
-
-/* The same bytes again until they are in. */
-static void submit_until_accepted(void)
-{
-    struct wire_result r = {.code = 1};
-    for (int i = 0; i < 100 && r.code != 0; i++, ops_nap(100))
-        assert_true(wirekit_submit_one(&k, person_bytes(&p), &r));
-    assert_int_equal(r.code, 0);
-}
-
-/* What was submitted is answered, and is in; nothing is wrong any more. */
-static void is_well_again(void)
-{
-    assert_true(wirekit_expect(&k, WIRE_RESULTS, 30000));
-    submit_until_accepted();
-    (void)ops_expect(&hub, "");
 }
 
 static int setup(void **state)
@@ -105,49 +76,43 @@ static int setup(void **state)
     (void)state;
     assert_true(crypto_start());
     open_servers(own);
-    assert_true(hubproc_open(&hub, false));
-    hubproc_set(&hub, "store.uri=%s", own);
-    ops_socket(&hub);
-    if (!hubproc_init(&hub))
-        fail_msg("stoad init: %s", hub.why);
-    hub_start(&hub);
-    assert_true(wirekit_open(&k, hub.port, NULL));
-    open_account(&k, &p, 1);
+    ops_writer_open(&w, own);
     move_person();
-    submit_note();
-    is_well_again();
+    ops_submit_note(&w);
+    ops_well_again(&w);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    ops_close();
-    wirekit_close(&k);
-    person_free(&p);
-    hubproc_signal(&hub, SIGTERM);
-    int code = hubproc_wait(&hub, 30000);
-    hubproc_close(&hub);
+    int code = ops_writer_close(&w);
     pgproc_close(&first);
     pgproc_close(&second);
     return code == 0 ? 0 : -1;
 }
 
-/* The row of the second server among what was looked at; the answer comes in time and says
- * nothing of files. */
-static void look(char state[16], char seen[WHY_TEXT_MAX])
+/* What `why` says, in time and nothing of files; to be released, and so is `text`. */
+static json_t *asked(char **text)
 {
     uint64_t began = mono_ms();
-    json_t *answer = ops_ask(&hub, "why");
+    json_t *answer = ops_ask(&w.hub, "why");
     uint64_t took = mono_ms() - began;
-    char *text = json_dumps(answer, 0);
-    size_t i;
-    json_t *row;
-    state[0] = seen[0] = 0;
     if (took > ANSWER_MS)
         fail_msg("why took %llu ms", (unsigned long long)took);
-    assert_non_null(text);
-    assert_null(strstr(text, SECRET));
+    *text = json_dumps(answer, 0);
+    assert_non_null(*text);
+    assert_null(strstr(*text, SECRET));
+    return answer;
+}
+
+/* The row of the second server among what was looked at. */
+static void look(char state[16], char seen[WHY_TEXT_MAX])
+{
+    char *text;
+    json_t *answer = asked(&text), *row;
+    size_t i;
+    state[0] = seen[0] = 0;
     free(text);
     json_array_foreach(json_object_get(answer, "looked"), i, row)
         if (strcmp(ops_text(row, "what"), "place") == 0) {
@@ -161,7 +126,7 @@ static void look(char state[16], char seen[WHY_TEXT_MAX])
 /* `why` names this cause first, the second server, and its slot. */
 static const json_t *named(const char *cause)
 {
-    const json_t *f = ops_expect(&hub, cause);
+    const json_t *f = ops_expect(&w.hub, cause);
     const char *said = ops_text(f, "said");
     if (!strstr(said, slot) || !strstr(said, name))
         fail_msg("no %s, or no %s in: %s", slot, name, said);
@@ -180,62 +145,24 @@ static void a_second_server_is_looked_at(void **state)
     assert_non_null(strstr(seen, slot));
 }
 
-/* Someone's psql, as long as it takes. */
-static void *hold_lock(void *context)
-{
-    (void)context;
-    (void)!pgproc_sql(&second, "stoa",
-                      "BEGIN; LOCK TABLE stoa.slot IN ACCESS EXCLUSIVE MODE;"
-                      " SELECT pg_sleep(60)",
-                      NULL, 0);
-    return NULL;
-}
-
-static void wait_for_lock(void)
-{
-    char out[64] = "";
-    for (int i = 0; i < 100 && strcmp(out, "1") != 0; i++, ops_nap(50))
-        assert_true(pgproc_sql(&second, "stoa",
-                               "SELECT count(*) FROM pg_locks WHERE granted AND mode ="
-                               " 'AccessExclusiveLock' AND relation = 'stoa.slot'::regclass",
-                               out, sizeof(out)));
-    assert_string_equal(out, "1");
-}
-
 static void a_lock_there_is_named_and_the_command_ends_it(void **state)
 {
-    pthread_t psql;
-    char sql[100];
+    struct ops_lock lock;
     (void)state;
-    assert_int_equal(pthread_create(&psql, NULL, hold_lock, NULL), 0);
-    wait_for_lock();
-    submit_note();
-    const json_t *f = named("place_lock");
-    assert_non_null(strstr(ops_text(f, "said"), PGPROC_USER));
-    assert_non_null(strstr(ops_text(f, "seen"), "LOCK TABLE stoa.slot"));
-    const char *said = strstr(ops_try(f, 0), "SELECT pg_cancel_backend(");
-    assert_non_null(said);
-    snprintf(sql, sizeof(sql), "%.*s", (int)strcspn(said, "'"), said);
-    assert_true(pgproc_sql(&second, "stoa", sql, NULL, 0));
-    pthread_join(psql, NULL);
-    is_well_again();
+    ops_lock_begin(&lock, &second);
+    ops_submit_note(&w);
+    ops_lock_ended_by(&lock, named("place_lock"));
+    ops_well_again(&w);
 }
 
 static void a_slow_one_is_named(void **state)
 {
-    static const char slow[] =
-        "CREATE FUNCTION public.dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-        " 'BEGIN PERFORM pg_sleep(1.5); RETURN NULL; END';"
-        "CREATE TRIGGER dawdle AFTER INSERT ON stoa.record FOR EACH STATEMENT"
-        " EXECUTE FUNCTION public.dawdle()";
     (void)state;
-    if (!pgproc_sql(&second, "stoa", slow, NULL, 0))
-        fail_msg("%s", second.why);
-    submit_note();
+    ops_slow(&second, true);
+    ops_submit_note(&w);
     (void)named("place_slow");
-    assert_true(pgproc_sql(&second, "stoa", "DROP FUNCTION public.dawdle() CASCADE", NULL,
-                           0));
-    is_well_again();
+    ops_slow(&second, false);
+    ops_well_again(&w);
 }
 
 static void one_that_hangs_is_named_in_time(void **state)
@@ -243,7 +170,7 @@ static void one_that_hangs_is_named_in_time(void **state)
     char is[16], seen[WHY_TEXT_MAX] = "";
     (void)state;
     pgproc_pause(&second, true);
-    submit_note();
+    ops_submit_note(&w);
     const json_t *f = named("place_away");
     assert_non_null(strstr(ops_text(f, "seen"), "no answer in 1500 ms"));
     for (int i = 0; i < 40 && !strstr(seen, "hangs"); i++, ops_nap(200))
@@ -253,36 +180,36 @@ static void one_that_hangs_is_named_in_time(void **state)
     f = named("place_away");
     assert_non_null(strstr(ops_text(f, "said"), "hangs"));
     pgproc_pause(&second, false);
-    is_well_again();
+    ops_well_again(&w);
 }
 
 static void one_that_is_away_is_named_and_its_return_seen(void **state)
 {
     (void)state;
     pgproc_stop(&second, SIGQUIT);
-    submit_note();
+    ops_submit_note(&w);
     const json_t *f = named("place_away");
     assert_non_null(strstr(ops_try(f, 0), "pg_isready"));
     assert_non_null(strstr(ops_text(f, "seen"), "refused"));
     if (!pgproc_start(&second))
         fail_msg("%s", second.why);
-    is_well_again();
+    ops_well_again(&w);
 }
 
 /* Moved while the relay slept, to where it may not connect: it has never had that one open. */
 static void one_that_cannot_be_opened_is_named(void **state)
 {
     char said[64];
-    uint32_t number = (slot_of(&p.account, slots()) + 1) % slots();
+    uint32_t number = (slot_of(&w.p.account, slots()) + 1) % slots();
     const json_t *f;
     (void)state;
     assert_true(pgproc_database(&second, "other"));
-    hubproc_signal(&hub, SIGSTOP);
+    hubproc_signal(&w.hub, SIGSTOP);
     move_slot(number, "other");
     assert_true(pgproc_sql(&second, "stoa",
                            "ALTER DATABASE other ALLOW_CONNECTIONS false", NULL, 0));
-    hubproc_signal(&hub, SIGCONT);
-    f = ops_expect(&hub, "place_away");
+    hubproc_signal(&w.hub, SIGCONT);
+    f = ops_expect(&w.hub, "place_away");
     snprintf(said, sizeof(said), "slot %02x is away: ", (unsigned)number);
     assert_non_null(strstr(ops_text(f, "said"), said));
     assert_non_null(strstr(ops_text(f, "said"), "/other"));
@@ -290,7 +217,7 @@ static void one_that_cannot_be_opened_is_named(void **state)
     assert_non_null(strstr(ops_try(f, 0), "-d 'other'"));
     assert_true(pgproc_sql(&second, "stoa", "ALTER DATABASE other ALLOW_CONNECTIONS true",
                            NULL, 0));
-    (void)ops_expect(&hub, "");
+    (void)ops_expect(&w.hub, "");
 }
 
 /* Until so many servers are open: one that hangs while it is opened is left alone for long. */
@@ -298,7 +225,7 @@ static void wait_for_places(unsigned count)
 {
     unsigned open = 0;
     for (int i = 0; i < 100 && open != count; i++, ops_nap(100)) {
-        json_t *answer = ops_ask(&hub, "why");
+        json_t *answer = ops_ask(&w.hub, "why");
         size_t at;
         json_t *row;
         open = 0;
@@ -314,30 +241,24 @@ static void wait_for_places(unsigned count)
 static void when_many_hang_the_rest_is_said_to_be_not_looked_at(void **state)
 {
     static const char *const databases[] = {"more1", "more2", "more3"};
-    uint32_t number = slot_of(&p.account, slots()) + 2;
+    uint32_t number = slot_of(&w.p.account, slots()) + 2;
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
         assert_true(pgproc_database(&second, databases[i]));
         move_slot((number + i) % slots(), databases[i]);
     }
     wait_for_places(5);
-    (void)ops_expect(&hub, "");
+    (void)ops_expect(&w.hub, "");
     pgproc_pause(&second, true);
-    submit_note();
+    ops_submit_note(&w);
     (void)named("place_away");
-    uint64_t began = mono_ms();
-    json_t *answer = ops_ask(&hub, "why");
-    uint64_t took = mono_ms() - began;
-    char *text = json_dumps(answer, 0);
-    json_decref(answer);
+    char *text;
+    json_decref(asked(&text));
     pgproc_pause(&second, false);
-    if (took > ANSWER_MS)
-        fail_msg("why took %llu ms", (unsigned long long)took);
-    assert_non_null(text);
     assert_non_null(strstr(text, "2 were not looked at, the time was up"));
     assert_non_null(strstr(text, "not looked at: the time was up"));
     free(text);
-    is_well_again();
+    ops_well_again(&w);
 }
 
 int main(void)

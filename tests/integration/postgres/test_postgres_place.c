@@ -650,6 +650,17 @@ static void relays_share_what_is_on_two_servers(void **state)
     other->ops->close(other);
 }
 
+/* SLOT at the second server, OTHER in a database of its own at the hub's, both claimed. */
+static void stand_apart(struct suite *s, const char *database)
+{
+    char place[400];
+    assert_true(make_place(suite_server(), database, place));
+    must_move(s, SLOT, second_uri);
+    must_move(s, OTHER, place);
+    claim(s, SLOT);
+    claim(s, OTHER);
+}
+
 /* Two places, and the first of them is away: what is at the other one is read. */
 static void a_place_that_is_away_hides_no_other(void **state)
 {
@@ -658,12 +669,7 @@ static void a_place_that_is_away_hides_no_other(void **state)
     struct store_lease *l = NULL;
     struct store_why why;
     struct seen seen = {0, 0, 0};
-    char third[400];
-    assert_true(make_place(suite_server(), "third", third));
-    must_move(s, SLOT, second_uri);
-    must_move(s, OTHER, third);
-    claim(s, SLOT);
-    claim(s, OTHER);
+    stand_apart(s, "third");
     assert_int_equal(suite_append_items(s, SLOT, 60, 0), STORE_COMMITTED);
     assert_int_equal(suite_append_items(s, OTHER, 60, 0), STORE_COMMITTED);
     suite_reopen(s);
@@ -731,12 +737,7 @@ static void see_past_the_second(struct suite *s, uint64_t within_ms)
 static void a_place_that_does_not_answer_hides_no_entry_and_no_projection(void **state)
 {
     struct suite *s = *state;
-    char fourth[400];
-    assert_true(make_place(suite_server(), "fourth", fourth));
-    must_move(s, SLOT, second_uri);
-    must_move(s, OTHER, fourth);
-    claim(s, SLOT);
-    claim(s, OTHER);
+    stand_apart(s, "fourth");
     assert_int_equal(suite_append(s, SLOT, 5), STORE_COMMITTED);
     assert_int_equal(suite_append(s, OTHER, 7), STORE_COMMITTED);
     assert_int_equal(suite_append(s, 0, 3), STORE_COMMITTED);

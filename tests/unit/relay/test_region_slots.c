@@ -264,13 +264,19 @@ static struct lease_channel settled_past_the_end(uint64_t past)
         .slot = THEIRS, .source = OURS, .next_in = end + past, .index = 9};
 }
 
-static void who_is_contradicted_is_loaded_again_and_only_then_stops(void **state)
+/* THEIRS has settled more than OURS ever sent: OURS is down. */
+static void contradict(void)
 {
-    (void)state;
     w->row = settled_past_the_end(1);
     start_looking();
     take_jump();
     assert_int_equal(state_of(OURS), SEQ_SLOT_DOWN);
+}
+
+static void who_is_contradicted_is_loaded_again_and_only_then_stops(void **state)
+{
+    (void)state;
+    contradict();
     assert_int_equal(news_of(OURS), REGION_DOUBT); /* the lease may be another's by now */
     assert_false(slot_shown(&w->c, OURS));
     assert_null(next_batch(QUIET_MS)); /* who is not there is not asked about */
@@ -290,10 +296,7 @@ static void who_is_contradicted_is_loaded_again_and_only_then_stops(void **state
 static void who_is_borne_out_when_loaded_again_goes_on(void **state)
 {
     (void)state;
-    w->row = settled_past_the_end(1);
-    start_looking();
-    take_jump();
-    assert_int_equal(state_of(OURS), SEQ_SLOT_DOWN);
+    contradict();
     assert_null(next_batch(QUIET_MS));
     w->row.next_in -= 1; /* what it was told was of a copy that is gone */
     region_cycle(&w->c, clock_mono_ms());
