@@ -1,18 +1,19 @@
 #include "ledger/link.h"
 
-#include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <libwebsockets.h>
-#include <uv.h>
 
 #include "ledger/wire.h"
 
 #define LINK_RX_BUFFER 4096
 #define LINK_WRITES_A_TURN 64 /* frames handed to the kernel in one writable callback */
-#define LINK_DESTROY_MS 2000  /* longest wait for the library to let go of the loop */
+#define LINK_FDS_MAX                                                                     \
+    8 /* the connection, the library's wake-up, and room to change sockets */
 
 /* One frame, on its way out or in. `data` starts LWS_PRE bytes in for outgoing ones,
  * where the library writes its header and masks in place: so every frame is a copy of
@@ -30,18 +31,19 @@ struct frames {
 
 enum link_state { LINK_CONNECTING, LINK_UP, LINK_DOWN };
 
+/* The library's own loop (poll) is used, not its libuv one: that one closes the number of
+ * its wake-up descriptor twice when a context ends (4.1, 4.3), and between the two
+ * another thread may have been given that number for a socket or a file of its own. */
 struct link {
-    uv_loop_t loop;
-    uv_timer_t wait;  /* ends link_poll */
-    uv_timer_t ping;  /* silence */
-    uv_timer_t defer; /* runs lws_context_destroy inside the loop */
-    uv_async_t wake;  /* link_wake */
+    lws_sorted_usec_list_t wait; /* ends link_poll */
+    lws_sorted_usec_list_t ping; /* silence */
+    atomic_bool woken;           /* link_wake */
     struct lws_context *context;
     struct lws_vhost *vhost;
     struct lws *wsi;
     struct lws_protocols protocols[2];
     enum link_state state;
-    bool opened_told, waited, closing, throttled, sending;
+    bool opened_told, stop, waited, closing, throttled, sending;
     bool heard, ping_due, ping_sent, close_sent;
     struct frames out, in;
     struct frame *lent; /* given to the caller by the last poll */
@@ -89,14 +91,22 @@ static void silent(int level, const char *line)
     (void)line;
 }
 
+/* The library runs its timers first and then waits for the sockets, for as long as the
+ * next timer allows: what a timer has to tell must end that wait too. */
+static void leave(struct link *l)
+{
+    l->stop = true;
+    lws_cancel_service(l->context);
+}
+
 static void down(struct link *l, const char *why)
 {
     if (l->state == LINK_DOWN)
         return;
     l->state = LINK_DOWN;
     snprintf(l->why, sizeof(l->why), "%s", why);
-    uv_timer_stop(&l->ping);
-    uv_stop(&l->loop);
+    lws_sul_cancel(&l->ping);
+    leave(l);
 }
 
 /* ---- incoming ---------------------------------------------------------------------- */
@@ -119,7 +129,7 @@ static bool deliver(struct link *l, const void *data, size_t size)
     if (size)
         memcpy(f->data, data, size);
     frames_put(&l->in, f);
-    uv_stop(&l->loop);
+    l->stop = true;
     throttle(l);
     return true;
 }
@@ -209,11 +219,13 @@ static int writable(struct link *l, struct lws *wsi)
     return 0;
 }
 
-/* What libwebsockets says of a handshake that failed: numbers and OpenSSL's words, which only
- * part of the releases carry; 4.1 "SSL ..", 4.3 "tls: .." or "server's cert didn't look good". */
+/* What libwebsockets says of a handshake that failed: numbers and OpenSSL's words, which
+ * only part of the releases carry; 4.1 "SSL ..", 4.3 "tls: .." or "server's cert didn't
+ * look good". */
 static bool of_tls(const char *said)
 {
-    return strstr(said, "SSL") || strncmp(said, "tls: ", 5) == 0 || strstr(said, "'s cert ");
+    return strstr(said, "SSL") || strncmp(said, "tls: ", 5) == 0 ||
+           strstr(said, "'s cert ");
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user,
@@ -227,7 +239,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     switch (reason) {
     case LWS_CALLBACK_CLIENT_ESTABLISHED:
         l->state = LINK_UP;
-        uv_stop(&l->loop);
+        l->stop = true;
         if (l->out.head)
             lws_callback_on_writable(wsi);
         break;
@@ -235,13 +247,14 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         char why[LINK_WHY_MAX];
         const char *said = in ? (const char *)in : "no answer";
         if (l->tls && of_tls(said))
-            snprintf(why, sizeof(why),
-                     "no TLS with %.60s:%d: its certificate is not trusted here, or not for "
-                     "that name, or it speaks none",
-                     l->host, l->port);
+            snprintf(
+                why, sizeof(why),
+                "no TLS with %.60s:%d: its certificate is not trusted here, or not for "
+                "that name, or it speaks none",
+                l->host, l->port);
         else
-            snprintf(why, sizeof(why), "cannot connect to %.60s:%d: %.60s", l->host, l->port,
-                     said);
+            snprintf(why, sizeof(why), "cannot connect to %.60s:%d: %.60s", l->host,
+                     l->port, said);
         l->wsi = NULL;
         down(l, why);
         break;
@@ -266,7 +279,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
         if (wsi == l->wsi) {
             l->wsi = NULL;
             down(l, "connection was closed");
-            uv_stop(&l->loop);
+            l->stop = true;
         }
         break;
     default:
@@ -277,31 +290,32 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
 /* ---- timers ------------------------------------------------------------------------ */
 
-static void on_wait(uv_timer_t *t)
+static uint64_t now_ms(void)
 {
-    struct link *l = t->data;
-    l->waited = true;
-    uv_stop(&l->loop);
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static void on_wake(uv_async_t *a)
+static void on_wait(lws_sorted_usec_list_t *t)
 {
-    struct link *l = a->data;
+    struct link *l = lws_container_of(t, struct link, wait);
     l->waited = true;
-    uv_stop(&l->loop);
+    leave(l);
 }
 
 void link_wake(struct link *l)
 {
-    (void)uv_async_send(&l->wake);
+    atomic_store(&l->woken, true);
+    lws_cancel_service(l->context);
 }
 
 /* Silence for ping_ms while somebody polls: ask; silence once more: give up. A caller who
  * did not poll for long gets a fresh turn, because what waits in the socket is read
  * first. */
-static void on_ping(uv_timer_t *t)
+static void on_ping(lws_sorted_usec_list_t *t)
 {
-    struct link *l = t->data;
+    struct link *l = lws_container_of(t, struct link, ping);
     if (l->heard || l->throttled) {
         l->heard = false;
         l->ping_sent = false;
@@ -312,7 +326,7 @@ static void on_ping(uv_timer_t *t)
         l->ping_due = true;
         lws_callback_on_writable(l->wsi);
     }
-    uv_timer_start(t, on_ping, l->ping_ms, 0);
+    lws_sul_schedule(l->context, 0, t, on_ping, (lws_usec_t)l->ping_ms * LWS_US_PER_MS);
 }
 
 /* ---- open and close ---------------------------------------------------------------- */
@@ -342,13 +356,12 @@ static bool connect_now(struct link *l)
 {
     struct lws_context_creation_info info;
     memset(&info, 0, sizeof(info));
-    void *loops[1] = {&l->loop};
     l->protocols[0] = (struct lws_protocols){
         .name = WIRE_SUBPROTOCOL, .callback = on_event, .rx_buffer_size = LINK_RX_BUFFER};
-    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+    info.options = LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     if (l->tls)
         info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-    info.foreign_loops = loops;
+    info.fd_limit_per_thread = LINK_FDS_MAX;
     info.port = CONTEXT_PORT_NO_LISTEN;
     memset(&info.uid, 0xff, sizeof(info.uid)); /* -1, signed or not: differs by version */
     memset(&info.gid, 0xff, sizeof(info.gid));
@@ -396,82 +409,52 @@ enum err link_open(struct link **out, const struct link_options *o)
     }
     if (o->ca_file)
         snprintf(l->ca_file, sizeof(l->ca_file), "%s", o->ca_file);
-    if (uv_loop_init(&l->loop) != 0) {
-        free(l);
-        return ERR_MEMORY;
-    }
-    uv_timer_init(&l->loop, &l->wait);
-    uv_timer_init(&l->loop, &l->ping);
-    uv_timer_init(&l->loop, &l->defer);
-    if (uv_async_init(&l->loop, &l->wake, on_wake) != 0) {
-        uv_close((uv_handle_t *)&l->wait, NULL);
-        uv_close((uv_handle_t *)&l->ping, NULL);
-        uv_close((uv_handle_t *)&l->defer, NULL);
-        uv_run(&l->loop, UV_RUN_NOWAIT);
-        (void)uv_loop_close(&l->loop);
-        free(l);
-        return ERR_MEMORY;
-    }
-    l->wake.data = l;
-    l->wait.data = l->ping.data = l->defer.data = l;
     if (!o->keep_log)
         lws_set_log_level(0, silent);
     if (!connect_now(l)) {
         link_close(l, 0);
         return ERR_MEMORY;
     }
-    uv_timer_start(&l->ping, on_ping, l->ping_ms, 0);
+    if (l->state != LINK_DOWN)
+        lws_sul_schedule(l->context, 0, &l->ping, on_ping,
+                         (lws_usec_t)l->ping_ms * LWS_US_PER_MS);
     *out = l;
     return ERR_OK;
 }
 
-static void on_destroy(uv_timer_t *t)
-{
-    struct link *l = t->data;
-    uv_close((uv_handle_t *)&l->wait, NULL);
-    uv_close((uv_handle_t *)&l->ping, NULL);
-    uv_close((uv_handle_t *)&l->defer, NULL);
-    uv_close((uv_handle_t *)&l->wake, NULL);
-    if (l->context)
-        lws_context_destroy(l->context);
-}
-
+/* Until something is to be told, link_wake was called or the time is over. */
 static void run_for(struct link *l, uint32_t ms)
 {
-    l->waited = false;
-    uv_update_time(&l->loop);
-    uv_timer_start(&l->wait, on_wait, ms, 0);
-    uv_run(&l->loop, UV_RUN_DEFAULT);
-    uv_timer_stop(&l->wait);
+    l->stop = l->waited = false;
+    lws_sul_schedule(l->context, 0, &l->wait, on_wait, (lws_usec_t)ms * LWS_US_PER_MS);
+    while (!l->stop) {
+        if (atomic_exchange(&l->woken, false))
+            l->stop = l->waited = true;
+        else if (lws_service(l->context, 0) < 0)
+            down(l, "connection was lost");
+    }
+    lws_sul_cancel(&l->wait);
 }
 
 void link_close(struct link *l, uint32_t linger_ms)
 {
     if (!l)
         return;
-    uint64_t until = uv_hrtime() / 1000000 + linger_ms;
+    uint64_t now = now_ms(), until = now + linger_ms;
     if (l->wsi && l->state == LINK_UP) {
         l->closing = true;
         l->queue_bytes_max = SIZE_MAX; /* what still comes is dropped below */
         throttle(l);
         lws_callback_on_writable(l->wsi);
-        for (uint64_t now = uv_hrtime() / 1000000; l->wsi && now < until;
-             now = uv_hrtime() / 1000000) {
+        for (; l->wsi && now < until; now = now_ms()) {
             run_for(l, (uint32_t)(until - now));
             frames_clear(&l->in);
         }
     }
     l->state = LINK_DOWN;
-    uv_timer_stop(&l->ping);
-    uv_timer_start(&l->defer, on_destroy, 0, 0);
-    uv_run(&l->loop, UV_RUN_DEFAULT);
-    /* A uv_stop on the way out ends a run early: go on until no handle is left. */
-    for (int turn = 0; uv_loop_alive(&l->loop) && turn < LINK_DESTROY_MS; turn++)
-        uv_run(&l->loop, UV_RUN_ONCE);
+    lws_sul_cancel(&l->ping);
     if (l->context)
         lws_context_destroy(l->context);
-    uv_run(&l->loop, UV_RUN_NOWAIT);
-    (void)uv_loop_close(&l->loop);
     frames_clear(&l->in);
     frames_clear(&l->out);
     free(l->lent);
@@ -536,16 +519,17 @@ void link_poll(struct link *l, uint32_t timeout_ms, struct link_event *out)
     if (tell(l, out))
         return;
     if (timeout_ms == 0) {
-        uv_run(&l->loop, UV_RUN_NOWAIT);
+        if (lws_service(l->context, -1) < 0)
+            down(l, "connection was lost");
         (void)tell(l, out);
         return;
     }
-    uint64_t now = uv_hrtime() / 1000000, until = now + timeout_ms;
+    uint64_t now = now_ms(), until = now + timeout_ms;
     do {
         run_for(l, (uint32_t)(until - now));
         if (tell(l, out))
             return;
-        now = uv_hrtime() / 1000000;
+        now = now_ms();
     } while (!l->waited && now < until);
 }
 

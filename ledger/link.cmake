@@ -1,8 +1,7 @@
 # Outgoing WebSocket edge for client and operator tools. Included by ledger/CMakeLists.txt.
 pkg_check_modules(LWS REQUIRED IMPORTED_TARGET GLOBAL libwebsockets)
-pkg_check_modules(UV REQUIRED IMPORTED_TARGET GLOBAL libuv)
 
 add_library(ledger_link STATIC link.c)
 target_link_libraries(ledger_link
   PUBLIC ledger_words
-  PRIVATE stoa_flags PkgConfig::LWS PkgConfig::UV)
+  PRIVATE stoa_flags PkgConfig::LWS)

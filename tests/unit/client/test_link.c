@@ -1,12 +1,16 @@
 /* ledger/link against a real WebSocket server on a thread of its own. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <libwebsockets.h>
@@ -14,6 +18,18 @@
 #include <uv.h>
 
 #include "ledger/link.h"
+
+/* Every close of this program, the libraries' too: how many were of a number that was not open.
+ * Such a number may be another thread's socket or file by then. */
+static atomic_uint closed_twice;
+
+__attribute__((visibility("default"))) int close(int fd)
+{
+    int r = (int)syscall(SYS_close, fd);
+    if (r != 0 && errno == EBADF)
+        atomic_fetch_add(&closed_twice, 1);
+    return r;
+}
 
 /* An echo server. "bye" closes; "mute" stops answering; "count" is answered with how many
  * frames came before it. */
@@ -379,6 +395,43 @@ static void closing_while_connecting_is_clean(void **state)
     link_close(l, 1000);
 }
 
+/* The test above ended the process now and then: the server's thread was given the number of a
+ * descriptor that the link's end then closed once more. */
+static void no_descriptor_is_closed_twice(void **state)
+{
+    int none = dup(0);
+    assert_int_equal(close(none), 0);
+    assert_int_equal(atomic_exchange(&closed_twice, 0), 0);
+    assert_int_equal(close(none), -1); /* the count counts */
+    assert_int_equal(atomic_exchange(&closed_twice, 0), 1);
+
+    struct link *l = dial(*state, 0, 0);
+    struct link_event e;
+    assert_int_equal(link_send(l, "round", 5), ERR_OK);
+    link_poll(l, 5000, &e);
+    assert_int_equal(e.type, LINK_FRAME);
+    link_close(l, 1000);
+    closing_while_connecting_is_clean(state);
+    nobody_listening_is_told(state);
+    assert_int_equal(atomic_load(&closed_twice), 0);
+}
+
+/* Well before the ping, which is the next thing that would end a wait. */
+static void a_wait_ends_when_its_time_is_over(void **state)
+{
+    struct link *l = dial(*state, 0, 0);
+    struct link_event e;
+    struct timespec began, ended;
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    for (int i = 0; i < 3; i++) {
+        link_poll(l, 100, &e);
+        assert_int_equal(e.type, LINK_TIMEOUT);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &ended);
+    assert_true(ended.tv_sec - began.tv_sec < LINK_PING_MS_DEFAULT / 2000);
+    link_close(l, 1000);
+}
+
 static void *wake_soon(void *context)
 {
     struct timespec t = {0, 50 * 1000000L};
@@ -435,7 +488,9 @@ int main(void)
         cmocka_unit_test(silence_is_asked_with_pings_and_a_live_hub_stays),
         cmocka_unit_test(nobody_listening_is_told),
         cmocka_unit_test(closing_while_connecting_is_clean),
+        cmocka_unit_test(no_descriptor_is_closed_twice),
         cmocka_unit_test(other_urls_are_refused),
+        cmocka_unit_test(a_wait_ends_when_its_time_is_over),
         cmocka_unit_test(another_thread_ends_the_wait),
     };
     return cmocka_run_group_tests_name("link", tests, start, stop);
