@@ -570,16 +570,20 @@ void ws_stop(struct ws *w)
     close_handle((uv_handle_t *)&w->timer);
     for (int i = 0; i < 3; i++)
         close_handle((uv_handle_t *)&w->signals[i]);
-    if (w->context)
-        lws_context_destroy(
-            w->context); /* starts the closes; uv_run ends when all are done */
+    uv_stop(&w->loop);
 }
 
+/* libwebsockets (4.1 and 4.3, over libuv) closes the number of its wake-up descriptor twice:
+ * when the context's end begins, and when libuv has let go of it. In between another thread
+ * could have been given that number, and would lose a socket or a file: so the context ends
+ * here, where there is none, and not in ws_stop. */
 void ws_close(struct ws *w)
 {
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    if (w->context)
-        lws_context_destroy(w->context);
+    uv_run(&w->loop, UV_RUN_NOWAIT); /* what ws_stop closed; a stop not yet heeded ends here */
+    for (int i = 0; w->context && i < 2; i++) {
+        lws_context_destroy(w->context); /* starts the closes; uv_run ends when all are done */
+        uv_run(&w->loop, UV_RUN_DEFAULT);
+    }
     uv_run(&w->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)
         trace_event(TRACE_WARN, "ws.handles_left");

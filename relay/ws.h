@@ -88,8 +88,10 @@ bool ws_use_tls(struct ws *w, const struct tls *t);
 void ws_run(struct ws *w);
 /* No new connections from now on. */
 void ws_stop_accepting(struct ws *w);
-/* Close every socket and leave ws_run. */
+/* Leave ws_run; what connections send and are sent rests from now on. Its own thread. */
 void ws_stop(struct ws *w);
+/* Close every connection and release all. After ws_stop, and when every other thread that opens
+ * or closes descriptors has ended: libwebsockets closes one number twice here. */
 void ws_close(struct ws *w);
 /* Any thread: call events.wake soon. */
 void ws_wake(struct ws *w);
