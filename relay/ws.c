@@ -579,11 +579,12 @@ void ws_stop(struct ws *w)
  * here, where there is none, and not in ws_stop. */
 void ws_close(struct ws *w)
 {
-    uv_run(&w->loop, UV_RUN_NOWAIT); /* what ws_stop closed; a stop not yet heeded ends here */
-    for (int i = 0; w->context && i < 2; i++) {
-        lws_context_destroy(w->context); /* starts the closes; uv_run ends when all are done */
+    if (w->context)
+        lws_context_destroy(w->context); /* starts the closes; nothing more is read or sent */
+    for (int i = 0; i < 2; i++) /* the first may only meet the end that ws_stop asked for */
         uv_run(&w->loop, UV_RUN_DEFAULT);
-    }
+    if (w->context)
+        lws_context_destroy(w->context);
     uv_run(&w->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&w->loop) != 0)
         trace_event(TRACE_WARN, "ws.handles_left");
