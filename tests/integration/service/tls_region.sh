@@ -68,12 +68,15 @@ done
 
 # Through the second, which trusts the first: every account can be opened, whosever slot it is in.
 ok stoa init --wallet "$T/anna" --plaintext-keys --hub "$URL2" --ca-file "$CA" --open a0
-for i in 1 2 3 4 5 6 7 8 9; do
+i=0
+FORWARDED=0
+while [ $i -lt 9 ] || [ "${FORWARDED:-0}" -eq 0 ]; do # by chance they may all be in its own slots
+    i=$((i + 1))
+    [ $i -le 40 ] || fail "nothing was forwarded"
     ok stoa open a$i --wallet "$T/anna" --ca-file "$CA"
+    ok curl -sf --cacert "$CA" "https://${URL2#wss://}/metrics"
+    FORWARDED=$(sed -n 's/^stoa_forwarded_entries_total{result="accepted"} //p' "$T/out")
 done
-ok curl -sf --cacert "$CA" "https://${URL2#wss://}/metrics"
-FORWARDED=$(sed -n 's/^stoa_forwarded_entries_total{result="accepted"} //p' "$T/out")
-[ "${FORWARDED:-0}" -gt 0 ] || fail "nothing was forwarded"
 grep -q 'event=peer.up relay=r1' "$T/r2.err" || fail "the link was not told"
 
 # Through the first, which does not: only its own slots, and its trace says why.
@@ -87,10 +90,12 @@ done
 grep -q 'event=peer.up relay=r2' "$T/r1.err" && fail "the link came up without trust"
 sed -i "s|^ca_file = .*|ca_file = \"$CA\"|" "$T/r1.toml"
 ok stoactl reload --socket "$T/r1.sock"
-for i in 1 2 3 4 5 6 7 8; do
+i=0
+while [ $i -lt 8 ] || ! grep -q 'event=peer.up relay=r2' "$T/r1.err"; do # for the first account in a slot of r2
+    i=$((i + 1))
+    [ $i -le 40 ] || fail "the link does not come up with trust"
     ok stoa open c$i --wallet "$T/bo" --ca-file "$CA" --timeout 10s
 done
-grep -q 'event=peer.up relay=r2' "$T/r1.err" || fail "the link does not come up with trust"
 kill -TERM $SECOND
 wait $SECOND || fail "r2 ended with $?: $(tail -n 60 "$T/r2.err")"
 SECOND=
