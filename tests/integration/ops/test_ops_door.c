@@ -5,12 +5,14 @@
 #include <stdio.h>
 
 #include "tests/integration/ops/kit.h"
+#include "tests/lib/clock.h"
 
 #define RATE "stoa_ratelimit_rejections_total{limit=\"rate\"}"
 #define RATE_ADDRESS "stoa_ratelimit_rejections_total{limit=\"rate_address\"}"
 #define RATE_ACCOUNT "stoa_ratelimit_rejections_total{limit=\"rate_account\"}"
 #define TARPIT "stoa_ratelimit_rejections_total{limit=\"tarpit\"}"
 #define FLOODERS 24u
+#define FLOOD_MS 60000u /* at most; on an idle machine two seconds will do */
 
 static struct hubproc hub;
 
@@ -42,6 +44,12 @@ static unsigned notes_taken(struct wirekit *k, struct person *p, uint64_t *retry
     return n;
 }
 
+/* What a bucket that was full at `began_ms` has given by now, at most. */
+static unsigned given(unsigned burst, unsigned a_second, uint64_t began_ms)
+{
+    return burst + 1 + (unsigned)((mono_ms() - began_ms) * a_second / 1000);
+}
+
 static void a_device_has_one_bucket_over_all_its_connections(void **state)
 {
     static const char *const set[] = {"limits.entries_a_second=2", "limits.burst=10"};
@@ -56,17 +64,20 @@ static void a_device_has_one_bucket_over_all_its_connections(void **state)
     assert_true(wirekit_open(&k[0], hub.port, p.device));
     assert_true(wirekit_open(&k[1], hub.port, p.device));
     assert_true(wirekit_open(&other, hub.port, q.device));
+    uint64_t began = mono_ms();
     for (int i = 0; i < 5; i++) {
         assert_int_equal(note(&k[0], &p, &retry), 0);
         assert_int_equal(note(&k[1], &p, &retry), 0);
     }
-    assert_in_range(notes_taken(&k[0], &p, &retry), 0, 3); /* what time gave meanwhile */
-    assert_int_equal(note(&k[1], &p, &retry), ERR_POLICY_RATE);
+    unsigned n = 10 + notes_taken(&k[0], &p, &retry) + notes_taken(&k[1], &p, &retry);
     assert_in_range(retry, 1, 500);
     /* Coming again is no way round; others are not concerned. */
-    wirekit_close(&k[1]);
-    assert_true(wirekit_open(&k[1], hub.port, p.device));
-    assert_int_equal(note(&k[1], &p, &retry), ERR_POLICY_RATE);
+    for (int i = 0; i < 3; i++) {
+        wirekit_close(&k[1]);
+        assert_true(wirekit_open(&k[1], hub.port, p.device));
+        n += notes_taken(&k[1], &p, &retry);
+    }
+    assert_in_range(n, 10, given(10, 2, began));
     assert_int_equal(note(&other, &q, &retry), 0);
     assert_true(ops_metric(&hub, RATE) >= 3);
     ops_nap(600);
@@ -92,11 +103,11 @@ static void an_address_has_one_for_all_its_clients(void **state)
     assert_true(wirekit_open_from(&here[0], hub.port, "127.0.0.61"));
     assert_true(wirekit_open_from(&here[1], hub.port, "127.0.0.61"));
     assert_true(wirekit_open_from(&there, hub.port, "127.0.0.62"));
+    uint64_t began = mono_ms();
     open_account(&here[0], &p, 1);
     open_account(&there, &q, 2);
-    unsigned n = notes_taken(&here[0], &p, &retry);
-    assert_in_range(n, 7, 9);
-    assert_int_equal(note(&here[1], &p, &retry), ERR_POLICY_RATE);
+    unsigned n = notes_taken(&here[0], &p, &retry) + notes_taken(&here[1], &p, &retry);
+    assert_in_range(n, 7, given(7, 1, began));
     assert_in_range(retry, 1, 1000);
     assert_int_equal(note(&there, &q, &retry), 0);
     assert_true(ops_metric(&hub, RATE_ADDRESS) >= 2);
@@ -127,7 +138,9 @@ static void an_account_pays_for_what_is_accepted_and_nothing_else(void **state)
         uint64_t code = note(&k, &stranger, &retry);
         assert_true(code != 0 && code != ERR_POLICY_RATE);
     }
-    assert_in_range(notes_taken(&k, &p, &retry), 5, 7);
+    uint64_t began = mono_ms();
+    unsigned n = notes_taken(&k, &p, &retry);
+    assert_in_range(n, 5, given(5, 1, began));
     assert_in_range(retry, 1, 1000);
     assert_int_equal(note(&k, &q, &retry), 0);
     assert_true(ops_metric(&hub, RATE_ACCOUNT) >= 1);
@@ -144,7 +157,7 @@ static void an_account_pays_for_what_is_accepted_and_nothing_else(void **state)
  * then is served, never refused. */
 static void one_entry_goes_between_floods(void **state)
 {
-    static const char *const set[] = {"verify.threads=1", "limits.queue_entries=4096",
+    static const char *const set[] = {"verify.threads=1", "limits.queue_entries=1024",
                                       "limits.tarpit_ms=0"};
     static struct ops_flood flood;
     static struct wirekit bad[FLOODERS];
@@ -160,12 +173,13 @@ static void one_entry_goes_between_floods(void **state)
     ops_make_flood(&flood, &good, 200);
     uint64_t fullest = 0;
     /* The relay looks at itself once a second: on a quick machine 15 are served before. */
-    for (int round = 0; (served < 15 || fullest < 2048) && round < 3000; served++) {
+    uint64_t end = mono_ms() + FLOOD_MS;
+    for (; (served < 15 || fullest < 512) && mono_ms() < end; served++) {
         bool answered = false;
         person_note(&p, 20);
         struct bytes b = person_bytes(&p);
         assert_true(wirekit_submit(&good, &b, 1, 0));
-        for (; !answered && round < 3000; round++) {
+        while (!answered && mono_ms() < end) {
             for (unsigned n = 0; n < FLOODERS; n++)
                 (void)ops_pump(&bad[n], &flood);
             if (!wirekit_expect(&good, WIRE_RESULTS, 2))
@@ -180,8 +194,8 @@ static void one_entry_goes_between_floods(void **state)
         json_decref(top);
     }
     assert_true(served >= 15);
-    assert_true(fullest >= 2048); /* it was a flood */
-    assert_true(fullest <= 2 * 4096 + FLOODERS * 256);
+    assert_true(fullest >= 512); /* it was a flood */
+    assert_true(fullest <= 2 * 1024 + FLOODERS * 256);
     for (unsigned i = 0; i < FLOODERS; i++)
         wirekit_close(&bad[i]);
     person_free(&p);
