@@ -102,11 +102,12 @@ hub_kill
 # 3: the hub is killed after the payment was sent and before it answered
 hub_start commit.linger_ms=900
 mkfifo "$T/said"
-stoa send "$BO" 1 $A --request cut --timeout 2s >"$T/said" 2>"$T/err" </dev/null &
+stoa send "$BO" 1 $A --request cut --timeout 20s >"$T/said" 2>"$T/err" </dev/null &
 SEND=$!
 {
     read -r LINE
-    sleep 0.3
+    kill -STOP "$HUB_PID" # what is sent arrives, and is not answered
+    sleep 1
     hub_kill
     cat
 } <"$T/said" >"$T/out"
@@ -136,7 +137,12 @@ fi
 # a watch that is ended by a signal has done what it should
 stoa watch $A --for 20s >"$T/out" 2>"$T/err" &
 WATCH=$!
-sleep 0.5
+n=0
+until grep -q '^watching ' "$T/err"; do
+    n=$((n + 1))
+    [ $n -lt 300 ] || fail "the watch does not begin"
+    sleep 0.05
+done
 kill -TERM $WATCH
 wait $WATCH
 equal $? 0 "exit of a watch that was ended"

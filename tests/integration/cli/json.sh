@@ -78,7 +78,7 @@ check stoa.balance/1 stoa balance --json --wallet "$T/none"
 equal $CODE 78 "no wallet"
 ok stoa watch anna $A --for 300ms
 [ ! -s "$T/out" ] || fail "watch printed without records"
-stoa watch anna $A --count 1 --for 10s >"$T/watch" 2>"$T/err" &
+stoa watch anna $A --count 1 --for 60s >"$T/watch" 2>"$T/err" &
 WATCH=$!
 sleep 0.5
 ok stoa send "$ANNA" 1 --wallet "$T/bo"
@@ -94,7 +94,7 @@ ok stoa send "$ANNA" 1 --wallet "$T/bo"
 n=0
 until [ -f "$T/ended" ]; do
     n=$((n + 1))
-    [ $n -lt 60 ] || fail "watch goes on without a reader"
+    [ $n -lt 300 ] || fail "watch goes on without a reader"
     sleep 0.05
 done
 echo "json: good"

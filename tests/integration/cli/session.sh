@@ -85,7 +85,7 @@ ok stoa sync --rebuild $A
 ok stoa verify savings --full $A
 
 # A live view ends by itself after so many records.
-stoa watch bo --wallet "$T/bo" --count 2 --for 20s >"$T/watch.out" 2>"$T/watch.err" &
+stoa watch bo --wallet "$T/bo" --count 2 --for 60s >"$T/watch.out" 2>"$T/watch.err" &
 WATCH=$!
 sleep 0.5
 ok stoa send "$BO" 2 --from savings $A
