@@ -94,7 +94,7 @@ hub_start limits.entries_a_second=1 limits.burst=1
 for i in 1 2 3; do
     ok stoa note "note $i" $A --wait saved
 done
-expect 75 stoa resume $A --timeout 900ms --json
+expect 75 stoa resume $A --timeout 1500ms --json
 equal "$(get error.reason)" policy_rate "reason when too fast"
 sleep 1.2
 ok stoa resume $A --timeout 20s
