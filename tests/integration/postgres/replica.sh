@@ -67,12 +67,27 @@ SLOT=$(printf %02x "$(get as_of.slot)")
 bulk "$ANNA" 300
 shows 76000000 replica
 PARTIAL=tile/0/001.p/$(($(size) - 256))
-sleep 1.1
-for n in 1 2 3; do tiles level; done # each thread opens its own
-N=$(metric replica_reads_total)
-[ "$N" -ge 6 ] || fail "tiles from the standby: $N"
-pages level 50
-[ "$(metric replica_reads_total)" -ge $((N + 4)) ] || fail "pages from the standby: $(($(metric replica_reads_total) - N))"
+# by_standby COUNT COMMAND..: until that many of its reads go there. Each thread opens its own,
+# looks once a second how far it is, and lets it be for seconds when it does not answer.
+by_standby()
+{
+    want=$1
+    shift
+    for n in $(seq 40); do
+        N=$(metric replica_reads_total)
+        "$@"
+        N=$(($(metric replica_reads_total) - N))
+        [ $N -lt "$want" ] || return 0
+        sleep 0.5
+    done
+    fail "$* from the standby: $N"
+}
+three_times()
+{
+    for i in 1 2 3; do tiles level; done
+}
+by_standby 6 three_times
+by_standby 4 pages level 50
 pages long 1000
 equal "$(cat "$T/long.pages")" "$(cat "$T/level.pages")" "a log in short pages and in one"
 equal "$(cut -d ' ' -f 1 "$T/level.pages")" "$(size)" "records in pages"
@@ -146,7 +161,13 @@ server standby-stop
 accrue "$ANNA" 4
 bulk "$ANNA" 300
 ok stoa balance --wallet "$T/anna"
-sleep 1.5 # the mark is written once a second
+SIZE=$(size)
+n=0
+until grep -q "^$(printf %d "0x$SLOT") $SIZE " "$T/hub/highwater"; do # the mark is written once a second
+    n=$((n + 1))
+    [ $n -lt 150 ] || fail "no mark of $SIZE records: $(cat "$T/hub/highwater")"
+    sleep 0.1
+done
 hub_kill
 server stop
 server standby-start
