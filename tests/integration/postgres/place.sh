@@ -52,8 +52,8 @@ pay_on()
 {
     while [ ! -f "$T/enough" ]; do
         pay anna bo; pay bo carl; pay carl dora; pay dora emil; pay emil fred; pay fred anna
+        echo "$PAID" >"$T/paid.new" && mv "$T/paid.new" "$T/paid"
     done
-    echo "$PAID" >"$T/paid"
 }
 
 move()
@@ -75,6 +75,13 @@ sleep 0.5
 move 01 "$SECOND"
 move 01 "$SECOND" # it is there
 sleep 1
+n=0
+until [ "$(cat "$T/paid" 2>/dev/null || echo 0)" -ge 12 ]; do
+    n=$((n + 1))
+    [ $n -lt 600 ] || fail "payments do not get on while slots move"
+    kill -0 $PAYER 2>/dev/null || fail "a payment failed while slots moved: $(cat "$T/payer.err")"
+    sleep 0.1
+done
 touch "$T/enough"
 wait $PAYER || fail "a payment failed while slots moved: $(cat "$T/payer.err")"
 PAID=$(cat "$T/paid")
