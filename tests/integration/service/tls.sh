@@ -116,7 +116,7 @@ ask_held()
     n=0
     until grep -q "^ok" "$T/held"; do
         n=$((n + 1))
-        [ $n -lt 100 ] || fail "a connection that was open $1"
+        [ $n -lt 300 ] || fail "a connection that was open $1"
         sleep 0.05
     done
 }
@@ -186,7 +186,7 @@ done
 n=0
 until [ "$(open_at_one_time)" = 3 ]; do
     n=$((n + 1))
-    [ $n -lt 18 ] || fail "the silent connections were not seen"
+    [ $n -lt 200 ] || fail "the silent connections were not seen"
     sleep 0.05
 done
 n=0
