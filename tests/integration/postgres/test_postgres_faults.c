@@ -289,11 +289,17 @@ static void a_lock_is_waited_for_and_a_slow_statement_given_up(void **state)
     if (holder == 0) {
         bool held = pgproc_sql(suite_server(), suite_database(s),
                                "BEGIN; SELECT FROM stoa.slot WHERE slot = 2 FOR UPDATE;"
-                               " SELECT pg_sleep(3); COMMIT",
+                               " SELECT pg_sleep(4); COMMIT",
                                NULL, 0);
         _exit(held ? 0 : 1);
     }
-    edge_nap(700);
+    char holds[16] = "";
+    for (int i = 0; i < 400 && holds[0] != '1'; i++, edge_nap(20))
+        assert_true(pgproc_sql(suite_server(), suite_database(s),
+                               "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                               " AND query LIKE '%pg_sleep(4); COMMIT' AND wait_event = 'PgSleep'",
+                               holds, sizeof holds));
+    assert_int_equal(holds[0], '1');
     uint64_t began = pg_now_ms();
     assert_int_equal(suite_append(s, 2, 5), STORE_COMMITTED);
     assert_in_range(pg_now_ms() - began, 1000, 9000); /* it stood in line, more than once */
