@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <libwebsockets.h>
 
@@ -32,7 +35,7 @@ struct frames {
 enum link_state { LINK_CONNECTING, LINK_UP, LINK_DOWN };
 
 /* The library's own loop (poll) is used, not its libuv one: that one closes the number of
- * its wake-up descriptor twice when a context ends (4.1, 4.3), and between the two
+ * its wake-up descriptor twice when a context ends (seen with 4.1), and between the two
  * another thread may have been given that number for a socket or a file of its own. */
 struct link {
     lws_sorted_usec_list_t wait; /* ends link_poll */
@@ -43,8 +46,8 @@ struct link {
     struct lws *wsi;
     struct lws_protocols protocols[2];
     enum link_state state;
-    bool opened_told, stop, waited, closing, throttled, sending;
-    bool heard, ping_due, ping_sent, close_sent;
+    bool opened_told, stop, closing, throttled, sending;
+    bool heard, ping_due, ping_sent, silent, close_sent;
     struct frames out, in;
     struct frame *lent; /* given to the caller by the last poll */
     struct buf partial; /* a message still arriving */
@@ -52,6 +55,7 @@ struct link {
     uint32_t ping_ms;
     char host[LINK_URL_MAX], path[LINK_URL_MAX], ca_file[LINK_URL_MAX];
     int port;
+    int wake_fd; /* the library's, where its number has to be known; else -1 */
     bool tls;
     char why[LINK_WHY_MAX];
 };
@@ -299,9 +303,7 @@ static uint64_t now_ms(void)
 
 static void on_wait(lws_sorted_usec_list_t *t)
 {
-    struct link *l = lws_container_of(t, struct link, wait);
-    l->waited = true;
-    leave(l);
+    leave(lws_container_of(t, struct link, wait));
 }
 
 void link_wake(struct link *l)
@@ -310,9 +312,9 @@ void link_wake(struct link *l)
     lws_cancel_service(l->context);
 }
 
-/* Silence for ping_ms while somebody polls: ask; silence once more: give up. A caller who
- * did not poll for long gets a fresh turn, because what waits in the socket is read
- * first. */
+/* Silence for ping_ms while somebody polls: ask; silence once more: give up. Timers run
+ * before sockets are read: what came in while nobody polled must still count, so `turn`
+ * judges, after the sockets. */
 static void on_ping(lws_sorted_usec_list_t *t)
 {
     struct link *l = lws_container_of(t, struct link, ping);
@@ -320,14 +322,102 @@ static void on_ping(lws_sorted_usec_list_t *t)
         l->heard = false;
         l->ping_sent = false;
     } else if (l->ping_sent) {
-        down(l, "hub does not answer any more");
-        return;
+        l->silent = true;
+        lws_cancel_service(l->context);
     } else if (l->wsi && l->state == LINK_UP) {
         l->ping_due = true;
         lws_callback_on_writable(l->wsi);
     }
     lws_sul_schedule(l->context, 0, t, on_ping, (lws_usec_t)l->ping_ms * LWS_US_PER_MS);
 }
+
+/* One turn of the library's loop: what is ready, after a wait for it or (`at_once`)
+ * without. */
+static void turn(struct link *l, bool at_once)
+{
+    if (lws_service(l->context, at_once ? -1 : 0) < 0) {
+        down(l, "connection was lost");
+        l->stop = true;
+    }
+    if (l->silent && !l->heard)
+        down(l, "hub does not answer any more");
+    l->silent = false;
+}
+
+/* Until something is to be told, link_wake was called (true) or the time is over. The
+ * library waits in whole milliseconds, rounded down, and would turn in a circle for the
+ * rest: so its timer is a little late, and time is looked at here. */
+static bool run_for(struct link *l, uint32_t ms)
+{
+    bool woken;
+    lws_usec_t until = lws_now_usecs() + (lws_usec_t)ms * LWS_US_PER_MS;
+    l->stop = false;
+    lws_sul_schedule(l->context, 0, &l->wait, on_wait,
+                     ((lws_usec_t)ms + 1) * LWS_US_PER_MS);
+    do {
+        woken = atomic_exchange(&l->woken, false);
+        turn(l, woken);
+    } while (!l->stop && !woken && lws_now_usecs() < until);
+    lws_sul_cancel(&l->wait);
+    return woken;
+}
+
+/* ---- the library's wake-up descriptor ---------------------------------------------- */
+
+/* From 4.3 to at least 4.5 libwebsockets over its poll loop never closes the descriptor
+ * that lws_cancel_service writes to (its issue 2744; mended late in 2025). Its number is
+ * told to whoever brings the loop's functions, so the same loop is brought here by hand.
+ * When the context ends, something of ours stands under that number: if it still does
+ * after the end, nobody closed it and we do; a library that does close it cannot make us
+ * close another thread's. */
+#if LWS_LIBRARY_VERSION_NUMBER >= 4003000
+static _Thread_local int first_fd; /* while a context is made: its first descriptor */
+
+static int on_descriptor(struct lws *wsi)
+{
+    if (first_fd < 0)
+        first_fd = (int)lws_get_socket_fd(wsi);
+    return 0;
+}
+
+static const struct lws_event_loop_ops POLL_OPS = {
+    .name = "poll", .sock_accept = on_descriptor, .flags = LELOF_ISPOLL};
+static const lws_plugin_evlib_t POLL = {
+    .hdr = {"poll", "lws_evlib_plugin", "n/a", LWS_PLUGIN_API_MAGIC}, .ops = &POLL_OPS};
+
+static void context_open(struct link *l, struct lws_context_creation_info *info)
+{
+    info->event_lib_custom = &POLL;
+    first_fd = -1;
+    l->context = lws_create_context(info);
+    l->wake_fd = first_fd;
+}
+
+static void context_close(struct link *l)
+{
+    struct stat ours, there;
+    int mark = l->wake_fd >= 0 ? memfd_create("stoa-link", MFD_CLOEXEC) : -1;
+    bool marked =
+        mark >= 0 && fstat(mark, &ours) == 0 && dup3(mark, l->wake_fd, O_CLOEXEC) >= 0;
+    lws_context_destroy(l->context);
+    if (marked && fstat(l->wake_fd, &there) == 0 && there.st_ino == ours.st_ino &&
+        there.st_dev == ours.st_dev)
+        close(l->wake_fd);
+    if (mark >= 0)
+        close(mark);
+}
+#else
+static void context_open(struct link *l, struct lws_context_creation_info *info)
+{
+    l->wake_fd = -1;
+    l->context = lws_create_context(info);
+}
+
+static void context_close(struct link *l)
+{
+    lws_context_destroy(l->context);
+}
+#endif
 
 /* ---- open and close ---------------------------------------------------------------- */
 
@@ -369,7 +459,7 @@ static bool connect_now(struct link *l)
     info.protocols = l->protocols;
     info.client_ssl_ca_filepath = l->tls && l->ca_file[0] ? l->ca_file : NULL;
     info.user = l;
-    l->context = lws_create_context(&info);
+    context_open(l, &info);
     if (!l->context)
         return false;
     l->vhost = lws_create_vhost(l->context, &info);
@@ -422,20 +512,6 @@ enum err link_open(struct link **out, const struct link_options *o)
     return ERR_OK;
 }
 
-/* Until something is to be told, link_wake was called or the time is over. */
-static void run_for(struct link *l, uint32_t ms)
-{
-    l->stop = l->waited = false;
-    lws_sul_schedule(l->context, 0, &l->wait, on_wait, (lws_usec_t)ms * LWS_US_PER_MS);
-    while (!l->stop) {
-        if (atomic_exchange(&l->woken, false))
-            l->stop = l->waited = true;
-        else if (lws_service(l->context, 0) < 0)
-            down(l, "connection was lost");
-    }
-    lws_sul_cancel(&l->wait);
-}
-
 void link_close(struct link *l, uint32_t linger_ms)
 {
     if (!l)
@@ -447,14 +523,14 @@ void link_close(struct link *l, uint32_t linger_ms)
         throttle(l);
         lws_callback_on_writable(l->wsi);
         for (; l->wsi && now < until; now = now_ms()) {
-            run_for(l, (uint32_t)(until - now));
+            (void)run_for(l, (uint32_t)(until - now));
             frames_clear(&l->in);
         }
     }
     l->state = LINK_DOWN;
     lws_sul_cancel(&l->ping);
     if (l->context)
-        lws_context_destroy(l->context);
+        context_close(l);
     frames_clear(&l->in);
     frames_clear(&l->out);
     free(l->lent);
@@ -519,18 +595,16 @@ void link_poll(struct link *l, uint32_t timeout_ms, struct link_event *out)
     if (tell(l, out))
         return;
     if (timeout_ms == 0) {
-        if (lws_service(l->context, -1) < 0)
-            down(l, "connection was lost");
+        turn(l, true);
         (void)tell(l, out);
         return;
     }
     uint64_t now = now_ms(), until = now + timeout_ms;
     do {
-        run_for(l, (uint32_t)(until - now));
-        if (tell(l, out))
+        if (run_for(l, (uint32_t)(until - now)) || tell(l, out))
             return;
         now = now_ms();
-    } while (!l->waited && now < until);
+    } while (now < until);
 }
 
 size_t link_unsent(const struct link *l)

@@ -1,4 +1,5 @@
 /* ledger/link against a real WebSocket server on a thread of its own. */
+#include <dirent.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -416,6 +417,37 @@ static void no_descriptor_is_closed_twice(void **state)
     assert_int_equal(atomic_load(&closed_twice), 0);
 }
 
+static unsigned open_descriptors(void)
+{
+    unsigned n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    while (readdir(d))
+        n++;
+    closedir(d);
+    return n;
+}
+
+static void pause_ms(long ms)
+{
+    struct timespec t = {0, ms * 1000000L};
+    nanosleep(&t, NULL);
+}
+
+static void no_descriptor_is_left_open(void **state)
+{
+    link_close(dial(*state, 0, 0), 1000);
+    pause_ms(100); /* the server's end of it */
+    unsigned before = open_descriptors();
+    for (int i = 0; i < 20; i++)
+        link_close(dial(*state, 0, 0), 1000);
+    closing_while_connecting_is_clean(state);
+    nobody_listening_is_told(state);
+    for (int i = 0; open_descriptors() > before && i < 100; i++)
+        pause_ms(50);
+    assert_true(open_descriptors() <= before);
+}
+
 /* Well before the ping, which is the next thing that would end a wait. */
 static void a_wait_ends_when_its_time_is_over(void **state)
 {
@@ -432,10 +464,37 @@ static void a_wait_ends_when_its_time_is_over(void **state)
     link_close(l, 1000);
 }
 
+/* Whoever is woken all the time must still send and receive. */
+static void a_poll_that_was_woken_moves_frames_too(void **state)
+{
+    struct link *l = dial(*state, 0, 0);
+    struct link_event e = {.type = LINK_TIMEOUT};
+    assert_int_equal(link_send(l, "round", 5), ERR_OK);
+    for (int i = 0; e.type != LINK_FRAME && i < 1000; i++) {
+        link_wake(l);
+        link_poll(l, 20000, &e); /* a frame that came with an earlier wake is told first */
+        pause_ms(e.type == LINK_FRAME ? 0 : 5);
+    }
+    assert_int_equal(e.type, LINK_FRAME);
+    link_close(l, 1000);
+}
+
+/* Its answer to a ping waits in the socket, for longer than a ping's time. */
+static void a_live_hub_may_be_polled_seldom(void **state)
+{
+    struct link *l = dial(*state, 200, 0);
+    struct link_event e;
+    for (int i = 0; i < 6; i++) {
+        pause_ms(300);
+        link_poll(l, 0, &e);
+        assert_int_equal(e.type, LINK_TIMEOUT);
+    }
+    link_close(l, 1000);
+}
+
 static void *wake_soon(void *context)
 {
-    struct timespec t = {0, 50 * 1000000L};
-    nanosleep(&t, NULL);
+    pause_ms(50);
     link_wake(context);
     return NULL;
 }
@@ -489,9 +548,12 @@ int main(void)
         cmocka_unit_test(nobody_listening_is_told),
         cmocka_unit_test(closing_while_connecting_is_clean),
         cmocka_unit_test(no_descriptor_is_closed_twice),
+        cmocka_unit_test(no_descriptor_is_left_open),
         cmocka_unit_test(other_urls_are_refused),
         cmocka_unit_test(a_wait_ends_when_its_time_is_over),
         cmocka_unit_test(another_thread_ends_the_wait),
+        cmocka_unit_test(a_poll_that_was_woken_moves_frames_too),
+        cmocka_unit_test(a_live_hub_may_be_polled_seldom),
     };
     return cmocka_run_group_tests_name("link", tests, start, stop);
 }
