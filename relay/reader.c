@@ -18,6 +18,7 @@
 
 struct readers {
     struct relay *r;
+    atomic_bool ending;
     unsigned count;
     struct reader threads[READER_THREADS];
 };
@@ -300,13 +301,14 @@ static void serve(struct reader *rd, struct request *q)
 
 /* A long answer waits until messages take less than the memory plan gives them, as long as
  * the loop may need to send somebody away who does not read his. */
-static void await_room(const struct relay *r, const struct request *q)
+static void await_room(const struct reader *rd, const struct request *q)
 {
     struct timespec nap = {0, ROOM_STEP_MS * 1000000L};
     bool is_long = q->kind == REQUEST_FRAME || q->kind == REQUEST_PAGE ||
                    q->kind == REQUEST_TILE;
     for (unsigned waited = 0; is_long && waited < ROOM_WAIT_MS &&
-                              frames_bytes() >= memory_high(&r->plan);
+                              !atomic_load(rd->ending) &&
+                              frames_bytes() >= memory_high(&rd->r->plan);
          waited += ROOM_STEP_MS)
         nanosleep(&nap, NULL);
 }
@@ -326,8 +328,11 @@ static void *reader_thread(void *context)
             continue;
         if (((struct request *)l)->kind != REQUEST_LOOKUP)
             atomic_fetch_sub(&rd->r->reads_waiting, 1u);
-        await_room(rd->r, (struct request *)l);
-        serve(rd, (struct request *)l);
+        await_room(rd, (struct request *)l);
+        if (atomic_load(rd->ending))
+            request_drop((struct request *)l);
+        else
+            serve(rd, (struct request *)l);
     }
     return NULL;
 }
@@ -342,6 +347,7 @@ enum err readers_open(struct readers **out, struct relay *r)
     while (rs->count < READER_THREADS && e == ERR_OK) {
         struct reader *rd = &rs->threads[rs->count];
         rd->r = r;
+        rd->ending = &rs->ending;
         rd->first = rs->count == 0;
         e = r->store->ops->reader_open(r->store, &rd->store);
         if (e != ERR_OK)
@@ -365,6 +371,7 @@ void readers_close(struct readers *rs)
 {
     if (!rs)
         return;
+    atomic_store(&rs->ending, true);
     queue_end(&rs->r->readers);
     for (unsigned i = 0; i < rs->count; i++) {
         struct reader *rd = &rs->threads[i];

@@ -16,7 +16,7 @@ struct readers;
 #define READS_RETRY_MS 200u
 
 MUST_CHECK enum err readers_open(struct readers **out, struct relay *r);
-/* Ends the threads; what is queued is answered first. */
+/* Ends the threads. What is queued is dropped: its askers have been hung up on. */
 void readers_close(struct readers *rs);
 
 #endif

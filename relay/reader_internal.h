@@ -9,6 +9,7 @@
 /* One thread. */
 struct reader {
     struct relay *r;
+    const atomic_bool *ending; /* of all readers: nobody is answered any more */
     struct store_reader *store;
     struct store_slot slot; /* scratch: where a slot stands */
     struct buf records;     /* scratch: encoded records of a page */

@@ -324,6 +324,9 @@ void conn_gone(struct ws_conn *c)
 {
     c->wsi = NULL;
     clear_dirty(c);
+    *c->at = c->next;
+    if (c->next)
+        c->next->at = c->at;
     if (c->user)
         c->ws->on.closed(c->ws->on.context, c->user);
     rx_drop(c);
@@ -560,11 +563,22 @@ static void close_handle(uv_handle_t *h)
         uv_close(h, NULL);
 }
 
+/* The other end learns at once, though the socket itself is closed in ws_close only. */
+static void hang_up(struct ws_conn *c)
+{
+    c->cut = true;
+    drop_queue(c);
+    if (c->wsi && !c->gone)
+        (void)shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
+}
+
 void ws_stop(struct ws *w)
 {
     if (atomic_exchange(&w->stopping, true))
         return;
     ws_stop_accepting(w);
+    for (struct ws_conn *c = w->first; c; c = c->next)
+        hang_up(c);
     close_handle((uv_handle_t *)&w->async);
     close_handle((uv_handle_t *)&w->check);
     close_handle((uv_handle_t *)&w->timer);
@@ -573,7 +587,7 @@ void ws_stop(struct ws *w)
     uv_stop(&w->loop);
 }
 
-/* libwebsockets (4.1 and 4.3, over libuv) closes the number of its wake-up descriptor twice:
+/* libwebsockets (4.1, over libuv) closes the number of its wake-up descriptor twice:
  * when the context's end begins, and when libuv has let go of it. In between another thread
  * could have been given that number, and would lose a socket or a file: so the context ends
  * here, where there is none, and not in ws_stop. */

@@ -88,7 +88,7 @@ bool ws_use_tls(struct ws *w, const struct tls *t);
 void ws_run(struct ws *w);
 /* No new connections from now on. */
 void ws_stop_accepting(struct ws *w);
-/* Leave ws_run; what connections send and are sent rests from now on. Its own thread. */
+/* Hang up on everybody and leave ws_run; what is queued is dropped. Its own thread. */
 void ws_stop(struct ws *w);
 /* Close every connection and release all. After ws_stop, and when every other thread that opens
  * or closes descriptors has ended: libwebsockets closes one number twice here. */

@@ -38,6 +38,11 @@ static void adopt(struct ws *w, int fd, const struct sockaddr_storage *from)
     struct ws_address address;
     address_of(from, &address);
     c->ws = w;
+    c->next = w->first;
+    c->at = &w->first;
+    if (c->next)
+        c->next->at = &c->next;
+    w->first = c;
     w->connections++;
     c->user = w->on.accepted(w->on.context, c, &address);
     if (!c->user) {

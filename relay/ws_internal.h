@@ -12,6 +12,7 @@ struct ws_conn {
     struct lws *wsi;
     struct ws *ws;
     void *user;
+    struct ws_conn *next, **at; /* all of them */
     struct frame *rx;   /* message under assembly */
     struct frame **out; /* ring of frames to send */
     struct ws_conn *next_dirty, **at_dirty; /* has frames that were not tried yet */
@@ -61,6 +62,7 @@ struct ws {
     void *ssl_context;                /* the SSL_CTX of `secure` */
     void *no_client;                  /* what it has for connections it never makes */
     struct ws_conn *dirty, **dirty_end; /* in the order they became so */
+    struct ws_conn *first;
     unsigned connections;
 };
 

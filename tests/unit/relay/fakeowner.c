@@ -381,10 +381,12 @@ uint16_t fakeowner_port(const struct fakeowner *o)
     return ws_port(o->ws);
 }
 
-void fakeowner_close(struct fakeowner *o)
+struct ws *fakeowner_stop(struct fakeowner *o)
 {
+    struct ws *ws = o->ws;
     atomic_store(&o->ending, true);
-    ws_wake(o->ws);
+    ws_wake(ws);
     pthread_join(o->thread, NULL);
-    ws_close(o->ws);
+    o->ws = NULL;
+    return ws;
 }

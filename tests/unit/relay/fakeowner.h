@@ -55,6 +55,8 @@ bool fakeledger_has(struct fakeledger *l, const struct hash *id);
 bool fakeowner_open(struct fakeowner *o, const struct session_rules *rules,
                     struct fakeledger *l, uint16_t port);
 uint16_t fakeowner_port(const struct fakeowner *o);
-void fakeowner_close(struct fakeowner *o);
+/* Hangs up and ends its thread. What is given back goes to ws_close when no thread is left that
+ * opens or closes descriptors. */
+struct ws *fakeowner_stop(struct fakeowner *o);
 
 #endif

@@ -101,6 +101,12 @@ void open_owner(struct kit *k, unsigned n, uint16_t port)
              fakeowner_port(&k->owner[n]));
 }
 
+void stop_owner(struct kit *k, unsigned n)
+{
+    assert_true(k->stopped_count < STOPPED_MAX);
+    k->stopped[k->stopped_count++] = fakeowner_stop(&k->owner[n]);
+}
+
 int kit_set_up(void **state)
 {
     struct kit *k = calloc(1, sizeof(*k));
@@ -209,7 +215,9 @@ int kit_tear_down(void **state)
     peers_close(k->r.peers);
     for (unsigned i = 0; i < OWNERS; i++)
         if (k->owner[i].ws)
-            fakeowner_close(&k->owner[i]);
+            stop_owner(k, i);
+    for (unsigned i = 0; i < k->stopped_count; i++)
+        ws_close(k->stopped[i]);
     fakeledger_close(&k->ledger);
     (void)queue_take(&k->r.mail, &got, SIZE_MAX, 0);
     for (struct link *l; (l = links_pop(&got));)

@@ -13,6 +13,7 @@
 
 #define SLOTS 4u
 #define OWNERS 2u
+#define STOPPED_MAX 8u /* owners that a test has ended */
 #define PEOPLE 24u
 #define WAIT_MS 20000u
 #define SELF FORWARD_SELF
@@ -33,6 +34,8 @@ struct kit {
     struct relay_config config; /* all zero: links without TLS */
     struct fakeledger ledger;
     struct fakeowner owner[OWNERS];
+    struct ws *stopped[STOPPED_MAX]; /* closed at the end: other threads are at work before */
+    unsigned stopped_count;
     struct session_rules rules;
     struct hub_facts facts;
     struct person person[PEOPLE];
@@ -47,6 +50,7 @@ struct kit {
 int kit_set_up(void **state);
 int kit_tear_down(void **state);
 void open_owner(struct kit *k, unsigned n, uint16_t port);
+void stop_owner(struct kit *k, unsigned n);
 
 /* Who owns a slot from now on: an owner's number, SELF or NOBODY. */
 void owned_by(uint32_t slot, int who);

@@ -1,6 +1,12 @@
 /* What goes to the owners of other slots, over real sockets (tests/unit/relay/peerkit.h). */
 #include "tests/unit/relay/peerkit.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 /* The plain way. */
 
 static void answers_come_back_under_the_clients_own_rids(void **state)
@@ -47,12 +53,36 @@ static void settlements_find_who_waits(void **state)
 
 /* Links. */
 
+/* Its sockets are closed only when all its threads have ended, which may take long: whoever is
+ * at the other end must not wait for that. */
+static void a_relay_that_stops_hangs_up_at_once(void **state)
+{
+    struct kit *k = *state;
+    struct sockaddr_in at = {.sin_family = AF_INET,
+                             .sin_port = htons(fakeowner_port(&k->owner[0])),
+                             .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct timeval patience = {10, 0};
+    char byte, *answer = "";
+    assert_int_equal(atomic_load(&k->owner[0].connections), 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    UNTIL(k, atomic_load(&k->owner[0].connections) > 0);
+    stop_owner(k, 0);
+    ssize_t n = recv(fd, &byte, 1, 0);
+    if (n < 0)
+        answer = strerror(errno);
+    assert_string_equal(answer, "");
+    assert_int_equal(n, 0);
+    close(fd);
+}
+
 static void what_waits_goes_out_when_the_owner_comes_up(void **state)
 {
     struct kit *k = *state;
     uint16_t port = fakeowner_port(&k->owner[0]);
-    fakeowner_close(&k->owner[0]);
-    k->owner[0].ws = NULL;
+    stop_owner(k, 0);
     all_to(0);
     uint64_t rid = submit(k, 0, 3);
     turns(k, 300);
@@ -140,7 +170,7 @@ static void whoever_does_not_hold_the_relay_key_is_told_nothing(void **state)
     struct key *other = key_generate();
     uint16_t port = fakeowner_port(&k->owner[0]);
     struct session_rules good = k->rules;
-    fakeowner_close(&k->owner[0]);
+    stop_owner(k, 0);
     k->rules.relay = other; /* signs WELCOME with it, claiming the hub's own */
     open_owner(k, 0, port);
     all_to(0);
@@ -149,7 +179,7 @@ static void whoever_does_not_hold_the_relay_key_is_told_nothing(void **state)
     UNTIL(k, k->answered == 2);
     assert_true(atomic_load(&k->owner[0].connections) > 0);
     assert_int_equal(atomic_load(&k->owner[0].forwards), 0);
-    fakeowner_close(&k->owner[0]);
+    stop_owner(k, 0);
     /* Another federation at that address. */
     k->rules = good;
     k->rules.federation.b[0]++;
@@ -499,6 +529,7 @@ int main(void)
         TEST(answers_come_back_under_the_clients_own_rids),
         TEST(a_refusal_is_passed_on_as_it_is),
         TEST(settlements_find_who_waits),
+        TEST(a_relay_that_stops_hangs_up_at_once),
         TEST(what_waits_goes_out_when_the_owner_comes_up),
         TEST(a_link_lost_in_the_handshake_is_opened_again),
         TEST(an_answer_lost_with_its_link_is_asked_for_again),
