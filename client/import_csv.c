@@ -1,5 +1,6 @@
 /* The bank's file: one row a transaction, in the bank's order. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -217,7 +218,7 @@ static pid_t unpack(const char *path, FILE **out)
 {
     int pipe_ends[2];
     FILE *in = fopen(path, "rbe");
-    if (!in || pipe(pipe_ends) != 0) {
+    if (!in || pipe2(pipe_ends, O_CLOEXEC) != 0) {
         if (in)
             (void)fclose(in);
         return -1;
