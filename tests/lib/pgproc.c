@@ -4,20 +4,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <netinet/in.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tests/lib/clock.h"
+#include "tests/lib/freeport.h"
 
 #define ARGS_MAX 32
 #define START_MS 30000
@@ -112,22 +111,10 @@ static bool run(const struct pgproc *p, const char *const argv[])
            WEXITSTATUS(status) == 0;
 }
 
-static uint16_t free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, size) == 0 &&
-              getsockname(fd, (struct sockaddr *)&a, &size) == 0;
-    if (fd >= 0)
-        close(fd);
-    return ok ? ntohs(a.sin_port) : 0;
-}
-
 static bool write_settings(struct pgproc *p)
 {
     char path[300];
-    p->port = free_port();
+    p->port = freeport();
     snprintf(path, sizeof(path), "%s/data/postgresql.conf", p->dir);
     FILE *f = fopen(path, "a");
     if (!f || p->port == 0)

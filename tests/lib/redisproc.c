@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,10 +14,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/lib/freeport.h"
+
 #define START_STEPS 1000
 #define STEP_MS 10
 #define ARGS_MAX 40
 #define HASH_SLOTS 16384
+#define CLUSTER_PORT_END 22700u /* its bus takes the port 10000 above */
 
 static void nap(void)
 {
@@ -44,24 +46,6 @@ bool redisproc_there(void)
         _exit(127);
     }
     return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
-}
-
-/* A cluster's bus takes the port 10000 above. */
-static uint16_t free_port(bool cluster)
-{
-    for (int i = 0; i < 200; i++) {
-        struct sockaddr_in a = {.sin_family = AF_INET,
-                                .sin_addr = {htonl(INADDR_LOOPBACK)}};
-        socklen_t size = sizeof(a);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool ok = fd >= 0 && bind(fd, (struct sockaddr *)&a, size) == 0 &&
-                  getsockname(fd, (struct sockaddr *)&a, &size) == 0;
-        if (fd >= 0)
-            close(fd);
-        if (ok && (!cluster || ntohs(a.sin_port) < 55000))
-            return ntohs(a.sin_port);
-    }
-    return 0;
 }
 
 void redisproc_socket(const struct redisproc *p, char *out, size_t cap)
@@ -182,7 +166,7 @@ bool redisproc_open(struct redisproc *p)
     p->pid = 0;
     p->why[0] = '\0';
     snprintf(p->dir, sizeof(p->dir), "%.60s/stoa-redis-XXXXXX", tmp ? tmp : "/tmp");
-    p->port = free_port(p->cluster);
+    p->port = p->cluster ? freeport_below(CLUSTER_PORT_END) : freeport();
     if (!mkdtemp(p->dir) || p->port == 0) {
         snprintf(p->why, sizeof(p->why), "no folder or no port: %s", strerror(errno));
         return false;

@@ -1,13 +1,12 @@
 #include "tests/integration/witness/kit.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "crypto/keyfile.h"
 #include "federation/witness.h"
+#include "tests/lib/freeport.h"
 
 void kit_log_make(struct kit_log *l, const char *origin, uint8_t seed)
 {
@@ -172,14 +171,9 @@ double kit_metric(uint16_t port, const char *line)
 
 uint16_t kit_free_port(void)
 {
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof(a);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &size), 0);
-    close(fd);
-    return ntohs(a.sin_port);
+    uint16_t port = freeport();
+    assert_int_not_equal(port, 0);
+    return port;
 }
 
 void kit_nap(unsigned ms)
