@@ -1,5 +1,6 @@
 #include "ledger/link.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
