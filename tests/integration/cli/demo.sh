@@ -16,7 +16,8 @@ DEMO=$!
 n=0
 until grep -q 'until Ctrl-C' "$T/out"; do
     n=$((n + 1))
-    [ $n -lt 600 ] || fail "the demo does not get there"
+    kill -0 $DEMO || fail "the demo ended by itself"
+    [ $n -lt 3000 ] || fail "the demo does not get there"
     sleep 0.1
 done
 sleep 0.2
