@@ -77,8 +77,22 @@ hub_init()
 }
 
 # hub_start [SETTING..]: on a free port first, on the same one later.
+# free_port: one below the range from which the system gives ports to whoever dials or asks for
+# any, so that a hub which is stopped and started again finds its own still free.
+free_port()
+{
+    awk -v seed="$(od -An -N4 -tu4 /dev/urandom)" '
+        FNR > 1 { split($2, a, ":"); used[a[2]] = 1 }
+        END {
+            srand(seed)
+            do port = 20000 + int(rand() * 12000)
+            while (sprintf("%04X", port) in used)
+            print port
+        }' /proc/net/tcp
+}
 hub_start()
 {
+    [ "$PORT" != 0 ] || PORT=$(free_port)
     sets=
     for s in "$@"; do
         sets="$sets --set $s"
