@@ -323,7 +323,10 @@ static void place_append(struct store *base, const struct store_append appends[]
         if (e == ERR_OK) {
             place_append_began(x, i);
             postgres_append(&x->store[i]->base, x->part, n, x->outcome);
-            place_append_ended(x, i);
+            bool full = false;
+            for (size_t k = 0; k < n; k++)
+                full = full || x->outcome[k] == STORE_FULL;
+            place_append_ended(x, i, full);
         }
         for (size_t k = 0; k < n; k++)
             outcome[x->from[k]] = e == ERR_OK ? x->outcome[k] : store_outcome_of(e);

@@ -34,6 +34,7 @@ struct pg_places {
     atomic_uint_fast64_t append_since_us[POSTGRES_PLACES_MAX];
     atomic_uint_fast64_t append_us[POSTGRES_PLACES_MAX];
     atomic_uint_fast64_t appended_us[POSTGRES_PLACES_MAX];
+    atomic_bool full[POSTGRES_PLACES_MAX]; /* the last one found no room there */
     /* The newest place that slots are known to be at and that could not be opened. */
     pthread_mutex_t astray_lock;
     char astray_uri[POSTGRES_URI_MAX];
@@ -59,7 +60,7 @@ static inline size_t place_at(const struct postgres_store *s, uint32_t slot)
 enum err place_look(struct postgres_store *s, uint32_t slot);
 /* store_postgres_place_probe.c: the writer's append to place `i` begins, and ends */
 void place_append_began(struct pg_places *x, size_t i);
-void place_append_ended(struct pg_places *x, size_t i);
+void place_append_ended(struct pg_places *x, size_t i, bool full);
 /* .. a slot is where nothing could be opened; or it was found */
 void place_astray(struct pg_places *x, uint32_t slot, const char *uri,
                   const struct store_why *why);

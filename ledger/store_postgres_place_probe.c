@@ -13,9 +13,10 @@ void place_append_began(struct pg_places *x, size_t i)
     atomic_store(&x->append_since_us[i], pg_now_us());
 }
 
-void place_append_ended(struct pg_places *x, size_t i)
+void place_append_ended(struct pg_places *x, size_t i, bool full)
 {
     uint64_t now = pg_now_us();
+    atomic_store(&x->full[i], full);
     atomic_store(&x->append_us[i], now - atomic_load(&x->append_since_us[i]));
     atomic_store(&x->appended_us[i], now);
     atomic_store(&x->append_since_us[i], 0);
@@ -59,6 +60,7 @@ static void describe_open(struct pg_places *x, size_t i, struct store_place *out
     describe(&p->target, out);
     out->away = atomic_load(&p->away);
     out->deaf = atomic_load(&p->deaf);
+    out->full = atomic_load(&x->full[i]);
     out->append_ms = since > 0 ? (now - since) / 1000u : 0;
     if (now - ended < STORE_PLACE_FRESH_MS * UINT64_C(1000))
         out->append_us = atomic_load(&x->append_us[i]);

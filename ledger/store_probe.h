@@ -50,6 +50,7 @@ struct store_place {
     struct store_why why;
     uint64_t append_ms; /* an append there is under way for as long; 0: none is */
     uint64_t append_us; /* the last one took so long; 0: none in STORE_PLACE_FRESH_MS */
+    bool full;          /* .. and its server had no room on its disk */
 };
 
 /* Does the store itself say that something is wrong there? */

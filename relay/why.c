@@ -297,11 +297,27 @@ static bool judge_PLACE_AWAY(const struct why_snapshot *s, struct why_finding *f
     return true;
 }
 
+static bool place_full(const struct why_snapshot *s, const struct why_place *w)
+{
+    return w->is.full && s->write_state == ERR_STORE_FULL;
+}
+
 static bool judge_DISK_FULL(const struct why_snapshot *s, struct why_finding *f)
 {
-    char left[32], least[32];
+    char left[32], least[32], slots[SLOTS_TEXT_MAX], more[96];
+    unsigned others;
+    const struct why_place *w = places_that(s, &others, place_full);
     if (!s->low_room && s->write_state != ERR_STORE_FULL)
         return false;
+    if (w && !s->place[0].is.full) {
+        SAID("the disk of the server of %s is full: %s", slots_text(slots, &w->is), w->is.name);
+        SEEN("it took no records for want of room%s", others_text(more, s, others));
+        EFFECT("writes refused unavailable, reads go on; it resumes by itself when there is "
+               "room");
+        TRY_THIS("on that server: df -h \"$(psql%s -Atc 'SHOW data_directory')\"",
+                 w->is.asked_by);
+        return true;
+    }
     SAID("the ledger's disk is full");
     if (s->room_known)
         SEEN("%s free, store.min_free_bytes is %s", size_text(left, s->free_bytes),
@@ -641,7 +657,8 @@ static void look_at_places(const struct why_snapshot *s, struct why_report *out)
                                       : "",
                      w->looked ? "no session, no answer" : "not looked at: the time was up");
         look(out, "place", w->looked || store_place_marked(&w->is),
-             there && !place_away(s, w) && !place_locked(s, w) && w->probe.waiting == 0,
+             there && !place_away(s, w) && !place_locked(s, w) && !place_full(s, w) &&
+                w->probe.waiting == 0,
              "%s, %s: %s", w->is.name, slots_text(slots, &w->is), seen);
     }
 }

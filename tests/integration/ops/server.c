@@ -98,3 +98,14 @@ void ops_slow(struct pgproc *server, bool on)
     if (!pgproc_sql(server, "stoa", on ? slow : "DROP FUNCTION public.dawdle() CASCADE", NULL, 0))
         fail_msg("%s", server->why);
 }
+
+void ops_full(struct pgproc *server, bool on)
+{
+    static const char full[] =
+        "CREATE FUNCTION public.no_room() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END$$;"
+        "CREATE TRIGGER no_room AFTER INSERT ON stoa.record FOR EACH STATEMENT"
+        " EXECUTE FUNCTION public.no_room()";
+    if (!pgproc_sql(server, "stoa", on ? full : "DROP FUNCTION public.no_room() CASCADE", NULL, 0))
+        fail_msg("%s", server->why);
+}

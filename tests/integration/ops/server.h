@@ -34,5 +34,7 @@ void ops_lock_ended_by(struct ops_lock *l, const json_t *finding);
 
 /* From now on, or no more, a commit in database "stoa" takes more than a second. */
 void ops_slow(struct pgproc *server, bool on);
+/* From now on, or no more, it says there as if its disk were full. */
+void ops_full(struct pgproc *server, bool on);
 
 #endif

@@ -165,6 +165,19 @@ static void a_slow_one_is_named(void **state)
     ops_well_again(&w);
 }
 
+static void one_whose_disk_is_full_is_named(void **state)
+{
+    char is[16], seen[WHY_TEXT_MAX];
+    (void)state;
+    ops_full(&second, true);
+    ops_submit_note(&w);
+    (void)named("disk_full");
+    look(is, seen);
+    assert_string_equal(is, "bad");
+    ops_full(&second, false);
+    ops_well_again(&w);
+}
+
 static void one_that_hangs_is_named_in_time(void **state)
 {
     char is[16], seen[WHY_TEXT_MAX] = "";
@@ -267,6 +280,7 @@ int main(void)
         cmocka_unit_test(a_second_server_is_looked_at),
         cmocka_unit_test(a_lock_there_is_named_and_the_command_ends_it),
         cmocka_unit_test(a_slow_one_is_named),
+        cmocka_unit_test(one_whose_disk_is_full_is_named),
         cmocka_unit_test(one_that_hangs_is_named_in_time),
         cmocka_unit_test(one_that_is_away_is_named_and_its_return_seen),
         cmocka_unit_test(one_that_cannot_be_opened_is_named),

@@ -137,6 +137,22 @@ static void three_servers(struct why_snapshot *s)
     s->place[1].is.slot[6] = s->place[1].is.slot[7] = true;
     s->place[2].is.slot[10] = true;
 }
+static void place_is_full(struct why_snapshot *s)
+{
+    three_servers(s);
+    s->write_state = ERR_STORE_FULL;
+    s->place[1].is.full = true;
+}
+static void place_was_full(struct why_snapshot *s)
+{
+    place_is_full(s);
+    s->write_state = ERR_OK;
+}
+static void own_server_is_full_too(struct why_snapshot *s)
+{
+    place_is_full(s);
+    s->place[0].is.full = true;
+}
 static void place_refuses(struct why_snapshot *s)
 {
     three_servers(s);
@@ -427,6 +443,12 @@ static const struct {
     POSTGRES("none is slow by itself", many_servers_add_up, WHY_STORE_SLOW, "Postgres", 0, 0),
     {"Postgres full", postgres_full, WHY_POSTGRES, WHY_DISK_FULL, 1, 0, 0,
      "data_directory"},
+    POSTGRES("a full server of slots", place_is_full, WHY_DISK_FULL,
+             "server of slots 03, 05-07 is full: postgresql://stoa@db1/stoa", "no records",
+             "$(psql -h 'db1' -d 'stoa' -Atc"),
+    WELL("a server of slots was full", place_was_full),
+    POSTGRES("the hub's own is full too", own_server_is_full_too, WHY_DISK_FULL,
+             "the ledger's disk", 0, "$(psql -Atc"),
     {"Redis gone", redis_gone, WHY_POSTGRES, WHY_BUS_GONE, 1, "Redis", "4.0 s",
      "redis-cli -s '/run/redis.sock' ping"},
     {"Redis there", redis_there, WHY_POSTGRES, NOTHING, 0, 0, 0, 0},
