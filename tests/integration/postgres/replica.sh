@@ -148,6 +148,17 @@ server standby-start
 shows 82000000 replica
 hub_kill
 
+# stopped_behind: it takes no entries any more, and says so.
+stopped_behind()
+{
+    n=0
+    until view /readyz/write && [ "$(cat "$T/code")" = 503 ] && grep -q behind "$T/body"; do
+        n=$((n + 1))
+        [ $n -lt 300 ] || fail "it goes on writing: $(cat "$T/code" "$T/body")"
+        sleep 0.1
+    done
+}
+
 # A standby is no store.
 # shellcheck disable=SC2086
 expect 78 timeout 30 stoad run $SET --set store.uri="$REPLICA" --set listen.client=127.0.0.1:0
@@ -155,8 +166,10 @@ says 'T7810'
 says 'read-only standby'
 says 'primary'
 
-# It is promoted without the newest entries.
-hub_start "store.uri=$STOA_PG_URI"
+# It is promoted without the newest entries, first while the hub runs: it goes over to that one, as
+# it was told to, and writes no more.
+STANDBY=${REPLICA#*@}
+hub_start "store.uri=${STOA_PG_URI%/*},${STANDBY%/*}/${STOA_PG_URI##*/}?target_session_attrs=read-write"
 server standby-stop
 accrue "$ANNA" 4
 bulk "$ANNA" 300
@@ -168,10 +181,14 @@ until grep -q "^$(printf %d "0x$SLOT") $SIZE " "$T/hub/highwater"; do # the mark
     [ $n -lt 150 ] || fail "no mark of $SIZE records: $(cat "$T/hub/highwater")"
     sleep 0.1
 done
-hub_kill
 server stop
 server standby-start
 server standby-promote
+timeout 5 stoactl accrue "$ANNA" 9 --node test --epoch 98 --key "$KEY" --hub "$URL" --quiet >"$T/out" 2>"$T/err" </dev/null &&
+    fail "a hub that failed over to a standby without its newest entries took one"
+stopped_behind
+grep -q 'it is a backup' "$T/hub.err" || fail "it does not say why it stopped: $(tail -n 5 "$T/hub.err")"
+hub_kill
 # shellcheck disable=SC2086
 expect 70 timeout 30 stoad run $SET --set store.uri="$REPLICA" --set listen.client=127.0.0.1:0
 says 'T7813'
@@ -182,12 +199,7 @@ says 'restored older copy'
 mv "$T/hub/highwater" "$T/highwater" || fail "no high-water mark"
 hub_start "store.uri=$REPLICA"
 stoa balance --wallet "$T/anna" >"$T/out" 2>"$T/err" </dev/null
-n=0
-until view /readyz/write && [ "$(cat "$T/code")" = 503 ] && grep -q behind "$T/body"; do
-    n=$((n + 1))
-    [ $n -lt 100 ] || fail "it goes on writing after a client showed more: $(cat "$T/code" "$T/body")"
-    sleep 0.1
-done
+stopped_behind
 timeout 20 stoactl accrue "$ANNA" 9 --node test --epoch 99 --key "$KEY" --hub "$URL" --quiet --timeout 2s >"$T/out" 2>"$T/err" </dev/null &&
     fail "a hub that is behind took an entry"
 
